@@ -1,0 +1,33 @@
+# Two commands for everybody: `make demo` and `make test`. Each sets itself up on a bare machine with Python 3.11 and pip.
+PYTHON ?= python3
+BIN := .venv/bin
+# Two cores and two processes that both want both are ten times slower, not two: one process, its threads.
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: install demo test test-all lint clean
+
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "score-rag needs Python 3.11 or newer; say which: make PYTHON=python3.12 install")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[offline,dev]'
+	@touch $@
+
+demo: install
+	$(BIN)/score-rag run sample
+	$(BIN)/score-rag recommend --user 42 --item 17
+
+test: install lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: install lint
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,124 @@
+"""Every error that score-rag raises on purpose, under one base class.
+
+A message says what went wrong, where, what was expected, what was found, and which command to type next. The library raises;
+only the command line prints (and turns `exit_code` into the process's status: 2 for a mistake in what was typed, 1 for the rest).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "AssessorError",
+    "ConfigError",
+    "DataError",
+    "IndexMismatchError",
+    "InputError",
+    "LockedError",
+    "ModelError",
+    "PromptError",
+    "ScoreError",
+    "StageError",
+    "did_you_mean",
+]
+
+
+class ScoreError(Exception):
+    """Base of all errors raised by score-rag.
+
+    Args:
+        what: One sentence: what went wrong.
+        where: File, line, key or stage it concerns.
+        expected: What would have been right.
+        found: What was there instead.
+        hint: The next command to type, or the next thing to do.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        expected: object = None,
+        found: object = None,
+        hint: str | None = None,
+    ) -> None:
+        self.what = what
+        self.where = None if where is None else str(where)
+        self.expected = None if expected is None else str(expected)
+        self.found = None if found is None else str(found)
+        self.hint = hint
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        parts = [self.what]
+        if self.where is not None:
+            parts.append(f"where: {self.where}")
+        if self.expected is not None:
+            parts.append(f"expected: {self.expected}")
+        if self.found is not None:
+            parts.append(f"found: {self.found}")
+        if self.hint is not None:
+            parts.append(f"hint: {self.hint}")
+        return "\n  ".join(parts)
+
+
+class InputError(ScoreError):
+    """Something typed or passed by the caller does not exist or does not fit (user, item, stage, option)."""
+
+    exit_code = 2
+
+
+class ConfigError(ScoreError):
+    """A pipeline file is malformed or has an unknown key or value."""
+
+    exit_code = 2
+
+
+class PromptError(ScoreError):
+    """A prompt file is malformed, or uses a variable that it does not declare."""
+
+    exit_code = 2
+
+
+class DataError(ScoreError):
+    """A data file is missing or has malformed rows."""
+
+
+class StageError(ScoreError):
+    """A stage's input is missing or stale."""
+
+
+class ModelError(ScoreError):
+    """A model or tokenizer is not where it should be, or is not the one that was expected."""
+
+
+class IndexMismatchError(ScoreError):
+    """A vector collection was built by another encoder, or is not complete."""
+
+
+class AssessorError(ScoreError):
+    """The language model asked for self-assessments failed or kept answering out of form."""
+
+
+class LockedError(ScoreError):
+    """Another process is writing to the same folder."""
+
+
+def did_you_mean(word: str, choices: Iterable[str], *, show: int = 8) -> str:
+    """A hint for a mistyped word: the nearest choice, or the list of choices.
+
+    >>> did_you_mean("retreiver", ["data", "crm", "retriever"])
+    "did you mean 'retriever'?"
+    >>> did_you_mean("zzz", ["data", "crm"])
+    'one of: data, crm'
+    """
+    options = [str(choice) for choice in choices]
+    near = difflib.get_close_matches(str(word), options, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    more = f", ... ({len(options)} in all)" if len(options) > show else ""
+    return f"one of: {', '.join(options[:show])}{more}"

@@ -1,0 +1,180 @@
+"""A finished run against held-out events: SCORE, what it is compared with, and the rows that need no learning.
+
+Every row's question uses only what was known before its second. Rows are drawn as whole users, so that a per-user AUC stays one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from score_rag.config import Pipeline, load_pipeline
+from score_rag.data.interactions import SPLITS, Event, Interactions
+from score_rag.errors import DataError, InputError, ScoreError, did_you_mean
+from score_rag.files import digest_json, folder_lock, read_json, staged_folder, write_json
+from score_rag.parts import Parts
+from score_rag.pipeline import finished_folder, run_folder
+from score_rag.predictor.context import prompts
+from score_rag.progress import Report, silent
+
+if TYPE_CHECKING:
+    from score_rag.evaluation.report import Scorecard
+    from score_rag.predictor.predictor import Answer
+
+__all__ = ["choose_rows", "evaluate_run", "open_parts"]
+
+FULL, WITHOUT = "SCORE", "same predictor, no CI"
+
+
+def open_parts(pipeline: Pipeline) -> Parts:
+    """The parts of a finished run; a stage that is not finished raises `StageError` when its part is asked for."""
+    return Parts(pipeline, lambda stage: finished_folder(pipeline, stage))
+
+
+def choose_rows(interactions: Interactions, split: str, most: int | None, *, seed: int) -> pl.DataFrame:
+    """Events of a split, as whole users in a seeded order until `most` rows are reached (all of them where it is None).
+
+    Raises:
+        InputError: No such split.
+        DataError: The split is empty.
+    """
+    if split not in SPLITS:
+        raise InputError(f"there is no split {split!r}", hint=did_you_mean(split, SPLITS))
+    rows = interactions.events.filter(pl.col("split") == split)
+    if not len(rows):
+        raise DataError(f"the {split} split is empty", hint="choose another: --split valid")
+    if most is None or len(rows) <= most:
+        return rows
+    users = rows["user_id"].unique(maintain_order=True)
+    order = users.gather(np.random.default_rng(seed).permutation(len(users)))
+    count = rows.group_by("user_id").len()
+    running = pl.DataFrame({"user_id": order}).join(count, on="user_id", how="left", maintain_order="left")
+    kept = running.filter(pl.col("len").cum_sum() <= most)["user_id"]
+    # The first user alone may be more than asked for; a table without rows would say nothing.
+    kept = kept if len(kept) else order.head(1)
+    return rows.filter(pl.col("user_id").is_in(kept.implode()))
+
+
+def evaluate_run(
+    pipeline: Pipeline, *, split: str | None = None, rows: int | None = None, against: str | None = None, report: Report = silent
+) -> Scorecard:
+    """Score held-out events and compare.
+
+    Args:
+        pipeline: A pipeline whose run is finished.
+        split: `train`, `valid` or `test`; the pipeline file's by default.
+        rows: At most so many events; the pipeline file's number by default.
+        against: `no-ci` (the same predictor tuned without other users; trained now if it was not yet), `item-average`, or another
+            pipeline whose finished run reads the same data. Paired tests are made against it.
+
+    Raises:
+        StageError: The run is not finished.
+        InputError: `against` names nothing known.
+    """
+    from score_rag.evaluation.report import Scorecard
+    from score_rag.evaluation.trivial import trivial_scores
+
+    parts = open_parts(pipeline)
+    interactions = parts.interactions
+    split = split or pipeline.evaluation.split
+    frame = choose_rows(interactions, split, rows or pipeline.evaluation.rows, seed=pipeline.seed)
+    events = [
+        Event(user, item, bool(label), time)
+        for user, item, label, time in frame.select("user_id", "item_id", "label", "timestamp").iter_rows()
+    ]
+    notes = [f"data: {pipeline.data.source}, split: {pipeline.data.split}, history: {pipeline.data.history}, ties: strict"]
+    if len(frame) < (interactions.events["split"] == split).sum():
+        notes.append(f"{len(frame):,} rows of whole users, drawn by seed {pipeline.seed}")
+
+    answers = _ask(parts, events, report)
+    scores = {FULL: np.array([answer.probability for answer in answers])}
+    low = sum(answer.mass < 0.5 for answer in answers)
+    notes.append(f"mean mass of Yes and No: {np.mean([answer.mass for answer in answers]):.3f}; below .5 in {low} of {len(answers)} rows")
+    reference = _compare(parts, events, against, scores, report)
+    scores["SASRec alone (CRM)"] = _crm_scores(parts, events, report)
+    trivial = trivial_scores(interactions, frame)
+    scores.update(trivial)
+    if against == "item-average":
+        reference = next(iter(trivial))
+    card = Scorecard.from_scores(
+        frame.select("user_id", "label"),
+        scores,
+        reference=reference,
+        resamples=pipeline.evaluation.resamples,
+        seed=pipeline.seed,
+        title=f"{pipeline.name}: {split}",
+        notes=notes,
+    )
+    out = run_folder(pipeline) / "evaluation"
+    out.mkdir(exist_ok=True)
+    write_json(out / f"{split}.json", card.to_dict())
+    frame.with_columns([pl.Series(name, value) for name, value in scores.items()]).write_parquet(out / f"{split}.parquet")
+    return card
+
+
+def _compare(parts: Parts, events: Sequence[Event], against: str | None, scores: dict[str, np.ndarray], report: Report) -> str | None:
+    """Add the scores of what is compared with; its name."""
+    if against in (None, "item-average"):
+        return None
+    if against == "no-ci":
+        from score_rag.predictor.predictor import Predictor
+
+        predictor = Predictor.from_pretrained(_without_others(parts, report))
+        answers = predictor.score(prompts(parts.builder, parts.finder.questions(events), None), report=report)
+        scores[WITHOUT] = np.array([answer.probability for answer in answers])
+        return WITHOUT
+    try:
+        other = load_pipeline(str(against))
+    except ScoreError as error:
+        raise InputError(
+            f"there is nothing called {against!r} to compare with",
+            expected="no-ci, item-average, or a pipeline whose run is finished",
+            hint=error.hint,
+        ) from error
+    theirs = open_parts(other)
+    if not theirs.interactions.events.equals(parts.interactions.events):
+        raise InputError(f"the run {other.name!r} was made from other data", expected="the same events in the same splits")
+    scores[other.name] = np.array([answer.probability for answer in _ask(theirs, events, report)])
+    return other.name
+
+
+def _ask(parts: Parts, events: Sequence[Event], report: Report) -> list[Answer]:
+    """The whole of SCORE on each event."""
+    questions = parts.finder.questions(events)
+    contexts = parts.finder.find(questions, report=report)
+    return parts.predictor.score(prompts(parts.builder, questions, contexts), report=report)
+
+
+def _without_others(parts: Parts, report: Report) -> Path:
+    """The predictor of the ablation `no-ci`, tuned now if the run has none that belongs to its present predictor."""
+    from score_rag.tuning import fit_from_parts
+
+    pipeline = parts.pipeline
+    folder = run_folder(pipeline) / "ablations" / "no-ci"
+    belongs = digest_json(read_json(parts.folder("predictor") / "finished.json")["key"])
+    marker = folder / "belongs.json"
+    if marker.is_file() and read_json(marker)["to"] == belongs:
+        return folder
+    with folder_lock(run_folder(pipeline), doing="tuning the predictor without other users"), staged_folder(folder) as aside:
+        base = parts.folder("predictor") / "base"
+        metrics: dict[str, Any] = fit_from_parts(parts, aside, others=False, base_from=base if base.is_dir() else None, report=report)
+        write_json(aside / "belongs.json", {"to": belongs, "metrics": metrics})
+    return folder
+
+
+def _crm_scores(parts: Parts, events: Sequence[Event], report: Report) -> np.ndarray:
+    """The conventional recommender's own score of each event, from strictly earlier events."""
+    from score_rag.crm.sasrec import SASRec
+
+    model = SASRec.from_pretrained(parts.folder("crm"))
+    log = parts.interactions.log
+    out = np.zeros(len(events))
+    for place, event in enumerate(events):
+        out[place] = model.score(log.before(event.user_id, event.timestamp), [event.item_id])[0]
+        if place % 500 == 499 or place + 1 == len(events):
+            report("asking the CRM", place + 1, len(events))
+    return out

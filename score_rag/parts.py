@@ -1,0 +1,99 @@
+"""The trained parts of a run, each opened when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from score_rag.config import Pipeline
+from score_rag.data.interactions import Interactions
+from score_rag.documents import Describer
+from score_rag.prompts import Prompt, read_prompt
+
+if TYPE_CHECKING:
+    from score_rag.predictor.context import ContextFinder
+    from score_rag.predictor.predictor import Predictor
+    from score_rag.predictor.prompt import PromptBuilder
+    from score_rag.reranker.reranker import SelfAssessingReranker
+    from score_rag.retriever.retriever import CollaborativeRetriever
+
+__all__ = ["Parts"]
+
+
+class Parts:
+    """What training of later stages, evaluation and serving share.
+
+    Args:
+        pipeline: The run's settings.
+        folder: Gives the folder of a finished stage; raises `StageError` where it is not finished.
+        predict_prompt: The question's prompt; by default the copy that the finished predictor was trained with.
+    """
+
+    def __init__(self, pipeline: Pipeline, folder: Callable[[str], Path], *, predict_prompt: Prompt | None = None) -> None:
+        self.pipeline = pipeline
+        self.folder = folder
+        self._predict_prompt = predict_prompt
+
+    @cached_property
+    def interactions(self) -> Interactions:
+        return Interactions.read(self.folder("data"))
+
+    @cached_property
+    def describer(self) -> Describer:
+        """Tells histories by the prompt that the documents were written with (a copy lies beside them)."""
+        settings = self.pipeline.documents
+        prompt = read_prompt(self.folder("documents") / "prompts" / f"{settings.prompt}.md")
+        return Describer(prompt, self.interactions.catalogue, max_liked=settings.max_liked, max_disliked=settings.max_disliked)
+
+    @cached_property
+    def retriever(self) -> CollaborativeRetriever:
+        from score_rag.retriever.retriever import CollaborativeRetriever
+
+        return CollaborativeRetriever.from_pretrained(
+            self.folder("retriever"), similarity_top_k=self.pipeline.retriever.similarity_top_k
+        )
+
+    @cached_property
+    def reranker(self) -> SelfAssessingReranker:
+        from score_rag.reranker.reranker import SelfAssessingReranker
+
+        return SelfAssessingReranker.from_pretrained(self.folder("reranker"), top_n=self.pipeline.reranker.top_n)
+
+    @cached_property
+    def finder(self) -> ContextFinder:
+        """Retrieves and reranks for many questions at once."""
+        return self.make_finder(self.reranker)
+
+    def make_finder(self, reranker: SelfAssessingReranker | None) -> ContextFinder:
+        from score_rag.predictor.context import ContextFinder
+
+        return ContextFinder(
+            self.interactions,
+            self.describer,
+            self.retriever.index,
+            self.retriever.encoder,
+            reranker,
+            similarity_top_k=self.pipeline.retriever.similarity_top_k,
+            top_n=self.pipeline.reranker.top_n,
+            kind=self.pipeline.data.history,
+        )
+
+    @cached_property
+    def builder(self) -> PromptBuilder:
+        """Writes the question."""
+        from score_rag.predictor.evidence import Witnesses
+        from score_rag.predictor.prompt import PromptBuilder
+
+        settings = self.pipeline.predictor
+        prompt = self._predict_prompt or read_prompt(self.folder("predictor") / "prompts" / f"{settings.prompt}.md")
+        catalogue = self.interactions.catalogue
+        witnesses = Witnesses(self.interactions.train_log, catalogue)
+        return PromptBuilder(prompt, catalogue, witnesses, history=settings.history, kind=self.pipeline.data.history)
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        from score_rag.predictor.predictor import Predictor
+
+        return Predictor.from_pretrained(self.folder("predictor"))

@@ -1,0 +1,60 @@
+"""Where Yes and No are: found through the tokenizer, in the very place where the model would write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from score_rag.errors import ModelError
+
+__all__ = ["ANSWERS", "answer_ids", "with_answer", "wrap_chat"]
+
+ANSWERS = ("Yes", "No")
+
+
+def answer_ids(encode: Callable[[str], Sequence[int]], ending: str) -> tuple[int, int]:
+    """First token of each answer after a prompt that ends in `ending`.
+
+    Args:
+        encode: Text to token ids.
+        ending: A whole prompt, or its last line: tokenizers merge spaces with words, so the place matters.
+
+    Returns:
+        (id of Yes, id of No).
+
+    Raises:
+        ModelError: The tokenizer gives both answers the same first token, or lets an answer melt into the prompt's end.
+    """
+    found = []
+    before = list(encode(ending))
+    for liked in (True, False):
+        after = list(encode(with_answer(ending, liked)))
+        if after[: len(before)] != before or len(after) == len(before):
+            raise ModelError(
+                "the tokenizer merges the answer into the prompt's last word",
+                where=repr(ending[-40:]),
+                expected="a prompt that ends in punctuation or a line break",
+                hint="end prompts/predict.md with ':' or a line break",
+            )
+        found.append(after[len(before)])
+    if found[0] == found[1]:
+        raise ModelError("the tokenizer gives Yes and No the same first token", found=f"token {found[0]}")
+    return found[0], found[1]
+
+
+def wrap_chat(tokenizer: Any, prompt: str) -> str:
+    """The prompt as a user's turn in the model's own chat form, where its tokenizer has one; otherwise as it is."""
+    if getattr(tokenizer, "chat_template", None):
+        turn = [{"role": "user", "content": prompt}]
+        return str(tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
+    return prompt
+
+
+def with_answer(prompt: str, liked: bool) -> str:
+    """A prompt with its answer written where the model would write it.
+
+    >>> with_answer("Heat (1995):", True)
+    'Heat (1995): Yes'
+    """
+    gap = "" if prompt.endswith((" ", "\n")) else " "
+    return f"{prompt}{gap}{ANSWERS[0] if liked else ANSWERS[1]}"

@@ -1,0 +1,175 @@
+"""Prompts are Markdown files that people edit: a YAML head that declares the variables, then a strict Jinja template.
+
+Strict means: a variable that the head does not declare, a declared one that is not given, and a given one that is not declared are
+errors, never silently empty. Whitespace comes out byte for byte as written (block tags on a line of their own leave no line behind).
+A file in the caller's own `prompts/` folder wins over the one shipped with the package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from score_rag.errors import InputError, PromptError, did_you_mean
+from score_rag.files import digest_text
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from llama_index.core.prompts import RichPromptTemplate
+
+__all__ = ["Prompt", "find_prompt", "prompt_folders", "prompt_names", "read_prompt", "shipped_folder"]
+
+_HEAD = "---\n"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt file, checked.
+
+    Attributes:
+        name: File name without `.md`.
+        path: Where it was read.
+        description: What it is for, from its head.
+        variables: Declared variables and what each holds, from its head.
+        body: The template text.
+        sha256: Digest of the whole file.
+    """
+
+    name: str
+    path: Path
+    description: str
+    variables: dict[str, str]
+    body: str
+    sha256: str = field(repr=False)
+
+    @cached_property
+    def _template(self) -> Template:
+        from jinja2 import StrictUndefined
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        environment = ImmutableSandboxedEnvironment(
+            undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False, autoescape=False
+        )
+        return environment.from_string(self.body)
+
+    def render(self, **values: Any) -> str:
+        """The prompt with its variables filled in.
+
+        Raises:
+            PromptError: A variable is missing or unknown, or the template fails on what it was given.
+        """
+        from jinja2 import TemplateError
+
+        missing, unknown = set(self.variables) - set(values), set(values) - set(self.variables)
+        if missing or unknown:
+            raise PromptError(
+                f"prompt {self.name!r} was given the wrong variables",
+                where=self.path,
+                expected=", ".join(sorted(self.variables)),
+                found=", ".join(sorted(values)) or "none",
+            )
+        try:
+            return self._template.render(**values)
+        except TemplateError as error:
+            raise PromptError(
+                f"prompt {self.name!r} cannot be filled in",
+                where=self.path,
+                found=str(error),
+                hint=f"score-rag prompts check {self.name}",
+            ) from error
+
+    def as_llama_index(self) -> RichPromptTemplate:
+        """The same text as a LlamaIndex template, for apps that pass templates around."""
+        from llama_index.core.prompts import RichPromptTemplate
+
+        return RichPromptTemplate(self.body)
+
+
+def shipped_folder(kind: str) -> Path:
+    """The folder of shipped `prompts` or `pipelines`: inside an installed package, or at the top of a checkout."""
+    here = Path(__file__).resolve().parent
+    inside = here / "_shipped" / kind
+    return inside if inside.is_dir() else here.parent / kind
+
+
+def prompt_folders(extra: Path | str | None = None) -> list[Path]:
+    """Where prompts are looked for, first match wins: `extra`, `./prompts`, the shipped ones."""
+    folders = [Path(extra)] if extra is not None else []
+    for folder in (Path("prompts"), shipped_folder("prompts")):
+        if all(folder.resolve() != known.resolve() for known in folders):
+            folders.append(folder)
+    return folders
+
+
+def prompt_names(folders: Sequence[Path] | None = None) -> list[str]:
+    """Names of all prompts that can be found."""
+    return sorted({file.stem for folder in folders or prompt_folders() for file in folder.glob("*.md")})
+
+
+def find_prompt(name: str, folders: Sequence[Path] | None = None) -> Prompt:
+    """The prompt called `name` (or at that path), from the first folder that has it.
+
+    Raises:
+        InputError: No folder has it.
+        PromptError: The file is malformed.
+    """
+    if name.endswith(".md") and Path(name).is_file():
+        return read_prompt(name)
+    for folder in folders or prompt_folders():
+        if (folder / f"{name}.md").is_file():
+            return read_prompt(folder / f"{name}.md")
+    raise InputError(
+        f"there is no prompt {name!r}", hint=did_you_mean(name, prompt_names(folders)) + " (list: score-rag prompts list)"
+    )
+
+
+def read_prompt(path: Path | str) -> Prompt:
+    """Read and check one prompt file.
+
+    Raises:
+        PromptError: No head, a head that is not YAML, a template that does not compile, or an undeclared variable.
+    """
+    import yaml
+    from jinja2 import TemplateSyntaxError, meta
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise PromptError("a prompt file is not UTF-8", where=path, found=str(error)) from error
+    _, _, rest = text.partition(_HEAD)
+    head_text, closed, body = rest.partition("\n" + _HEAD)
+    if not text.startswith(_HEAD) or not closed:
+        raise PromptError(
+            "a prompt file has no head", where=path, expected="'---', then description and variables in YAML, then '---'"
+        )
+    try:
+        head = yaml.safe_load(head_text)
+    except yaml.YAMLError as error:
+        raise PromptError("a prompt's head is not valid YAML", where=path, found=str(error)) from error
+    if not isinstance(head, dict) or set(head) != {"description", "variables"} or not isinstance(head["variables"], dict):
+        raise PromptError(
+            "a prompt's head has the wrong keys",
+            where=path,
+            expected="description: a text; variables: a mapping of name to meaning",
+            found=", ".join(head) if isinstance(head, dict) else type(head).__name__,
+        )
+    try:
+        used = meta.find_undeclared_variables(ImmutableSandboxedEnvironment().parse(body))
+    except TemplateSyntaxError as error:
+        line = (error.lineno or 0) + head_text.count("\n") + 3
+        raise PromptError("a prompt's template is malformed", where=f"{path}, line {line}", found=error.message) from error
+    variables = {str(key): str(value) for key, value in head["variables"].items()}
+    strangers = sorted(used - set(variables))
+    if strangers:
+        raise PromptError(
+            f"a prompt uses an undeclared variable: {', '.join(strangers)}",
+            where=path,
+            expected=f"one of {', '.join(variables)}",
+            hint=did_you_mean(strangers[0], variables),
+        )
+    return Prompt(path.stem, path, str(head["description"]), variables, body.strip("\n"), digest_text(text))

@@ -1,0 +1,250 @@
+"""One recommendation with its evidence: which users were found, what they have in common with this one, what the model answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from score_rag.config import Pipeline
+from score_rag.data.interactions import Event, Item
+from score_rag.errors import InputError, did_you_mean
+from score_rag.files import read_json
+from score_rag.parts import Parts
+from score_rag.pipeline import finished_folder
+from score_rag.predictor.context import Context, Question, prompts
+from score_rag.predictor.predictor import LOW_MASS, Answer
+from score_rag.recommendation import NeighbourView, Recommendation
+
+if TYPE_CHECKING:
+    from score_rag.workflow import Answered
+
+__all__ = ["Recommender", "open_recommender", "parse_history"]
+
+
+def open_recommender(pipeline: Pipeline) -> Recommender:
+    """A recommender over a finished run.
+
+    Raises:
+        StageError: A stage of the run is not finished.
+    """
+    for stage in ("data", "crm", "documents", "retriever", "reranker", "predictor"):
+        finished_folder(pipeline, stage)
+    return Recommender(Parts(pipeline, lambda stage: finished_folder(pipeline, stage)))
+
+
+class Recommender:
+    """Answers single questions by the workflow, and ranks candidates in a batch."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+
+    def recommend(
+        self, user_id: str | None, item_id: str, *, history: str | None = None, as_of: int | None = None
+    ) -> Recommendation:
+        """Will this user like this item?
+
+        Args:
+            user_id: A user of the data, or None together with `history`.
+            item_id: An item of the catalogue, by id or by its name (`Heat (1995)`).
+            history: What somebody outside the data judged, as `parse_history` reads it.
+            as_of: Time of the question, seconds. By default now; for an item that this user has judged already, just before that.
+
+        Raises:
+            InputError: The user, the item or a name in the history is unknown.
+        """
+        return asyncio.run(self.arecommend(user_id, item_id, history=history, as_of=as_of))
+
+    async def arecommend(
+        self, user_id: str | None, item_id: str, *, history: str | None = None, as_of: int | None = None
+    ) -> Recommendation:
+        """`recommend`, for callers that run an event loop."""
+        from score_rag.workflow import Asked, RecommendWorkflow
+
+        parts = self.parts
+        item = self._item(item_id)
+        warnings = []
+        known = None if history is not None or user_id is None else parts.interactions.log.first(user_id, item.item_id)
+        if known is not None and as_of is None:
+            as_of = known.timestamp
+            warnings.append(
+                f"user {user_id} has judged this item already ({'liked' if known.liked else 'disliked'} it): answered as of just before"
+            )
+        question = Question(user_id, item.item_id, self._history(user_id, history, as_of), as_of)
+        flow = RecommendWorkflow(parts.retriever, parts.reranker, parts.describer, parts.builder, parts.predictor)
+        answered: Answered = await flow.run(
+            start_event=Asked(user_id=user_id, item_id=item.item_id, history=list(question.history), as_of=as_of)
+        )
+        neighbours = [
+            self._neighbour(question, node.metadata["user_id"], node.text, node.metadata["retriever_score"], node.score or 0.0)
+            for node in answered.kept
+        ]
+        return self._recommendation(question, answered.answer, answered.prompt, neighbours, warnings)
+
+    def top(self, user_id: str | None, k: int, *, history: str | None = None, candidates: int | None = None) -> list[Recommendation]:
+        """The `k` items that this user will most likely like, among candidates of the conventional recommender.
+
+        Args:
+            user_id: A user of the data, or None together with `history`.
+            k: How many to return, best first.
+            history: As in `recommend`.
+            candidates: How many candidates to rank; five times `k` by default.
+
+        Raises:
+            InputError: There is no history to start from.
+        """
+        events = self._history(user_id, history, None)
+        if not events:
+            raise InputError("there is nothing to rank by for somebody without a history", hint='--history "Heat (1995); Ronin (1998)"')
+        asked = self._candidates(user_id if history is None else None, events, candidates or 5 * k)
+        questions = [Question(user_id, item_id, events, None) for item_id in asked]
+        contexts = self.parts.finder.find(questions)
+        texts = prompts(self.parts.builder, questions, contexts)
+        answers = self.parts.predictor.score(texts)
+        best = sorted(range(len(asked)), key=lambda place: -answers[place].probability)[:k]
+        return [
+            self._recommendation(questions[place], answers[place], texts[place], self._views(questions[place], contexts[place]), [])
+            for place in best
+        ]
+
+    def _candidates(self, user_id: str | None, events: Sequence[Event], count: int) -> list[str]:
+        folder = self.parts.folder("crm")
+        known = {event.item_id for event in events}
+        if user_id is not None and user_id in self.parts.interactions.train_log:
+            from score_rag.crm.artefacts import candidates
+
+            return [item_id for item_id, _ in candidates(folder, user_id, count, exclude=known)]
+        from score_rag.crm.sasrec import SASRec
+
+        return [item_id for item_id, _ in SASRec.from_pretrained(folder).recommend(events, count, exclude=known)]
+
+    def _item(self, item_id: str) -> Item:
+        catalogue = self.parts.interactions.catalogue
+        if item_id in catalogue:
+            return catalogue[item_id]
+        for item in catalogue.values():
+            if item.name == item_id:
+                return item
+        names = [*catalogue, *(item.name for item in catalogue.values())]
+        raise InputError(f"there is no item {item_id!r}", expected=f"one of {len(catalogue):,} items", hint=did_you_mean(item_id, names))
+
+    def _history(self, user_id: str | None, history: str | None, as_of: int | None) -> list[Event]:
+        interactions = self.parts.interactions
+        if history is not None:
+            return parse_history(history, interactions.catalogue.values(), when=(as_of or interactions.train_end) - 1)
+        if user_id is None:
+            raise InputError("who is asking?", expected="a user, or a history", hint='--user 42, or --history "Heat (1995)"')
+        if user_id not in interactions.log:
+            raise InputError(
+                f"there is no user {user_id!r} in the data",
+                expected=f"one of {len(interactions.log):,} users",
+                hint=did_you_mean(user_id, interactions.log.users) + '; somebody else: --history "Heat (1995); Ronin (1998)"',
+            )
+        return interactions.log.before(user_id, as_of)
+
+    def _views(self, question: Question, context: Context) -> list[NeighbourView]:
+        return [self._neighbour(question, hit.user_id, hit.text, hit.score, score) for hit, score in context.kept]
+
+    def _neighbour(self, question: Question, user_id: str, text: str, retriever_score: float, reranker_score: float) -> NeighbourView:
+        witnesses = self.parts.builder.witnesses
+        view = witnesses.view(user_id, text, item_id=question.item_id, as_of=question.as_of, history=question.history)
+        return NeighbourView(
+            user_id=user_id,
+            retriever_score=float(retriever_score),
+            reranker_score=float(reranker_score),
+            behaviour=text,
+            in_common=_in_common(view.shared, question.history, witnesses.log.before(user_id, question.as_of), witnesses.catalogue),
+            verdict_on_item=view.verdict or None,
+        )
+
+    def _recommendation(
+        self, question: Question, answer: Answer, prompt: str, neighbours: list[NeighbourView], warnings: list[str]
+    ) -> Recommendation:
+        warnings = list(warnings)
+        if answer.mass < LOW_MASS:
+            warnings.append(f"the model gave Yes and No together only {answer.mass:.2f} of its probability: the answer says little")
+        if answer.cut:
+            warnings.append(f"the prompt was too long for the model: {answer.cut} tokens of its beginning were dropped")
+        if not question.history:
+            warnings.append("no history is known at that time: the answer rests on the item alone")
+        return Recommendation(
+            user_id=question.user_id,
+            item=self._item(question.item_id),
+            probability=answer.probability,
+            verdict="Yes" if answer.probability >= 0.5 else "No",
+            mass=answer.mass,
+            neighbours=neighbours,
+            prompt=prompt,
+            parts=self._parts(),
+            warnings=warnings,
+        )
+
+    def _parts(self) -> dict[str, str]:
+        """What ran at each stage; an embedded part is called what it is."""
+        told = {"crm": "SASRec, trained on this data"}
+        retriever = read_json(self.parts.folder("retriever") / "retriever.json")
+        name = "all-MiniLM-L6-v2 (embedded)" if retriever["embedded"] else retriever["base"]
+        told["retriever"] = f"{name}, fine-tuned on SASRec's neighbours"
+        reranker = read_json(self.parts.folder("reranker") / "reranker.json")
+        base = "cross-encoder from all-MiniLM-L6-v2 (embedded)" if reranker["embedded"] else f"cross-encoder from {reranker['base']}"
+        rule = " (embedded: rule-based, no language model)" if reranker["assessor"].startswith("score-rag/") else ""
+        told["reranker"] = f"{base}, taught by assessments of {reranker['assessor']}{rule}"
+        predictor = read_json(self.parts.folder("predictor") / "predictor.json")
+        own = "small Llama (embedded: trained from scratch on this run's text)"
+        told["predictor"] = f"{own if predictor['embedded'] else predictor['base']}, LoRA-tuned"
+        return told
+
+
+def _in_common(
+    shared: Sequence[Item], mine: Sequence[Event], theirs: Sequence[Event], catalogue: dict[str, Item]
+) -> list[str]:
+    """What two users have in common, in plain words."""
+    said = []
+    if shared:
+        said.append("both liked " + ", ".join(item.name for item in shared[:4]))
+    disliked = {event.item_id for event in mine if not event.liked} & {event.item_id for event in theirs if not event.liked}
+    if disliked:
+        said.append("both disliked " + ", ".join(catalogue[item_id].name for item_id in sorted(disliked)[:2]))
+    genres = [
+        Counter(genre for event in events if event.liked for genre in catalogue[event.item_id].genres) for events in (mine, theirs)
+    ]
+    top = [{genre for genre, _ in found.most_common(4)} for found in genres]
+    both = sorted(top[0] & top[1], key=lambda genre: -genres[0][genre])
+    if both:
+        said.append("both often like " + ", ".join(both[:3]))
+    return said
+
+
+def parse_history(text: str, catalogue: Iterable[Item], *, when: int) -> list[Event]:
+    """Events from names separated by semicolons; a name after a minus was disliked: `Heat (1995); -Grease (1978)`.
+
+    A name is an item's full name, its title alone where only one item has it, or its id.
+
+    Raises:
+        InputError: Names that are not in the catalogue, all at once.
+    """
+    by_name: dict[str, list[Item]] = {}
+    for item in catalogue:
+        for name in {item.name.casefold(), item.title.casefold(), item.item_id}:
+            by_name.setdefault(name, []).append(item)
+    events, unknown = [], []
+    for part in (part.strip() for part in text.split(";")):
+        if not part:
+            continue
+        name = part.removeprefix("-").strip()
+        found = by_name.get(name.casefold(), [])
+        exact = [item for item in found if item.name.casefold() == name.casefold()] or found
+        if len(exact) == 1:
+            events.append(Event("", exact[0].item_id, not part.startswith("-"), when))
+        else:
+            unknown.append((name, [item.name for item in exact]))
+    if unknown:
+        names = {item.name for items in by_name.values() for item in items}
+        hints = [
+            f"{name!r}: " + (f"one of {', '.join(several[:4])}?" if several else did_you_mean(name, names, show=0)) for name, several in unknown
+        ]
+        raise InputError("these names in the history are not in the catalogue", found=", ".join(n for n, _ in unknown), hint="; ".join(hints))
+    if not events:
+        raise InputError("the history is empty", expected='names separated by semicolons: "Heat (1995); -Grease (1978)"')
+    return events

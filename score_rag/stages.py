@@ -1,0 +1,190 @@
+"""The six stages, each a few lines: settings out of the pipeline file, artefacts of earlier stages in, one room's function called.
+
+Only this file knows both the rooms and the pipeline file; the runner knows neither.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from score_rag.config import Pipeline
+from score_rag.pipeline import Context, Stage
+
+if TYPE_CHECKING:
+    from score_rag.predictor.context import ContextFinder
+    from score_rag.reranker.assess import Request
+    from score_rag.retriever.index import Hit
+
+__all__ = ["stages"]
+
+
+def stages(pipeline: Pipeline) -> list[Stage]:
+    """The stages of a pipeline, in order."""
+    return [
+        Stage("data", run=_data, inputs=_data_inputs),
+        Stage("crm", run=_crm, needs=("data",)),
+        Stage("documents", run=_documents, needs=("data",), prompts=(pipeline.documents.prompt,)),
+        Stage("retriever", run=_retriever, needs=("documents", "crm")),
+        Stage(
+            "reranker", run=_reranker, needs=("data", "documents", "retriever"), prompts=(pipeline.reranker.assess_prompt,), plan=_calls
+        ),
+        Stage(
+            "predictor", run=_predictor, needs=("data", "documents", "retriever", "reranker"), prompts=(pipeline.predictor.prompt,)
+        ),
+    ]
+
+
+def _data_inputs(pipeline: Pipeline) -> list[Path]:
+    from score_rag.data import source_files
+
+    return source_files(pipeline.data.source, pipeline.data.path)
+
+
+def _data(context: Context, folder: Path) -> dict[str, Any]:
+    from score_rag.data import read_source
+    from score_rag.data.split import split_events
+
+    settings = context.pipeline.data
+    read = read_source(settings.source, settings.path, threshold=settings.threshold, seed=context.seed)
+    interactions = split_events(read, settings.split, train=settings.train, valid=settings.valid)
+    interactions.write(folder)
+    counts = dict(interactions.events.group_by("split").len().sort("split").iter_rows())
+    return {
+        "users": interactions.events["user_id"].n_unique(),
+        "items": len(interactions.items),
+        "events": counts,
+        "liked": round(float(interactions.events["label"].mean() or 0.0), 4),  # type: ignore[arg-type]
+    }
+
+
+def _crm(context: Context, folder: Path) -> dict[str, Any]:
+    from score_rag.crm.artefacts import write_crm
+    from score_rag.crm.sasrec import SASRec
+    from score_rag.data.interactions import Interactions
+
+    settings = context.pipeline.crm
+    interactions = Interactions.read(context.folder("data"))
+    model = SASRec(
+        dim=settings.dim, layers=settings.layers, heads=settings.heads, dropout=settings.dropout, max_length=settings.max_length
+    )
+    model.fit(
+        interactions,
+        epochs=settings.epochs,
+        patience=settings.patience,
+        learning_rate=settings.learning_rate,
+        batch_size=settings.batch_size,
+        weight_decay=settings.weight_decay,
+        seed=context.seed,
+        report=context.report,
+    )
+    write_crm(model, interactions, folder, neighbours_k=settings.neighbours)
+    return dict(model.metrics)
+
+
+def _documents(context: Context, folder: Path) -> dict[str, Any]:
+    from score_rag.data.interactions import Interactions
+    from score_rag.documents import Describer, build_documents
+
+    settings = context.pipeline.documents
+    interactions = Interactions.read(context.folder("data"))
+    prompt = context.prompt(settings.prompt)
+    describer = Describer(prompt, interactions.catalogue, max_liked=settings.max_liked, max_disliked=settings.max_disliked)
+    documents = build_documents(
+        interactions.train_log, describer, every=settings.every, max_versions=settings.max_versions, report=context.report
+    )
+    documents.write_parquet(folder / "documents.parquet")
+    _keep_prompt(prompt.path, folder, settings.prompt)
+    words = documents["text"].str.split(" ").list.len().mean()
+    return {"documents": len(documents), "users": documents["user_id"].n_unique(), "words_mean": round(float(words or 0.0), 1)}  # type: ignore[arg-type]
+
+
+def _retriever(context: Context, folder: Path) -> dict[str, Any]:
+    import polars as pl
+
+    from score_rag.crm.artefacts import read_neighbours
+    from score_rag.retriever.train import fit_retriever
+
+    settings = context.pipeline.retriever
+    return fit_retriever(
+        pl.read_parquet(context.folder("documents") / "documents.parquet"),
+        read_neighbours(context.folder("crm")),
+        folder,
+        base=settings.encoder,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        temperature=settings.temperature,
+        max_tokens=settings.max_tokens,
+        hold_out=settings.hold_out,
+        similarity_top_k=settings.similarity_top_k,
+        seed=context.seed,
+        report=context.report,
+    )
+
+
+def _finder(context: Context) -> ContextFinder:
+    from score_rag.parts import Parts
+
+    return Parts(context.pipeline, context.folder).make_finder(None)
+
+
+def _reranker(context: Context, folder: Path) -> dict[str, Any]:
+    from score_rag.predictor.context import Question
+    from score_rag.reranker.train import fit_reranker
+
+    settings = context.pipeline.reranker
+    finder = _finder(context)
+
+    def hits_for(requests: Sequence[Request]) -> list[list[Hit]]:
+        log = finder.interactions.log
+        asked = [Question(r.user_id, r.item_id, log.before(r.user_id, r.as_of), r.as_of) for r in requests]
+        return finder.retrieve(asked, report=context.report)
+
+    return fit_reranker(
+        finder.interactions,
+        hits_for,
+        folder,
+        base=settings.encoder,
+        layers=settings.layers,
+        assessor=settings.assessor,
+        api_base=settings.api_base,
+        prompt=context.prompt(settings.assess_prompt),
+        describer=finder.describer,
+        assessments_path=context.scratch / "assessments.jsonl",
+        pairs=settings.pairs,
+        concurrency=settings.concurrency,
+        max_answer_tokens=settings.max_answer_tokens,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        max_tokens=settings.max_tokens,
+        hold_out=settings.hold_out,
+        top_n=settings.top_n,
+        seed=context.seed,
+        report=context.report,
+    )
+
+
+def _calls(context: Context) -> str:
+    settings = context.pipeline.reranker
+    return f"at most {settings.pairs} calls to {settings.assessor}, fewer where answers are kept from before"
+
+
+def _predictor(context: Context, folder: Path) -> dict[str, Any]:
+    from score_rag.parts import Parts
+    from score_rag.tuning import fit_from_parts
+
+    settings = context.pipeline.predictor
+    prompt = context.prompt(settings.prompt)
+    parts = Parts(context.pipeline, context.folder, predict_prompt=prompt)
+    _keep_prompt(prompt.path, folder, settings.prompt)
+    return fit_from_parts(parts, folder, report=context.report)
+
+
+def _keep_prompt(path: Path, folder: Path, name: str) -> None:
+    """Lay the prompt beside what was made with it, so that serving says things in the words of training."""
+    (folder / "prompts").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, folder / "prompts" / f"{Path(name).stem}.md")
