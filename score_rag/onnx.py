@@ -1,0 +1,147 @@
+"""Trained models in a form that answers in a fresh process at once: exported when they are trained, served without torch.
+
+Importing transformers alone takes longer than a whole recommendation should. So encoder, cross-encoder and the embedded Llama are exported
+to ONNX at the end of their training and served by onnxruntime and tokenizers; tests hold both forms to the same numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from score_rag.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["OnnxModel", "TextTokenizer", "export_onnx", "length_buckets"]
+
+
+def export_onnx(module: torch.nn.Module, example: dict[str, torch.Tensor], path: Path, *, output: str) -> None:
+    """Write a module as ONNX, with free batch size and length.
+
+    Args:
+        module: Takes the example's tensors by keyword and returns one tensor.
+        example: Inputs of shape [batch >= 2, length >= 2], int64.
+        path: The file to write.
+        output: Name of the output.
+    """
+    import torch
+
+    batch, length = torch.export.Dim("batch", min=1, max=65536), torch.export.Dim("length", min=2, max=8192)
+    shapes = {name: {0: batch, 1: length} for name in example}
+    loud = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "torch.onnx._internal.exporter._registration")]
+    levels = [logger.level for logger in loud]
+    try:
+        for logger in loud:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                module.eval(),
+                (),
+                str(path),
+                kwargs=dict(example),
+                input_names=list(example),
+                output_names=[output],
+                dynamic_shapes=shapes,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+    finally:
+        for logger, level in zip(loud, levels, strict=True):
+            logger.setLevel(level)
+
+
+class OnnxModel:
+    """One ONNX file, ready to run.
+
+    Args:
+        path: The file.
+        threads: Threads inside one run; by default `OMP_NUM_THREADS`, else one a core.
+
+    Raises:
+        ModelError: The file is missing or is no ONNX model.
+    """
+
+    def __init__(self, path: Path | str, *, threads: int | None = None) -> None:
+        import onnxruntime
+
+        path = Path(path)
+        if not path.is_file():
+            raise ModelError("an exported model is missing", where=path, hint="train the stage again: score-rag run PIPELINE --force")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
+        try:
+            self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001  # onnxruntime raises its own family, which has no common public base
+            raise ModelError("an exported model cannot be read", where=path, found=str(error).splitlines()[0]) from error
+        self._inputs = {value.name for value in self._session.get_inputs()}
+
+    def run(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """The output for a batch; inputs that the model does not have are left out."""
+        fed = {name: value for name, value in inputs.items() if name in self._inputs}
+        return np.asarray(self._session.run(None, fed)[0])
+
+
+class TextTokenizer:
+    """A saved fast tokenizer, without transformers: ids, token types and masks, padded to the right.
+
+    Args:
+        folder: Holds `tokenizer.json`.
+        max_tokens: Longer inputs are cut at the end (of a pair, at the end of the longer side).
+    """
+
+    def __init__(self, folder: Path | str, *, max_tokens: int) -> None:
+        from tokenizers import Tokenizer
+
+        file = Path(folder) / "tokenizer.json"
+        if not file.is_file():
+            raise ModelError("a tokenizer is missing", where=file)
+        self._tokenizer = Tokenizer.from_file(str(file))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_tokens)
+        self.max_tokens = max_tokens
+
+    def encode(self, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[Any]:
+        """Encodings (with `.ids` and `.type_ids`) of texts or pairs."""
+        return list(self._tokenizer.encode_batch(list(texts)))
+
+    @staticmethod
+    def pad(encodings: Sequence[Any]) -> dict[str, np.ndarray]:
+        """`input_ids`, `token_type_ids`, `attention_mask`, each int64 [n, longest]."""
+        longest = max(2, max(len(encoding.ids) for encoding in encodings))
+        shape = (len(encodings), longest)
+        out = {name: np.zeros(shape, dtype=np.int64) for name in ("input_ids", "token_type_ids", "attention_mask")}
+        for row, encoding in enumerate(encodings):
+            end = len(encoding.ids)
+            out["input_ids"][row, :end] = encoding.ids
+            out["token_type_ids"][row, :end] = encoding.type_ids
+            out["attention_mask"][row, :end] = 1
+        return out
+
+
+def length_buckets(lengths: Sequence[int], *, tokens: int = 4096) -> list[list[int]]:
+    """Row numbers in batches of similar length, at most `tokens` padded tokens a batch: little is padded, memory is bounded.
+
+    >>> length_buckets([3, 1, 3, 2], tokens=6)
+    [[1, 3], [0, 2]]
+    """
+    order = sorted(range(len(lengths)), key=lambda row: lengths[row])
+    batches: list[list[int]] = []
+    for row in order:
+        if batches and (len(batches[-1]) + 1) * lengths[row] <= tokens:
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return batches
