@@ -6,6 +6,7 @@ of earlier events; so one index serves training (where every example has its own
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -51,7 +52,7 @@ class Describer:
         max_disliked: How many disliked items are told, most recent first.
     """
 
-    def __init__(self, prompt: Prompt, catalogue: Mapping[str, Item], *, max_liked: int = 8, max_disliked: int = 4) -> None:
+    def __init__(self, prompt: Prompt, catalogue: Mapping[str, Item], *, max_liked: int = 10, max_disliked: int = 5) -> None:
         self.prompt = prompt
         self.catalogue = catalogue
         self.max_liked = max_liked
@@ -66,28 +67,33 @@ class Describer:
             latest.setdefault(event.item_id, event.liked)
         liked = [self.catalogue[item_id] for item_id, was_liked in latest.items() if was_liked]
         disliked = [self.catalogue[item_id] for item_id, was_liked in latest.items() if not was_liked]
+        genres = [item.genres for item in liked], [item.genres for item in disliked]
+        decades = [(item.decade,) for item in liked], [(item.decade,) for item in disliked]
         text = self.prompt.render(
             liked=liked[: self.max_liked],
             disliked=disliked[: self.max_disliked],
-            genres=_favourites([item.genres for item in liked], [item.genres for item in disliked], 3),
-            decades=_favourites([(item.decade,) for item in liked], [(item.decade,) for item in disliked], 2),
+            genres=_distinctive(*genres, 3),
+            decades=_distinctive(*decades, 2),
+            avoided=_distinctive(*genres, 2, -1),
         )
         return text.strip()
 
 
-def _favourites(liked: Sequence[Sequence[str]], disliked: Sequence[Sequence[str]], count: int) -> list[str]:
-    """Words that occur most often more among liked than among disliked items; ties go to the word met first."""
-    balance: Counter[str] = Counter()
-    for words, sign in [(words, 1) for words in liked] + [(words, -1) for words in disliked]:
-        balance.update({word: sign for word in words if word})
-    order = {word: place for place, word in enumerate(balance)}
-    best = sorted((word for word in balance if balance[word] > 0), key=lambda word: (-balance[word], order[word]))
+def _distinctive(liked: Sequence[Sequence[str]], disliked: Sequence[Sequence[str]], count: int, sign: int = 1) -> list[str]:
+    """Words of items that this user likes clearly more often (`sign` 1) or less often (-1) than the user likes items in general.
+
+    By how many standard errors a word's like-rate lies off the user's own; at least 1.
+    """
+    likes = Counter(word for words in liked for word in dict.fromkeys(words) if word)
+    every = likes + Counter(word for words in disliked for word in dict.fromkeys(words) if word)
+    # One judgement of each kind is added, so that a user who liked everything still has a rate to differ from.
+    rate = (len(liked) + 1) / (len(liked) + len(disliked) + 2)
+    off = {word: sign * (likes[word] - rate * times) / math.sqrt(times * rate * (1 - rate)) for word, times in every.items()}
+    best = sorted((word for word in off if off[word] >= 1.0), key=lambda word: -off[word])
     return best[:count]
 
 
-def build_documents(
-    log: UserLog, describer: Describer, *, every: int = 10, max_versions: int = 6, report: Report = silent
-) -> pl.DataFrame:
+def build_documents(log: UserLog, describer: Describer, *, every: int = 10, max_versions: int = 6, report: Report = silent) -> pl.DataFrame:
     """Documents of every user, in versions.
 
     Args:

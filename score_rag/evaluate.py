@@ -76,7 +76,7 @@ def evaluate_run(
         InputError: `against` names nothing known.
     """
     from score_rag.evaluation.report import Scorecard
-    from score_rag.evaluation.trivial import trivial_scores
+    from score_rag.evaluation.trivial import ITEM_AVERAGE, trivial_scores
 
     parts = open_parts(pipeline)
     interactions = parts.interactions
@@ -99,7 +99,7 @@ def evaluate_run(
     trivial = trivial_scores(interactions, frame)
     scores.update(trivial)
     if against == "item-average":
-        reference = next(iter(trivial))
+        reference = ITEM_AVERAGE
     card = Scorecard.from_scores(
         frame.select("user_id", "label"),
         scores,

@@ -84,7 +84,7 @@ class OnnxModel:
         options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
         try:
             self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # noqa: BLE001  # onnxruntime raises its own family, which has no common public base
+        except Exception as error:  # onnxruntime raises its own family, which has no common public base
             raise ModelError("an exported model cannot be read", where=path, found=str(error).splitlines()[0]) from error
         self._inputs = {value.name for value in self._session.get_inputs()}
 

@@ -51,9 +51,7 @@ class Parts:
     def retriever(self) -> CollaborativeRetriever:
         from score_rag.retriever.retriever import CollaborativeRetriever
 
-        return CollaborativeRetriever.from_pretrained(
-            self.folder("retriever"), similarity_top_k=self.pipeline.retriever.similarity_top_k
-        )
+        return CollaborativeRetriever.from_pretrained(self.folder("retriever"), similarity_top_k=self.pipeline.retriever.similarity_top_k)
 
     @cached_property
     def reranker(self) -> SelfAssessingReranker:

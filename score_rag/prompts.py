@@ -121,9 +121,7 @@ def find_prompt(name: str, folders: Sequence[Path] | None = None) -> Prompt:
     for folder in folders or prompt_folders():
         if (folder / f"{name}.md").is_file():
             return read_prompt(folder / f"{name}.md")
-    raise InputError(
-        f"there is no prompt {name!r}", hint=did_you_mean(name, prompt_names(folders)) + " (list: score-rag prompts list)"
-    )
+    raise InputError(f"there is no prompt {name!r}", hint=did_you_mean(name, prompt_names(folders)) + " (list: score-rag prompts list)")
 
 
 def read_prompt(path: Path | str) -> Prompt:
@@ -144,9 +142,7 @@ def read_prompt(path: Path | str) -> Prompt:
     _, _, rest = text.partition(_HEAD)
     head_text, closed, body = rest.partition("\n" + _HEAD)
     if not text.startswith(_HEAD) or not closed:
-        raise PromptError(
-            "a prompt file has no head", where=path, expected="'---', then description and variables in YAML, then '---'"
-        )
+        raise PromptError("a prompt file has no head", where=path, expected="'---', then description and variables in YAML, then '---'")
     try:
         head = yaml.safe_load(head_text)
     except yaml.YAMLError as error:

@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING
 
 from score_rag.config import Pipeline
 from score_rag.data.interactions import Event, Item
+from score_rag.documents import Describer, describe_item
 from score_rag.errors import InputError, did_you_mean
 from score_rag.files import read_json
 from score_rag.parts import Parts
 from score_rag.pipeline import finished_folder
 from score_rag.predictor.context import Context, Question, prompts
 from score_rag.predictor.predictor import LOW_MASS, Answer
+from score_rag.prompts import find_prompt
 from score_rag.recommendation import NeighbourView, Recommendation
 
 if TYPE_CHECKING:
     from score_rag.workflow import Answered
 
-__all__ = ["Recommender", "open_recommender", "parse_history"]
+__all__ = ["Recommender", "open_recommender", "parse_history", "preview_prompt"]
 
 
 def open_recommender(pipeline: Pipeline) -> Recommender:
@@ -40,9 +42,7 @@ class Recommender:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
 
-    def recommend(
-        self, user_id: str | None, item_id: str, *, history: str | None = None, as_of: int | None = None
-    ) -> Recommendation:
+    def recommend(self, user_id: str | None, item_id: str, *, history: str | None = None, as_of: int | None = None) -> Recommendation:
         """Will this user like this item?
 
         Args:
@@ -196,9 +196,36 @@ class Recommender:
         return told
 
 
-def _in_common(
-    shared: Sequence[Item], mine: Sequence[Event], theirs: Sequence[Event], catalogue: dict[str, Item]
-) -> list[str]:
+def preview_prompt(pipeline: Pipeline, name: str, user_id: str, item_id: str) -> str:
+    """A prompt as its file is now, filled in with a real user and item of a finished run.
+
+    Raises:
+        InputError: A prompt whose variables are none of those that score-rag fills in.
+    """
+    prompt = find_prompt(name)
+    parts = Parts(pipeline, lambda stage: finished_folder(pipeline, stage), predict_prompt=prompt)
+    recommender = Recommender(parts)
+    variables = set(prompt.variables)
+    item = recommender._item(item_id)
+    history = recommender._history(user_id, None, None)
+    settings = pipeline.documents
+    if {"liked", "disliked"} <= variables:
+        describer = Describer(prompt, parts.interactions.catalogue, max_liked=settings.max_liked, max_disliked=settings.max_disliked)
+        return describer.describe(history)
+    if variables == {"history", "target"}:
+        return prompt.render(history=parts.describer.describe(history), target=describe_item(item))
+    if {"history", "neighbours", "target"} <= variables:
+        question = Question(user_id, item.item_id, history, None)
+        return prompts(parts.builder, [question], parts.finder.find([question]))[0]
+    raise InputError(
+        f"the prompt {name!r} has variables that no stage fills in",
+        where=prompt.path,
+        expected="those of describe_user, assess or predict",
+        found=", ".join(sorted(variables)),
+    )
+
+
+def _in_common(shared: Sequence[Item], mine: Sequence[Event], theirs: Sequence[Event], catalogue: dict[str, Item]) -> list[str]:
     """What two users have in common, in plain words."""
     said = []
     if shared:
@@ -206,9 +233,7 @@ def _in_common(
     disliked = {event.item_id for event in mine if not event.liked} & {event.item_id for event in theirs if not event.liked}
     if disliked:
         said.append("both disliked " + ", ".join(catalogue[item_id].name for item_id in sorted(disliked)[:2]))
-    genres = [
-        Counter(genre for event in events if event.liked for genre in catalogue[event.item_id].genres) for events in (mine, theirs)
-    ]
+    genres = [Counter(genre for event in events if event.liked for genre in catalogue[event.item_id].genres) for events in (mine, theirs)]
     top = [{genre for genre, _ in found.most_common(4)} for found in genres]
     both = sorted(top[0] & top[1], key=lambda genre: -genres[0][genre])
     if both:
@@ -242,9 +267,12 @@ def parse_history(text: str, catalogue: Iterable[Item], *, when: int) -> list[Ev
     if unknown:
         names = {item.name for items in by_name.values() for item in items}
         hints = [
-            f"{name!r}: " + (f"one of {', '.join(several[:4])}?" if several else did_you_mean(name, names, show=0)) for name, several in unknown
+            f"{name!r}: " + (f"one of {', '.join(several[:4])}?" if several else did_you_mean(name, names, show=0))
+            for name, several in unknown
         ]
-        raise InputError("these names in the history are not in the catalogue", found=", ".join(n for n, _ in unknown), hint="; ".join(hints))
+        raise InputError(
+            "these names in the history are not in the catalogue", found=", ".join(n for n, _ in unknown), hint="; ".join(hints)
+        )
     if not events:
         raise InputError("the history is empty", expected='names separated by semicolons: "Heat (1995); -Grease (1978)"')
     return events

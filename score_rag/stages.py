@@ -25,14 +25,23 @@ def stages(pipeline: Pipeline) -> list[Stage]:
     """The stages of a pipeline, in order."""
     return [
         Stage("data", run=_data, inputs=_data_inputs),
-        Stage("crm", run=_crm, needs=("data",)),
+        Stage("crm", run=_crm, needs=("data",), also=("data",)),
         Stage("documents", run=_documents, needs=("data",), prompts=(pipeline.documents.prompt,)),
         Stage("retriever", run=_retriever, needs=("documents", "crm")),
         Stage(
-            "reranker", run=_reranker, needs=("data", "documents", "retriever"), prompts=(pipeline.reranker.assess_prompt,), plan=_calls
+            "reranker",
+            run=_reranker,
+            needs=("data", "documents", "retriever"),
+            also=("data", "documents", "retriever"),
+            prompts=(pipeline.reranker.assess_prompt,),
+            plan=_calls,
         ),
         Stage(
-            "predictor", run=_predictor, needs=("data", "documents", "retriever", "reranker"), prompts=(pipeline.predictor.prompt,)
+            "predictor",
+            run=_predictor,
+            needs=("data", "documents", "retriever", "reranker"),
+            also=("data", "documents", "retriever", "reranker"),
+            prompts=(pipeline.predictor.prompt,),
         ),
     ]
 
@@ -68,7 +77,12 @@ def _crm(context: Context, folder: Path) -> dict[str, Any]:
     settings = context.pipeline.crm
     interactions = Interactions.read(context.folder("data"))
     model = SASRec(
-        dim=settings.dim, layers=settings.layers, heads=settings.heads, dropout=settings.dropout, max_length=settings.max_length
+        dim=settings.dim,
+        layers=settings.layers,
+        heads=settings.heads,
+        dropout=settings.dropout,
+        max_length=settings.max_length,
+        history=context.pipeline.data.history,
     )
     model.fit(
         interactions,
@@ -118,6 +132,7 @@ def _retriever(context: Context, folder: Path) -> dict[str, Any]:
         learning_rate=settings.learning_rate,
         temperature=settings.temperature,
         max_tokens=settings.max_tokens,
+        tune_layers=settings.tune_layers,
         hold_out=settings.hold_out,
         similarity_top_k=settings.similarity_top_k,
         seed=context.seed,
@@ -163,6 +178,7 @@ def _reranker(context: Context, folder: Path) -> dict[str, Any]:
         max_tokens=settings.max_tokens,
         hold_out=settings.hold_out,
         top_n=settings.top_n,
+        history=context.pipeline.data.history,
         seed=context.seed,
         report=context.report,
     )

@@ -21,7 +21,9 @@ __all__ = ["fit_from_parts"]
 _VALID_EXAMPLES = 400
 
 
-def fit_from_parts(parts: Parts, folder: Path, *, others: bool = True, base_from: Path | None = None, report: Report = silent) -> dict[str, Any]:
+def fit_from_parts(
+    parts: Parts, folder: Path, *, others: bool = True, base_from: Path | None = None, report: Report = silent
+) -> dict[str, Any]:
     """Fit the predictor of a run.
 
     Args:

@@ -61,7 +61,9 @@ def source_files(source: str, path: Path | str | None) -> list[Path]:
     folder = Path(path).expanduser() if path is not None else None
     if folder is None or not folder.is_dir():
         return []
-    names = ("ratings.csv", "movies.csv") if source == "movielens-csv" else tuple(
-        f"{name}.{kind}" for name in ("interactions", "items") for kind in ("parquet", "csv")
+    names = (
+        ("ratings.csv", "movies.csv")
+        if source == "movielens-csv"
+        else tuple(f"{name}.{kind}" for name in ("interactions", "items") for kind in ("parquet", "csv"))
     )
     return [folder / name for name in names if (folder / name).is_file()]

@@ -27,7 +27,12 @@ def read_tables(folder: Path, *, threshold: float) -> Interactions:
     events, file = read_table(folder, "interactions", required=["user_id", "item_id", "timestamp"])
     judged = "label" if "label" in events.columns else "rating"
     if judged not in events.columns:
-        raise DataError("the interactions say nothing of liking", where=file, expected="a column label (0 or 1) or rating", found=", ".join(events.columns[1:]))
+        raise DataError(
+            "the interactions say nothing of liking",
+            where=file,
+            expected="a column label (0 or 1) or rating",
+            found=", ".join(events.columns[1:]),
+        )
     events = to_number(
         events,
         {judged: (pl.Float64, "0 or 1" if judged == "label" else "a number"), "timestamp": (pl.Int64, "whole seconds since 1970")},
@@ -44,7 +49,9 @@ def read_tables(folder: Path, *, threshold: float) -> Interactions:
     mistakes.add(items, items["item_id"].is_null(), "item_id", file=items_file, expected="an id")
     if "year" in items.columns:
         years = items["year"].str.strip_chars().cast(pl.Int32, strict=False)
-        mistakes.add(items, years.is_null() & items["year"].is_not_null() & (items["year"] != ""), "year", file=items_file, expected="a year")
+        mistakes.add(
+            items, years.is_null() & items["year"].is_not_null() & (items["year"] != ""), "year", file=items_file, expected="a year"
+        )
         titles = items["title"]
     else:
         titles, years = clean_titles(items["title"].fill_null(""))

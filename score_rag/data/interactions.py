@@ -160,7 +160,9 @@ class Interactions:
         if len(lost):
             names = lost["item_id"].unique().sort()
             raise DataError(
-                f"{len(names)} items have events but are not in the catalogue", found=", ".join(names.head(5)), hint="add them to the items file"
+                f"{len(names)} items have events but are not in the catalogue",
+                found=", ".join(names.head(5)),
+                hint="add them to the items file",
             )
         self.events = (
             events.sort("timestamp", maintain_order=True)
@@ -232,14 +234,23 @@ class Interactions:
         folder = Path(folder)
         for name in ("events.parquet", "items.parquet"):
             if not (folder / name).is_file():
-                raise DataError("a data file is missing", where=folder / name, hint="run the data stage: score-rag run PIPELINE --only data")
+                raise DataError(
+                    "a data file is missing", where=folder / name, hint="run the data stage: score-rag run PIPELINE --only data"
+                )
         return cls(pl.read_parquet(folder / "events.parquet"), pl.read_parquet(folder / "items.parquet"))
 
 
 def items_frame(items: Iterable[Mapping[str, object]] | Iterable[Item]) -> pl.DataFrame:
     """A catalogue frame from `Item`s (or mappings with the same keys)."""
     rows = [
-        {"item_id": i.item_id, "title": i.title, "year": i.year, "genres": list(i.genres), "creators": list(i.creators), "keywords": list(i.keywords)}
+        {
+            "item_id": i.item_id,
+            "title": i.title,
+            "year": i.year,
+            "genres": list(i.genres),
+            "creators": list(i.creators),
+            "keywords": list(i.keywords),
+        }
         if isinstance(i, Item)
         else dict(i)
         for i in items

@@ -52,7 +52,5 @@ def read_movielens_csv(folder: Path, *, threshold: float) -> Interactions:
     items = pl.DataFrame({"item_id": movies["movieId"], "title": titles, "year": years, "genres": genres}).with_columns(
         pl.col("genres").list.eval(pl.element().filter(pl.element() != ""))
     )
-    events = ratings.select(
-        user_id="userId", item_id="movieId", label=(pl.col("rating") >= threshold).cast(pl.Int8), timestamp="timestamp"
-    )
+    events = ratings.select(user_id="userId", item_id="movieId", label=(pl.col("rating") >= threshold).cast(pl.Int8), timestamp="timestamp")
     return Interactions(events, items)

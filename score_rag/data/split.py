@@ -40,8 +40,10 @@ def split_events(interactions: Interactions, how: str, *, train: float = 0.8, va
         return interactions
     if how != "quantiles":
         raise InputError(f"there is no split {how!r}", hint=did_you_mean(how, SPLIT_KINDS))
-    if not (0 < train < 1 and 0 < valid and train + valid <= 1):
-        raise InputError("the shares of the splits make no sense", expected="train > 0, valid > 0, train + valid <= 1", found=f"{train}, {valid}")
+    if not (0 < train < 1 and valid > 0 and train + valid <= 1):
+        raise InputError(
+            "the shares of the splits make no sense", expected="train > 0, valid > 0, train + valid <= 1", found=f"{train}, {valid}"
+        )
     if not len(events):
         raise DataError("there are no events to split")
     times = events["timestamp"]

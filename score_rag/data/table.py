@@ -60,11 +60,15 @@ def read_delimited(file: Path, *, separator: str = ",", required: Sequence[str])
     except pl.exceptions.NoDataError:
         raise DataError("a data file is empty", where=file, expected=f"a header line with {', '.join(required)}") from None
     except pl.exceptions.PolarsError as error:
-        raise DataError("a data file cannot be read", where=file, found=str(error).splitlines()[0], expected="UTF-8, one delimiter") from error
+        raise DataError(
+            "a data file cannot be read", where=file, found=str(error).splitlines()[0], expected="UTF-8, one delimiter"
+        ) from error
     frame = frame.rename({name: name.removeprefix("\ufeff").strip() for name in frame.columns})
     missing = [name for name in required if name not in frame.columns]
     if missing:
-        raise DataError(f"a data file lacks columns: {', '.join(missing)}", where=file, expected=", ".join(required), found=", ".join(frame.columns))
+        raise DataError(
+            f"a data file lacks columns: {', '.join(missing)}", where=file, expected=", ".join(required), found=", ".join(frame.columns)
+        )
     return frame.with_row_index("_line", offset=2)
 
 

@@ -86,7 +86,9 @@ def _mean_ranks(scores: np.ndarray) -> np.ndarray:
 def _checked(labels: Any, scores: Any) -> tuple[np.ndarray, np.ndarray]:
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if labels.shape != scores.shape or labels.ndim != 1:
-        raise InputError("labels and scores do not fit together", expected="two rows of one length", found=f"{labels.shape}, {scores.shape}")
+        raise InputError(
+            "labels and scores do not fit together", expected="two rows of one length", found=f"{labels.shape}, {scores.shape}"
+        )
     if not np.isin(labels, (0, 1)).all():
         raise InputError("labels must be 0 or 1", found=sorted(set(labels.tolist()))[:5])
     if not np.isfinite(scores).all():

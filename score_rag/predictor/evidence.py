@@ -97,9 +97,7 @@ class Witnesses:
         """One neighbour's view of `item_id`, from events strictly before `as_of` (all of them where it is None)."""
         verdicts = {event.item_id: event.liked for event in self.log.before(user_id, as_of)}
         verdict = verdicts.pop(item_id, None)
-        nearest = sorted(
-            ((self.similarity(item_id, other), other) for other in verdicts), key=lambda pair: (-pair[0], pair[1])
-        )
+        nearest = sorted(((self.similarity(item_id, other), other) for other in verdicts), key=lambda pair: (-pair[0], pair[1]))
         mine = {event.item_id for event in history if event.liked}
         return OtherUser(
             user_id,

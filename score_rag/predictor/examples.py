@@ -75,4 +75,3 @@ def base_texts(
         out.append(texts)
         report("writing texts for the embedded Llama", variety + 1, varieties)
     return out
-

@@ -77,9 +77,7 @@ class PromptBuilder:
             last: Tell so many events instead of the builder's own number.
         """
         shown = visible_history(history, self.kind)[-(last or self.history) :]
-        others = [
-            self.witnesses.view(other.user_id, other.text, item_id=item_id, as_of=as_of, history=history) for other in neighbours
-        ]
+        others = [self.witnesses.view(other.user_id, other.text, item_id=item_id, as_of=as_of, history=history) for other in neighbours]
         crowd = self.witnesses.crowd(retrieved, item_id=item_id, as_of=as_of) if retrieved else Crowd(0, 0, 0)
         return self.prompt.render(
             history=[Told(self.catalogue[event.item_id], event.liked) for event in shown],

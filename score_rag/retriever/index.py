@@ -148,7 +148,9 @@ class BehaviourIndex:
         try:
             store = _client(self.folder).get_collection(self._name, embedding_function=None)
         except (NotFoundError, ValueError) as error:
-            raise IndexMismatchError("the store has no such collection", where=self.folder / "chroma", found=self._name, hint=again) from error
+            raise IndexMismatchError(
+                "the store has no such collection", where=self.folder / "chroma", found=self._name, hint=again
+            ) from error
         if store.count() != len(self.documents):
             raise IndexMismatchError(
                 "the store is not whole", where=self.folder / "chroma", expected=len(self.documents), found=store.count(), hint=again
@@ -158,7 +160,9 @@ class BehaviourIndex:
     def query(self, vector: np.ndarray, k: int, *, as_of: int | None = None, exclude_user: str | None = None) -> list[Hit]:
         """The `k` nearest visible documents of other users, by Chroma; nearest first."""
         where: list[dict[str, Any]] = (
-            [{"superseded_at": {"$eq": FOREVER}}] if as_of is None else [{"known_until": {"$lt": as_of}}, {"superseded_at": {"$gte": as_of}}]
+            [{"superseded_at": {"$eq": FOREVER}}]
+            if as_of is None
+            else [{"known_until": {"$lt": as_of}}, {"superseded_at": {"$gte": as_of}}]
         )
         if exclude_user is not None:
             where.append({"user_id": {"$ne": exclude_user}})

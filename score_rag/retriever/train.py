@@ -17,7 +17,7 @@ from score_rag.retriever.encoder import EMBEDDED, TextEncoder, find_encoder, fin
 from score_rag.retriever.examples import Neighbourhood, contrastive_batches, neighbour_recall
 from score_rag.retriever.index import BehaviourIndex
 
-__all__ = ["export_encoder", "fit_retriever", "train_encoder"]
+__all__ = ["export_encoder", "fast_bfloat16", "fit_retriever", "train_encoder"]
 
 
 def fit_retriever(
@@ -112,7 +112,9 @@ def train_encoder(
     # Recall before and after is asked of at most so many users: it is a report, not a benchmark.
     some = newest[:2000]
     asked = held[: len(some)]
-    small = Neighbourhood(world.users[: len(some)], np.where(world.neighbours[: len(some)] < len(some), world.neighbours[: len(some)], -1), [])
+    small = Neighbourhood(
+        world.users[: len(some)], np.where(world.neighbours[: len(some)] < len(some), world.neighbours[: len(some)], -1), []
+    )
 
     def recall() -> float:
         vectors = model.encode(some, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
@@ -160,7 +162,7 @@ def train_encoder(
             report_to=[],
             disable_tqdm=True,
             use_cpu=not torch.cuda.is_available(),
-            bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+            bf16=fast_bfloat16(),
             dataloader_pin_memory=torch.cuda.is_available(),
         )
         trainer = SentenceTransformerTrainer(
@@ -180,6 +182,16 @@ def train_encoder(
     model.save_pretrained(str(out), create_model_card=False)
     export_encoder(model, out, max_tokens=max_tokens)
     return metrics
+
+
+def fast_bfloat16() -> bool:
+    """Whether this machine multiplies in bfloat16 natively: about twice as fast, at a cosine of .9999 to float32."""
+    import torch
+
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 def _freeze(network: Any, last: int | None) -> None:

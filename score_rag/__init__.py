@@ -1,0 +1,54 @@
+"""score-rag: a recommender that tells a language model, in words, what other users did (SCORE, arXiv 2505.19464).
+
+The public names are loaded when they are first used: importing this package imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from score_rag.config import Pipeline, load_pipeline
+    from score_rag.errors import ScoreError
+    from score_rag.predictor.predictor import Predictor
+    from score_rag.recommend import Recommender, open_recommender
+    from score_rag.reranker.reranker import SelfAssessingReranker
+    from score_rag.retriever.retriever import CollaborativeRetriever, UserQuery
+    from score_rag.workflow import RecommendWorkflow
+
+__all__ = [
+    "CollaborativeRetriever",
+    "Pipeline",
+    "Predictor",
+    "RecommendWorkflow",
+    "Recommender",
+    "ScoreError",
+    "SelfAssessingReranker",
+    "UserQuery",
+    "load_pipeline",
+    "open_recommender",
+]
+
+_HOMES = {
+    "CollaborativeRetriever": "score_rag.retriever.retriever",
+    "Pipeline": "score_rag.config",
+    "Predictor": "score_rag.predictor.predictor",
+    "RecommendWorkflow": "score_rag.workflow",
+    "Recommender": "score_rag.recommend",
+    "ScoreError": "score_rag.errors",
+    "SelfAssessingReranker": "score_rag.reranker.reranker",
+    "UserQuery": "score_rag.retriever.retriever",
+    "load_pipeline": "score_rag.config",
+    "open_recommender": "score_rag.recommend",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,62 @@
+"""The commands, gathered; and what happens to errors."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from score_rag.cli import doctor, evaluate, init, pipelines, prompts, recommend, run, status
+from score_rag.errors import ScoreError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="score-rag",
+    help="Will this user like this item? Finds the few other users whose behaviour helps, says it in words, asks a language model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("run")(run.run)
+app.command("status")(status.status)
+app.command("recommend")(recommend.recommend)
+app.command("evaluate")(evaluate.evaluate)
+app.add_typer(prompts.app, name="prompts")
+app.add_typer(pipelines.app, name="pipelines")
+app.command("init")(init.init)
+app.command("doctor")(doctor.doctor)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"score-rag {version('score-rag')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one red line and a hint, never a traceback."""
+    try:
+        app()
+    except ScoreError as error:
+        from score_rag.cli.screen import show_error
+
+        show_error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read us has gone (`| head`); closing quietly is what they expect.
+        sys.stderr.close()
+        sys.exit(141)

@@ -1,0 +1,87 @@
+"""`score-rag doctor`: what this machine has, and what a hub or a key would add."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from score_rag.cli.options import Json
+
+__all__ = ["doctor", "examine"]
+
+_PACKAGES = (
+    "llama-index-core", "llama-index-workflows", "chromadb", "polars", "pydantic", "onnxruntime", "tokenizers", "torch", "transformers",
+    "sentence-transformers", "peft", "litellm", "typer", "rich",
+)  # fmt: skip
+_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "MISTRAL_API_KEY", "OPENROUTER_API_KEY", "HF_TOKEN")
+
+
+def doctor(json: Json = False) -> None:
+    """Say which versions are here, what is embedded, and what a hub or key is missing."""
+    found = examine()
+    if json:
+        from score_rag.cli.screen import print_json
+
+        print_json(found)
+    else:
+        show(found)
+    if not found["ok"]:
+        raise typer.Exit(1)
+
+
+def examine() -> dict[str, Any]:
+    """Versions, embedded weights, hub, keys (set or not; never their values), writability."""
+    import os
+    import sys
+    from importlib.metadata import PackageNotFoundError, version
+
+    from score_rag.errors import ModelError
+    from score_rag.retriever.encoder import EMBEDDED, find_encoder
+
+    packages: dict[str, str | None] = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = None
+    try:
+        find_encoder(EMBEDDED)
+        embedded = "all-MiniLM-L6-v2, digest as expected"
+    except ModelError as error:
+        embedded = f"missing: {error.what} ({error.hint})"
+    cache = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")) / "hub"
+    return {
+        "ok": all(packages.values()) and not embedded.startswith("missing") and sys.version_info >= (3, 11),
+        "python": sys.version.split()[0],
+        "packages": packages,
+        "embedded_encoder": embedded,
+        "hub_offline": os.environ.get("HF_HUB_OFFLINE", "0") in ("1", "true", "TRUE"),
+        "hub_models_on_disk": sorted(p.name.removeprefix("models--").replace("--", "/") for p in cache.glob("models--*"))
+        if cache.is_dir()
+        else [],
+        "keys": {name: bool(os.environ.get(name)) for name in _KEYS},
+        "threads": os.environ.get("OMP_NUM_THREADS", f"one a core ({os.cpu_count()})"),
+        "runs_writable": os.access(Path("runs") if Path("runs").is_dir() else Path(), os.W_OK),
+    }
+
+
+def show(found: dict[str, Any]) -> None:
+    """For a person."""
+    from score_rag.cli.screen import console
+
+    screen = console()
+    screen.print(f"python {found['python']}, threads: {found['threads']}")
+    for name, number in found["packages"].items():
+        screen.print(f"  {name:<24} {number or '[red]missing[/]'}")
+    screen.print(f"embedded encoder: {found['embedded_encoder']}")
+    screen.print("embedded assessor: score-rag/offline (rule-based); embedded Llama: trained from scratch on each run's text")
+    models = ", ".join(found["hub_models_on_disk"]) or "none"
+    screen.print(
+        f"hub: {'offline by HF_HUB_OFFLINE' if found['hub_offline'] else 'asked when a pipeline names a hub model'}; on disk: {models}"
+    )
+    keys = ", ".join(f"{name} {'set' if there else 'not set'}" for name, there in found["keys"].items())
+    screen.print(f"keys for LiteLLM assessors: {keys}")
+    screen.print(f"runs folder writable: {'yes' if found['runs_writable'] else 'no'}")
+    screen.print("[green]ready[/]" if found["ok"] else "[red]something is missing: see above[/]")

@@ -1,0 +1,39 @@
+"""`score-rag init`: copies of prompts and pipelines to edit; they win over the shipped ones wherever score-rag is run beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["copy_shipped", "init"]
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to copy to.")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that were changed.")] = False,
+) -> None:
+    """Copy prompts and pipelines into a folder for editing."""
+    for line in copy_shipped(folder, force=force):
+        typer.echo(line)
+
+
+def copy_shipped(folder: Path, *, force: bool = False) -> list[str]:
+    """Copy what is not there yet; say what was done with each file."""
+    from score_rag.files import write_text
+    from score_rag.prompts import shipped_folder
+
+    said = []
+    for kind, pattern in (("prompts", "*.md"), ("pipelines", "*.yaml")):
+        for source in sorted(shipped_folder(kind).glob(pattern)):
+            target = folder / kind / source.name
+            text = source.read_text(encoding="utf-8")
+            if target.exists() and target.resolve() != source.resolve() and target.read_text(encoding="utf-8") != text and not force:
+                said.append(f"kept    {target} (yours differs; --force overwrites)")
+            elif target.exists() and target.read_text(encoding="utf-8") == text:
+                said.append(f"same    {target}")
+            else:
+                write_text(target, text)
+                said.append(f"wrote   {target}")
+    return said

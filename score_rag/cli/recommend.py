@@ -1,0 +1,159 @@
+"""`score-rag recommend`: will this user like this item, and on what evidence?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from score_rag.cli.options import Json, Set
+from score_rag.errors import InputError
+
+if TYPE_CHECKING:
+    from score_rag.recommendation import Recommendation
+
+__all__ = ["recommend", "recommendations"]
+
+
+def recommend(
+    user: Annotated[str | None, typer.Option(help="A user of the data.")] = None,
+    item: Annotated[str | None, typer.Option(help="An item, by id or by name.")] = None,
+    pipeline: Annotated[str, typer.Option(help="A pipeline whose run is finished.")] = "sample",
+    history: Annotated[
+        str | None, typer.Option(help='Somebody who is not in the data: "Heat (1995); Ronin (1998); -Grease (1978)", minus means disliked.')
+    ] = None,
+    top: Annotated[int | None, typer.Option(min=1, help="Rank candidates and show the best so many, instead of one item.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Time of the question: a date such as 2021-06-30, or seconds. Later events are unknown.")
+    ] = None,
+    show_prompt: Annotated[bool, typer.Option("--show-prompt", help="Print exactly what the model read.")] = False,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Will this user like this item? Prints P(like) and the other users it rests on."""
+    found = recommendations(user, item, pipeline, history=history, top=top, as_of=as_of, overrides=set_ or [], quiet=json)
+    if json:
+        from score_rag.cli.screen import print_json
+
+        print_json([one.to_dict() for one in found] if top else found[0].to_dict())
+    elif top:
+        show_ranking(found)
+    else:
+        show(found[0], prompt=show_prompt)
+
+
+def recommendations(
+    user: str | None,
+    item: str | None,
+    name: str,
+    *,
+    history: str | None,
+    top: int | None,
+    as_of: str | None,
+    overrides: list[str],
+    quiet: bool = False,
+) -> list[Recommendation]:
+    """One recommendation for an item, or the `top` of many.
+
+    Raises:
+        InputError: Neither or both of an item and `top` are given, or something named is unknown.
+    """
+    from score_rag.config import load_pipeline
+    from score_rag.recommend import open_recommender
+
+    if (item is None) == (top is None):
+        raise InputError("say either which item, or how many to rank", expected="--item 17, or --top 10")
+    if user is not None and history is not None:
+        raise InputError("a user of the data brings a history; another one cannot be added", expected="--user or --history")
+    when = None if as_of is None else seconds(as_of)
+    if when is not None and top is not None:
+        raise InputError("ranking is done as of now", expected="--top without --as-of")
+    recommender = open_recommender(load_pipeline(name, overrides=overrides))
+    if top is not None:
+        return recommender.top(user, top, history=history)
+    return [recommender.recommend(user, str(item), history=history, as_of=when)]
+
+
+def seconds(text: str) -> int:
+    """A date (midnight, UTC) or seconds since 1970.
+
+    >>> seconds("1970-01-02")
+    86400
+
+    Raises:
+        InputError: It is neither.
+    """
+    from datetime import UTC, datetime
+
+    if text.isdigit():
+        return int(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError("a time cannot be read", where="--as-of", expected="2021-06-30, or seconds since 1970", found=text) from None
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+
+
+def show(found: Recommendation, *, prompt: bool) -> None:
+    """The answer, then the evidence, then what ran."""
+    from rich.markup import escape
+    from rich.panel import Panel
+    from rich.table import Table
+
+    from score_rag.cli.screen import console
+
+    screen = console()
+    who = f"user {found.user_id}" if found.user_id is not None else "this user"
+    colour = "green" if found.verdict == "Yes" else "red"
+    filled = round(found.probability * 30)
+    bar = f"[{colour}]{'█' * filled}[/][dim]{'░' * (30 - filled)}[/]"
+    answer = f"P(like) [bold {colour}]{found.probability:.3f}[/]  {bar}  [bold {colour}]{found.verdict}[/]"
+    facts = ", ".join([*found.item.genres, *found.item.creators])
+    screen.print(
+        Panel(f"[bold]{escape(found.item.name)}[/]  [dim]{escape(facts)}[/]\n{answer}", title=f"will {who} like it?", title_align="left")
+    )
+    if found.neighbours:
+        table = Table(title="other users told to the model", title_justify="left", show_lines=True)
+        table.add_column("user")
+        table.add_column("CAR\n(cosine)", justify="right")
+        table.add_column("SARE\n(logit)", justify="right")
+        table.add_column("of this item")
+        table.add_column("in common")
+        for other in found.neighbours:
+            table.add_row(
+                escape(other.user_id),
+                f"{other.retriever_score:.3f}",
+                f"{other.reranker_score:+.2f}",
+                f"{other.verdict_on_item} it" if other.verdict_on_item else "never judged it",
+                escape("; ".join(other.in_common)) or "-",
+            )
+        screen.print(table)
+    else:
+        screen.print("[dim]no other users were found: the answer rests on the user's own history[/]")
+    for stage, told in found.parts.items():
+        screen.print(f"[dim]{stage:<10} {escape(told)}[/]")
+    for warning in found.warnings:
+        screen.print(f"[yellow]note: {escape(warning)}[/]")
+    if prompt:
+        screen.rule("what the model read")
+        screen.print(found.prompt, markup=False, soft_wrap=True)
+        screen.rule()
+
+
+def show_ranking(found: list[Recommendation]) -> None:
+    """One line an item."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from score_rag.cli.screen import console
+
+    table = Table()
+    for column, justify in (("", "right"), ("P(like)", "right"), ("item", "left"), ("id", "right"), ("told by", "left")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]  # the words are rich's own
+    for rank, one in enumerate(found, start=1):
+        told = ", ".join(f"{other.user_id} ({other.verdict_on_item or 'not judged'})" for other in one.neighbours)
+        table.add_row(str(rank), f"{one.probability:.3f}", escape(one.item.name), escape(one.item.item_id), escape(told))
+    screen = console()
+    screen.print(table)
+    for stage, told in found[0].parts.items() if found else ():
+        screen.print(f"[dim]{stage:<10} {escape(told)}[/]")

@@ -1,0 +1,75 @@
+"""`score-rag run`: bring a pipeline's stages up to date."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from score_rag.cli.options import Json, PipelineName, Set
+
+if TYPE_CHECKING:
+    from score_rag.pipeline import StageStatus
+
+__all__ = ["run", "run_stages"]
+
+
+def run(
+    pipeline: PipelineName,
+    only: Annotated[str | None, typer.Option(help="Run this stage alone; its inputs must be up to date.")] = None,
+    until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run the chosen stages even where nothing changed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run, why, and at what cost.")] = False,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Run a pipeline's stages: data, crm, documents, retriever, reranker, predictor. Unchanged ones are skipped."""
+    found = run_stages(pipeline, only=only, until=until, force=force, dry_run=dry_run, overrides=set_ or [], quiet=json)
+    if json:
+        from score_rag.cli.screen import print_json
+
+        print_json([asdict(stage) for stage in found])
+
+
+def run_stages(
+    name: str, *, only: str | None, until: str | None, force: bool, dry_run: bool, overrides: list[str], quiet: bool
+) -> list[StageStatus]:
+    """Run, telling each stage's outcome as it comes."""
+    from score_rag.cli.screen import bars, console
+    from score_rag.config import load_pipeline
+    from score_rag.pipeline import run as run_pipeline
+    from score_rag.stages import stages
+
+    pipeline = load_pipeline(name, overrides=overrides)
+    screen = console(error=True)
+
+    def tell(stage: StageStatus) -> None:
+        if not quiet:
+            screen.print(line(stage))
+
+    with bars(quiet=quiet) as report:
+        return run_pipeline(pipeline, stages(pipeline), only=only, until=until, force=force, dry_run=dry_run, report=report, tell=tell)
+
+
+def line(stage: StageStatus) -> str:
+    """A stage's outcome in a line."""
+    mark = {"ran": "[green]✓[/]", "skipped": "[dim]·[/]", "would run": "[yellow]→[/]"}.get(stage.action, " ")
+    told = "; ".join(part for part in (stage.reason, stage.plan) if part)
+    seconds = f" [dim]{stage.seconds:.0f} s[/]" if stage.action == "ran" and stage.seconds is not None else ""
+    return (
+        f"{mark} {stage.name:<10} {stage.action}{seconds} [dim]({told})[/] {facts(stage.metrics) if stage.action == 'ran' else ''}".rstrip()
+    )
+
+
+def facts(metrics: dict[str, Any]) -> str:
+    """Numbers worth a glance, two levels deep."""
+    said = []
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            said += [facts(value)]
+        elif isinstance(value, float):
+            said.append(f"{name} {value:.3f}")
+        elif isinstance(value, int) and not isinstance(value, bool):
+            said.append(f"{name} {value:,}")
+    return ", ".join(part for part in said if part)

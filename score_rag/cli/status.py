@@ -1,0 +1,46 @@
+"""`score-rag status`: how each stage of a run stands."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from score_rag.cli.options import Json, PipelineName, Set
+
+if TYPE_CHECKING:
+    from score_rag.pipeline import StageStatus
+
+__all__ = ["stage_states", "status"]
+
+
+def status(pipeline: PipelineName, set_: Set = None, json: Json = False) -> None:
+    """Say which stages are finished, stale (and why) or missing."""
+    found = stage_states(pipeline, set_ or [])
+    if json:
+        from score_rag.cli.screen import print_json
+
+        print_json([asdict(stage) for stage in found])
+    else:
+        show(found)
+
+
+def stage_states(name: str, overrides: list[str]) -> list[StageStatus]:
+    """The stages of a pipeline as they stand."""
+    from score_rag.config import load_pipeline
+    from score_rag.pipeline import status as stage_status
+    from score_rag.stages import stages
+
+    pipeline = load_pipeline(name, overrides=overrides)
+    return stage_status(pipeline, stages(pipeline))
+
+
+def show(found: list[StageStatus]) -> None:
+    """One line a stage."""
+    from score_rag.cli.run import facts
+    from score_rag.cli.screen import console
+
+    colour = {"finished": "green", "stale": "yellow", "missing": "dim"}
+    screen = console()
+    for stage in found:
+        told = f" [dim]({stage.reason})[/]" if stage.reason else ""
+        screen.print(f"{stage.name:<10} [{colour[stage.state]}]{stage.state}[/]{told} {facts(stage.metrics)}".rstrip())

@@ -1,0 +1,154 @@
+"""The table that every evaluation prints: scorers with AUC and UAUC, their intervals, and paired tests against a reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from score_rag.errors import InputError, did_you_mean
+from score_rag.evaluation.compare import Bootstrap, Interval
+from score_rag.evaluation.metrics import uauc
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["Scorecard", "ScorecardRow"]
+
+
+@dataclass(frozen=True)
+class ScorecardRow:
+    """One scorer; p-values are of its difference from the reference, None for the reference itself or without one."""
+
+    name: str
+    auc: Interval
+    uauc: Interval
+    auc_p: float | None = None
+    uauc_p: float | None = None
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """All scorers on the same rows.
+
+    Attributes:
+        title: What was evaluated.
+        rows: One a scorer, in the order given.
+        reference: Name of the row that the others are tested against.
+        events: Number of rows scored.
+        users: Users with both classes, whom UAUC counts.
+        left_out: Users with one class, whom it cannot count.
+        liked: Share of liked events.
+        notes: What a reader must know.
+    """
+
+    title: str
+    rows: tuple[ScorecardRow, ...]
+    reference: str | None
+    events: int
+    users: int
+    left_out: int
+    liked: float
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_scores(
+        cls,
+        rows: pl.DataFrame,
+        scores: Mapping[str, np.ndarray],
+        *,
+        reference: str | None = None,
+        resamples: int = 1000,
+        seed: int = 0,
+        title: str = "",
+        notes: Sequence[str] = (),
+    ) -> Scorecard:
+        """Make one from rows (`user_id`, `label`) and each scorer's scores [rows].
+
+        Raises:
+            InputError: The reference is not among the scorers.
+        """
+        if reference is not None and reference not in scores:
+            raise InputError(f"there is no scorer {reference!r} to test against", hint=did_you_mean(reference, scores))
+        labels = rows["label"].to_numpy()
+        users = rows["user_id"].to_list()
+        bootstrap = Bootstrap(users, labels, resamples=resamples, seed=seed)
+        drawn = {name: (bootstrap.auc(values), bootstrap.uauc(values)) for name, values in scores.items()}
+        base = drawn.get(reference) if reference is not None else None
+        out = []
+        for name, (whole, own) in drawn.items():
+            other = base if base is not None and name != reference else None
+            out.append(
+                ScorecardRow(
+                    name,
+                    bootstrap.interval(*whole),
+                    bootstrap.interval(*own),
+                    None if other is None else bootstrap.p_value(whole[1], other[0][1]),
+                    None if other is None else bootstrap.p_value(own[1], other[1][1]),
+                )
+            )
+        counted = uauc(users, labels, np.zeros(len(labels)))
+        return cls(title, tuple(out), reference, len(rows), counted.users, counted.left_out, float(labels.mean()), tuple(notes))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "title": self.title,
+            "events": self.events,
+            "users": self.users,
+            "users_left_out": self.left_out,
+            "liked": round(self.liked, 4),
+            "reference": self.reference,
+            "rows": [
+                {
+                    "name": row.name,
+                    "auc": _rounded(row.auc),
+                    "uauc": _rounded(row.uauc),
+                    "auc_p": row.auc_p,
+                    "uauc_p": row.uauc_p,
+                }
+                for row in self.rows
+            ],
+            "notes": list(self.notes),
+        }
+
+    def to_table(self) -> Table:
+        """For the screen."""
+        from rich.table import Table
+
+        table = Table(title=self.title, caption=self._caption(), caption_justify="left", title_justify="left")
+        for column, justify in (("scorer", "left"), ("AUC", "right"), ("95 %", "right"), ("UAUC", "right"), ("95 %", "right")):
+            table.add_column(column, justify=justify)  # type: ignore[arg-type]  # the words are rich's own
+        if self.reference is not None:
+            table.add_column("p (AUC)", justify="right")
+            table.add_column("p (UAUC)", justify="right")
+        for row in self.rows:
+            cells = [row.name]
+            for found in (row.auc, row.uauc):
+                cells += [_short(found.value), f"{_short(found.low)}-{_short(found.high)}"]
+            if self.reference is not None:
+                cells += ["reference", ""] if row.name == self.reference else [_p(row.auc_p), _p(row.uauc_p)]
+            table.add_row(*cells)
+        return table
+
+    def _caption(self) -> str:
+        first = (
+            f"{self.events:,} events, {self.liked:.1%} liked; UAUC over {self.users:,} users, {self.left_out:,} with one class left out; "
+            "intervals and p by bootstrap over users"
+        )
+        return "\n".join([first, *self.notes])
+
+
+def _rounded(found: Interval) -> dict[str, float | None]:
+    return {name: None if np.isnan(value) else round(value, 5) for name, value in vars(found).items()}
+
+
+def _short(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.4f}".removeprefix("0")
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None or np.isnan(value) else f"{value:.3f}".removeprefix("0")

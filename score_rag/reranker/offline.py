@@ -1,0 +1,101 @@
+"""The embedded assessor: rules instead of a language model, behind LiteLLM like any other, for machines without one.
+
+It looks up what a language model would have to guess: the item itself, items that other users judged alike, what shares its makers, rare
+themes and genres. It says of itself that it is rule-based; it is a stand-in for the conversation, not for the thinking.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from score_rag.data.interactions import Interactions
+
+__all__ = ["OFFLINE_MODEL", "OfflineAssessor", "offline_provider"]
+
+OFFLINE_MODEL = "score-rag/offline"
+REASON = "rule-based, written by score-rag/offline from catalogue and training statistics; no language model was asked"
+
+
+class OfflineAssessor:
+    """Writes assessments from the catalogue and from training events strictly before a question.
+
+    Args:
+        interactions: Their training events and catalogue are used, nothing else.
+    """
+
+    def __init__(self, interactions: Interactions) -> None:
+        self.catalogue = interactions.catalogue
+        events = sorted(interactions.rows("train"), key=lambda event: event.timestamp)
+        self._place = {item_id: place for place, item_id in enumerate(self.catalogue)}
+        self._names = list(self.catalogue)
+        self._times = np.array([event.timestamp for event in events], dtype=np.int64)
+        users = {user: number for number, user in enumerate(dict.fromkeys(event.user_id for event in events))}
+        self._users = np.array([users[event.user_id] for event in events], dtype=np.int64)
+        self._items = np.array([self._place[event.item_id] for event in events], dtype=np.int64)
+        self._signs = np.array([1.0 if event.liked else -1.0 for event in events])
+        self._rarity = Counter(fact for item in self.catalogue.values() for fact in (*item.genres, *item.creators, *item.keywords))
+
+    def characteristics(self, user_id: str, item_id: str, as_of: int, *, alike: int = 4) -> list[str]:
+        """What to look for in other users' behaviour, most helpful first."""
+        item = self.catalogue[item_id]
+        told = [f"Judged {item.name}"]
+        near = self.judged_alike(item_id, as_of, alike)
+        if near:
+            told.append("Liked: " + "; ".join(self.catalogue[other].name for other in near))
+        if item.creators:
+            told.append("Judged others by " + ", ".join(item.creators))
+        themes = sorted(item.keywords, key=lambda word: self._rarity[word])
+        if themes:
+            told.append("Themes: " + ", ".join(themes[:3]))
+        if item.genres:
+            told.append("Mostly likes or dislikes " + ", ".join(item.genres) + (f", {item.decade}" if item.decade else ""))
+        return told
+
+    def judged_alike(self, item_id: str, as_of: int, count: int) -> list[str]:
+        """Items whose judgements by the same users went most with this one's, strictly before `as_of` (shrunk by 3 judgements)."""
+        end = int(np.searchsorted(self._times, as_of, side="left"))
+        items, users, signs = self._items[:end], self._users[:end], self._signs[:end]
+        target = self._place[item_id]
+        here = items == target
+        if not here.any():
+            return []
+        opinion = np.zeros(int(self._users.max()) + 1)
+        opinion[users[here]] = signs[here]
+        agree = np.bincount(items, weights=opinion[users] * signs, minlength=len(self._names))
+        both = np.bincount(items, weights=np.abs(opinion[users]), minlength=len(self._names))
+        score = agree / (both + 3.0)
+        score[target] = -np.inf
+        order = np.argsort(-score, kind="stable")[:count]
+        return [self._names[place] for place in order if score[place] > 0]
+
+    def answer(self, facts: dict[str, Any]) -> str:
+        """The assessment of a request's facts, as JSON."""
+        found = self.characteristics(str(facts["user_id"]), str(facts["item_id"]), int(facts["as_of"]))
+        return json.dumps({"characteristics": found, "reason": REASON}, ensure_ascii=False)
+
+
+@contextmanager
+def offline_provider(interactions: Interactions) -> Iterator[None]:
+    """Within the block, LiteLLM answers `score-rag/...` models by an `OfflineAssessor`."""
+    from score_rag.reranker.assess import _litellm
+
+    litellm = _litellm()
+    assessor = OfflineAssessor(interactions)
+
+    class Provider(litellm.CustomLLM):  # type: ignore[misc, name-defined]  # litellm is imported late
+        def completion(self, *args: Any, **more: Any) -> Any:
+            facts = (more.get("litellm_params") or {}).get("metadata") or {}
+            return litellm.completion(model="openai/score-rag-rules", mock_response=assessor.answer(facts), messages=more["messages"])
+
+    before = list(litellm.custom_provider_map)
+    litellm.custom_provider_map = [*before, {"provider": "score-rag", "custom_handler": Provider()}]
+    try:
+        yield
+    finally:
+        litellm.custom_provider_map = before

@@ -1,0 +1,258 @@
+"""Training SARE: assessments are asked, behaviours ranked by them, and a cross-encoder learns to rank without them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from score_rag.data.interactions import Interactions
+from score_rag.documents import Describer
+from score_rag.errors import DataError
+from score_rag.files import write_json
+from score_rag.onnx import export_onnx
+from score_rag.progress import Report, silent
+from score_rag.prompts import Prompt
+from score_rag.reranker.assess import Request, assess
+from score_rag.reranker.examples import RankedList, rank_by_assessment, sample_requests
+from score_rag.reranker.offline import OFFLINE_MODEL, offline_provider
+from score_rag.reranker.reranker import rerank_text
+from score_rag.retriever.encoder import EMBEDDED, find_encoder
+from score_rag.retriever.train import fast_bfloat16
+
+if TYPE_CHECKING:
+    from score_rag.retriever.index import Hit
+
+__all__ = ["fit_reranker", "train_reranker"]
+
+_CERTAIN = 100.0
+"""A label so large that the list's target distribution is one-hot after its softmax: InfoNCE, best-ranked against the rest."""
+
+
+def fit_reranker(
+    interactions: Interactions,
+    hits_for: Callable[[Sequence[Request]], Sequence[Sequence[Hit]]],
+    folder: Path,
+    *,
+    base: str,
+    assessor: str,
+    prompt: Prompt,
+    describer: Describer,
+    assessments_path: Path,
+    pairs: int = 300,
+    layers: int | None = None,
+    api_base: str | None = None,
+    concurrency: int = 4,
+    max_answer_tokens: int = 400,
+    epochs: int = 1,
+    batch_size: int = 16,
+    learning_rate: float = 5e-5,
+    max_tokens: int = 192,
+    hold_out: float = 0.15,
+    top_n: int = 2,
+    history: str = "all",
+    seed: int = 0,
+    report: Report = silent,
+) -> dict[str, Any]:
+    """Ask, rank, train, export: `folder/model`, `folder/assessments.jsonl`, `folder/reranker.json`.
+
+    Args:
+        hits_for: What the retriever finds for requests, each as of its own time.
+        base: Encoder whose weights the cross-encoder starts from, and by whose vectors assessments are compared with behaviours.
+        assessor: LiteLLM model that writes the assessments; `score-rag/offline` is the embedded rule-based one.
+        assessments_path: Where answers are kept; outside `folder`, so that they outlive a killed run.
+
+    Returns:
+        Metrics on questions held out from training: mean reciprocal rank of the best-ranked behaviour, before, after, and for random order.
+    """
+    requests = sample_requests(interactions, describer, pairs, history=history, seed=seed)
+    if len(requests) < 10:
+        raise DataError(
+            "there are too few events to ask assessments for", expected="at least 10 with three earlier ones", found=len(requests)
+        )
+    with offline_provider(interactions) if assessor == OFFLINE_MODEL else nullcontext():
+        answers = assess(
+            requests,
+            model=assessor,
+            prompt=prompt,
+            out=assessments_path,
+            api_base=api_base,
+            max_answer_tokens=max_answer_tokens,
+            concurrency=concurrency,
+            report=report,
+        )
+    hits = hits_for(requests)
+    start = find_encoder(base)
+    vectors = _embed(start, [answer.text() for answer in answers] + [hit.text for found in hits for hit in found], report)
+    rest = iter(np.split(vectors[len(answers) :], np.cumsum([len(found) for found in hits])[:-1]))
+    behaviours = [next(rest) for _ in hits]
+    queries = [rerank_text(request.history, request.target) for request in requests]
+    lists = rank_by_assessment(queries, hits, vectors[: len(answers)], behaviours)
+    metrics = train_reranker(
+        start,
+        lists,
+        folder / "model",
+        layers=layers,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        max_tokens=max_tokens,
+        hold_out=hold_out,
+        seed=seed,
+        report=report,
+    )
+    shutil.copyfile(assessments_path, folder / "assessments.jsonl")
+    settings = {"top_n": top_n, "assessor": assessor, "base": base, "embedded": base == EMBEDDED, "max_tokens": max_tokens}
+    write_json(folder / "reranker.json", settings)
+    return {"assessments": len(answers), **metrics}
+
+
+def _embed(folder: Path, texts: Sequence[str], report: Report) -> np.ndarray:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(folder), local_files_only=True)
+    model.max_seq_length = 128
+    unique = list(dict.fromkeys(texts))
+    parts = []
+    for start in range(0, len(unique), 256):
+        part = model.encode(unique[start : start + 256], batch_size=32, normalize_embeddings=True, show_progress_bar=False)
+        parts.append(np.asarray(part))
+        report("comparing behaviours with assessments", min(start + 256, len(unique)), len(unique))
+    place = {text: row for row, text in enumerate(unique)}
+    vectors: np.ndarray = np.concatenate(parts)[[place[text] for text in texts]]
+    return vectors
+
+
+def train_reranker(
+    base: Path,
+    lists: Sequence[RankedList],
+    out: Path,
+    *,
+    layers: int | None = None,
+    epochs: int = 1,
+    batch_size: int = 16,
+    learning_rate: float = 5e-5,
+    max_tokens: int = 192,
+    hold_out: float = 0.15,
+    seed: int = 0,
+    report: Report = silent,
+) -> dict[str, Any]:
+    """Fine-tune a cross-encoder that starts from an encoder's weights (a new head on top), and save it with its ONNX form.
+
+    Args:
+        layers: Keep only the first so many transformer layers of the base, for cheaper inference; None keeps all.
+        hold_out: Share of questions kept out of training, for the metrics.
+
+    Raises:
+        DataError: Too few questions.
+    """
+    import torch
+    from datasets import Dataset
+    from sentence_transformers import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
+    from sentence_transformers.cross_encoder.losses import ListNetLoss
+    from transformers import AutoConfig, TrainerCallback, set_seed
+    from transformers.trainer_callback import PrinterCallback
+
+    if len(lists) < 4:
+        raise DataError("there are too few ranked questions to train a reranker", expected="at least 4", found=len(lists))
+    set_seed(seed)
+    depth = AutoConfig.from_pretrained(str(base)).num_hidden_layers
+    keep = depth if layers is None else max(1, min(layers, depth))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = CrossEncoder(
+        str(base),
+        num_labels=1,
+        max_length=max_tokens,
+        local_files_only=True,
+        device=device,
+        activation_fn=torch.nn.Identity(),
+        config_kwargs={"num_hidden_layers": keep},
+    )
+    network: Any = model.model
+    network.base_model.embeddings.requires_grad_(False)
+    order = np.random.default_rng(seed).permutation(len(lists))
+    held = [lists[place] for place in order[: max(1, round(hold_out * len(lists)))]]
+    trained = [lists[place] for place in order[len(held) :]]
+
+    def reciprocal_rank() -> float:
+        values = []
+        for ranked in held:
+            scores = np.asarray(model.predict([(ranked.query, text) for text in ranked.behaviours], show_progress_bar=False))
+            values.append(1.0 / (1 + int((scores > scores[0]).sum())))
+        return float(np.mean(values))
+
+    before = reciprocal_rank()
+    generator = np.random.default_rng(seed)
+    shuffled = [(ranked, generator.permutation(len(ranked.behaviours))) for ranked in trained]
+
+    class Tell(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            report("training the reranker (SARE)", state.global_step, state.max_steps)
+
+    arguments = CrossEncoderTrainingArguments(
+        output_dir=str(out.parent / "trainer"),
+        num_train_epochs=epochs,
+        per_device_train_batch_size=batch_size,
+        learning_rate=learning_rate,
+        warmup_steps=max(1, epochs * len(trained) // batch_size // 10),
+        seed=seed,
+        data_seed=seed,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
+        bf16=fast_bfloat16(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+    trainer = CrossEncoderTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_dict(
+            {
+                "query": [ranked.query for ranked, _ in shuffled],
+                "behaviours": [[ranked.behaviours[place] for place in places] for ranked, places in shuffled],
+                "labels": [[_CERTAIN if place == 0 else 0.0 for place in places] for _, places in shuffled],
+            }
+        ),
+        loss=ListNetLoss(model),
+        callbacks=[Tell()],
+    )
+    trainer.remove_callback(PrinterCallback)
+    if epochs:
+        trainer.train()
+    shutil.rmtree(out.parent / "trainer", ignore_errors=True)
+    after = reciprocal_rank()
+    model.to("cpu").eval()
+    model.save_pretrained(str(out), create_model_card=False)
+
+    class Scores(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network.cpu()
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor) -> torch.Tensor:
+            output = self.network(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
+            return output.logits[:, 0]  # type: ignore[no-any-return]
+
+    ids = torch.full((2, 8), 5)
+    export_onnx(
+        Scores(),
+        {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)},
+        out / "model.onnx",
+        output="scores",
+    )
+    sizes = [len(ranked.behaviours) for ranked in held]
+    random = float(np.mean([np.mean(1.0 / np.arange(1, size + 1)) for size in sizes]))
+    return {
+        "layers": keep,
+        "questions": len(trained),
+        "held_out": len(held),
+        "mrr_before": before,
+        "mrr_after": after,
+        "mrr_random": random,
+    }
