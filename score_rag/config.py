@@ -102,8 +102,8 @@ class EmbeddedBase(_Section):
     heads: int = Field(4, ge=1)
     vocabulary: int = Field(3000, ge=300)
     max_tokens: int = Field(512, ge=32)
-    chunk: int = Field(14, ge=2)
-    texts: int | None = Field(2000, ge=1)
+    questions: int = Field(6, ge=1)
+    texts: int | None = Field(1200, ge=1)
     epochs: int = Field(3, ge=1)
     batch_size: int = Field(16, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
@@ -118,6 +118,7 @@ class Predictor(_Section):
     embedded_base: EmbeddedBase = EmbeddedBase()
     prompt: str = "predict"
     history: int = Field(10, ge=1)
+    crowd: int = Field(30, ge=0)
     examples: int | None = Field(1500, ge=20)
     max_tokens: int = Field(512, ge=32)
     lora_rank: int = Field(8, ge=1)

@@ -51,7 +51,8 @@ class Parts:
     def retriever(self) -> CollaborativeRetriever:
         from score_rag.retriever.retriever import CollaborativeRetriever
 
-        return CollaborativeRetriever.from_pretrained(self.folder("retriever"), similarity_top_k=self.pipeline.retriever.similarity_top_k)
+        most = max(self.pipeline.retriever.similarity_top_k, self.pipeline.predictor.crowd)
+        return CollaborativeRetriever.from_pretrained(self.folder("retriever"), similarity_top_k=most)
 
     @cached_property
     def reranker(self) -> SelfAssessingReranker:
@@ -74,6 +75,7 @@ class Parts:
             self.retriever.encoder,
             reranker,
             similarity_top_k=self.pipeline.retriever.similarity_top_k,
+            crowd=self.pipeline.predictor.crowd,
             top_n=self.pipeline.reranker.top_n,
             kind=self.pipeline.data.history,
         )

@@ -72,7 +72,14 @@ class Recommender:
                 f"user {user_id} has judged this item already ({'liked' if known.liked else 'disliked'} it): answered as of just before"
             )
         question = Question(user_id, item.item_id, self._history(user_id, history, as_of), as_of)
-        flow = RecommendWorkflow(parts.retriever, parts.reranker, parts.describer, parts.builder, parts.predictor)
+        flow = RecommendWorkflow(
+            parts.retriever,
+            parts.reranker,
+            parts.describer,
+            parts.builder,
+            parts.predictor,
+            rerank_top_k=parts.pipeline.retriever.similarity_top_k,
+        )
         answered: Answered = await flow.run(
             start_event=Asked(user_id=user_id, item_id=item.item_id, history=list(question.history), as_of=as_of)
         )

@@ -156,7 +156,7 @@ def _reranker(context: Context, folder: Path) -> dict[str, Any]:
     def hits_for(requests: Sequence[Request]) -> list[list[Hit]]:
         log = finder.interactions.log
         asked = [Question(r.user_id, r.item_id, log.before(r.user_id, r.as_of), r.as_of) for r in requests]
-        return finder.retrieve(asked, report=context.report)
+        return [hits[: finder.similarity_top_k] for hits in finder.retrieve(asked, report=context.report)]
 
     return fit_reranker(
         finder.interactions,

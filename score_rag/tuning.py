@@ -67,7 +67,7 @@ def fit_from_parts(
                 parts.make_finder(None),
                 parts.builder,
                 varieties=own.epochs,
-                chunk=own.chunk,
+                questions=own.questions,
                 most=own.texts,
                 seed=pipeline.seed,
                 report=report,

@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.schema import NodeWithScore
+from pydantic import Field
 from workflows import Context, Workflow, step
 from workflows.events import Event, StartEvent, StopEvent
 
@@ -36,7 +37,7 @@ class Asked(StartEvent):
 
     item_id: str
     user_id: str | None = None
-    history: list[Any] = []
+    history: list[Any] = Field(default_factory=list)
     as_of: int | None = None
 
 
@@ -67,11 +68,12 @@ class RecommendWorkflow(Workflow):
     """Asked → Retrieved → Reranked → Answered.
 
     Args:
-        retriever: CAR.
+        retriever: CAR; all that it finds is the crowd.
         reranker: SARE.
         describer: Tells the history in words.
         builder: Writes the prompt.
         predictor: Gives P(like).
+        rerank_top_k: How many of the found users the reranker reads (Ke); None means all.
         timeout: Seconds, or None for no limit.
     """
 
@@ -83,6 +85,7 @@ class RecommendWorkflow(Workflow):
         builder: PromptBuilder,
         predictor: Predictor,
         *,
+        rerank_top_k: int | None = None,
         timeout: float | None = None,
     ) -> None:
         super().__init__(timeout=timeout)
@@ -91,6 +94,7 @@ class RecommendWorkflow(Workflow):
         self.describer = describer
         self.builder = builder
         self.predictor = predictor
+        self.rerank_top_k = rerank_top_k
 
     @step
     async def retrieve(self, context: Context, asked: Asked) -> Retrieved:
@@ -103,7 +107,8 @@ class RecommendWorkflow(Workflow):
 
     @step
     async def rerank(self, found: Retrieved) -> Reranked:
-        kept = await self.reranker.apostprocess_nodes(found.nodes, query_bundle=found.query) if found.nodes else []
+        near = found.nodes[: self.rerank_top_k]
+        kept = await self.reranker.apostprocess_nodes(near, query_bundle=found.query) if near else []
         return Reranked(kept=kept, retrieved=found.nodes)
 
     @step

@@ -85,6 +85,7 @@ class UserLog:
             self._events.setdefault(event.user_id, []).append(event)
         for rows in self._events.values():
             rows.sort(key=lambda event: event.timestamp)
+        self._verdicts: dict[str, dict[str, list[Event]]] = {}
         self._times = {user: [event.timestamp for event in rows] for user, rows in self._events.items()}
 
     def __contains__(self, user_id: object) -> bool:
@@ -120,8 +121,13 @@ class UserLog:
 
     def verdict(self, user_id: str, item_id: str, timestamp: int | None) -> bool | None:
         """Whether the user had liked the item, by the last judgement strictly before `timestamp`; None if not judged by then."""
-        for event in reversed(self.before(user_id, timestamp)):
-            if event.item_id == item_id:
+        if user_id not in self._verdicts:
+            own: dict[str, list[Event]] = {}
+            for event in self._events.get(user_id, ()):
+                own.setdefault(event.item_id, []).append(event)
+            self._verdicts[user_id] = own
+        for event in reversed(self._verdicts[user_id].get(item_id, ())):
+            if timestamp is None or event.timestamp < timestamp:
                 return event.liked
         return None
 

@@ -2,9 +2,9 @@
 
 Nobody real is in it. The simulation, drawn from one seed:
 
-- A film has visible traits (genres, decade, director, keywords: what `films.csv` says) and four hidden ones that no column records (think of
-  mood, pace, irony, warmth); films of a director share a part of the hidden ones. It also has a small quality of its own, and a popularity.
-- A user belongs to one of eight communities of taste and deviates from its centre; tastes weigh visible and hidden traits about equally, and
+- A film has visible traits (genres, decade, director, keywords: what `films.csv` says) and three hidden ones that no column records (think of
+  mood, pace, irony); films of a director share a part of the hidden ones. It also has a small quality of its own, and a popularity.
+- A user belongs to one of six communities of taste and deviates a little from its centre; tastes weigh visible and hidden traits about equally, and
   drift slowly over the three years. Users differ in generosity.
 - What a user watches depends on popularity and on how the film meets the taste; what is thought of it is the taste's answer plus noise,
   as a rating from 1 to 5.
@@ -27,8 +27,8 @@ __all__ = ["FILMS", "read_films", "simulate"]
 
 FILMS = Path(__file__).with_name("films.csv")
 
-_HIDDEN = 4
-_COMMUNITIES = 8
+_HIDDEN = 3
+_COMMUNITIES = 6
 _START = 1_577_836_800  # 2020-01-01 00:00:00 UTC
 _SPAN = 3 * 365 * 86_400
 
@@ -66,8 +66,8 @@ def _world(seed: int, users: int, events: int) -> tuple[pl.DataFrame, pl.DataFra
     films = read_films()
     visible = _traits(films)
     hidden = _hidden_traits(films["creators"].list.first().to_list(), generator)
-    quality = generator.normal(0.0, 0.55, len(films))
-    popularity = generator.permutation(np.arange(1, len(films) + 1) ** -0.6)
+    quality = generator.normal(0.0, 0.4, len(films))
+    popularity = generator.permutation(np.arange(1, len(films) + 1) ** -0.9)
 
     # Both halves are scaled to the same spread over films, whatever the number of traits behind them.
     community = generator.integers(0, _COMMUNITIES, users)
@@ -90,7 +90,7 @@ def _world(seed: int, users: int, events: int) -> tuple[pl.DataFrame, pl.DataFra
             chance = np.where(seen, 0.0, popularity * np.exp(0.35 * liking))
             film = int(generator.choice(len(films), p=chance / chance.sum()))
             seen[film] = True
-            logit = 1.5 * liking[film] + quality[film] + generous[user] - 0.35
+            logit = 1.8 * liking[film] + quality[film] + generous[user] - 0.35
             true = 1.0 / (1.0 + np.exp(-logit))
             liked = generator.random() < true
             rating = int(generator.integers(4, 6)) if liked else int(generator.integers(1, 4))
@@ -118,7 +118,7 @@ def _traits(films: pl.DataFrame) -> np.ndarray:
 
 
 def _hidden_traits(directors: Sequence[str], generator: np.random.Generator) -> np.ndarray:
-    """[films, 4]: drawn for the film, and in a part for its director."""
+    """[films, 3]: drawn for the film, and in a part for its director."""
     names = sorted(set(directors))
     own = dict(zip(names, generator.normal(0.0, 1.0, (len(names), _HIDDEN)), strict=True))
     return np.array([0.5 * own[name] for name in directors]) + generator.normal(0.0, 0.87, (len(directors), _HIDDEN))
@@ -127,7 +127,7 @@ def _hidden_traits(directors: Sequence[str], generator: np.random.Generator) -> 
 def _tastes(community: np.ndarray, traits: int, generator: np.random.Generator) -> np.ndarray:
     """[users, traits]: the centre of the user's community, and a personal deviation."""
     centres = generator.normal(0.0, 1.0, (_COMMUNITIES, traits))
-    return centres[community] + generator.normal(0.0, 0.35, (len(community), traits))
+    return centres[community] + generator.normal(0.0, 0.2, (len(community), traits))
 
 
 def _unit(values: np.ndarray) -> np.ndarray:

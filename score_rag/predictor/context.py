@@ -47,7 +47,7 @@ class Context:
     """What was found for one question.
 
     Attributes:
-        retrieved: All retrieved users (CAR), most similar first.
+        retrieved: All retrieved users (CAR), most similar first: the crowd.
         kept: The reranked few (SARE), best first, each with its reranker score.
     """
 
@@ -72,7 +72,8 @@ class ContextFinder:
         index: Documents of the users to find.
         encoder: Embeds queries; the one that embedded the documents.
         reranker: Picks the few; None keeps the most similar ones.
-        similarity_top_k: Ke, users to retrieve.
+        similarity_top_k: Ke, users to rerank.
+        crowd: Users to retrieve, if more than Ke: how all of them judged the item is told as counts.
         top_n: Ks, users to keep.
         kind: What of a history is told.
     """
@@ -86,6 +87,7 @@ class ContextFinder:
         reranker: SelfAssessingReranker | None = None,
         *,
         similarity_top_k: int = 10,
+        crowd: int = 0,
         top_n: int = 2,
         kind: HistoryKind = "all",
     ) -> None:
@@ -95,6 +97,7 @@ class ContextFinder:
         self.encoder = encoder
         self.reranker = reranker
         self.similarity_top_k = similarity_top_k
+        self.crowd = max(crowd, similarity_top_k)
         self.top_n = top_n
         self.kind = kind
 
@@ -127,7 +130,7 @@ class ContextFinder:
         if places:
             answers = self.index.search(
                 np.stack([vector for vector in vectors if vector is not None]),
-                self.similarity_top_k,
+                self.crowd,
                 as_of=[questions[place].as_of for place in places],
                 exclude=[questions[place].user_id for place in places],
             )
@@ -146,12 +149,13 @@ class ContextFinder:
         behaviours: list[str] = []
         for question, found in zip(questions, hits, strict=True):
             asked = rerank_text(self.query(question), describe_item(self.interactions.item(question.item_id))) if found else ""
-            queries += [asked] * len(found)
-            behaviours += [hit.text for hit in found]
+            near = found[: self.similarity_top_k]
+            queries += [asked] * len(near)
+            behaviours += [hit.text for hit in near]
         scores = iter(self.reranker.score_pairs(queries, behaviours, report=report) if queries else ())
         contexts = []
         for found in hits:
-            scored = [(hit, float(next(scores))) for hit in found]
+            scored = [(hit, float(next(scores))) for hit in found[: self.similarity_top_k]]
             # Sorting is stable: of equal scores, the more similar user stands first.
             scored.sort(key=lambda pair: -pair[1])
             contexts.append(Context(tuple(found), tuple(scored[: self.top_n])))

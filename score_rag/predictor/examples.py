@@ -32,46 +32,53 @@ def base_texts(
     builder: PromptBuilder,
     *,
     varieties: int = 3,
-    chunk: int = 14,
+    questions: int = 6,
     most: int | None = None,
     seed: int = 0,
     report: Report = silent,
 ) -> list[list[str]]:
-    """Whole prompts with their answers, long histories first: what the embedded base is trained on.
+    """What the embedded base is trained on: several questions of one user in one text, each with its answer.
 
-    Each training user's events are cut into chunks; a chunk's last event is the question, the others its history (each an answer to learn
-    from). Cuts fall elsewhere in each variety. Half of the questions carry what other users did, half do not, so that the base knows both
-    forms. Other users are found by stored documents here, which is cheap; the adapter later learns from the real thing.
+    A text is the prompt of a training event (its history in lines, each an answer to learn from), the answer, then the prompts of the
+    user's next events without a history of their own. Each question tells how the crowd judged its item, the last one also tells of the
+    nearest users. A question is left out where it shares its second with the one before, whose answer would not be known yet. Half of the texts
+    carry what other users did, half do not, so that the base knows both forms. Other users are found by stored documents here, which is
+    cheap; the adapter later learns from the real thing.
 
     Args:
-        most: At most so many texts a variety (drawn by chunk).
+        varieties: Lists of texts, their cuts at other places.
+        questions: Most questions a text.
+        most: At most so many texts a variety, drawn uniformly.
     """
     generator = np.random.default_rng(seed)
     log = interactions.train_log
     out: list[list[str]] = []
     for variety in range(varieties):
-        events: list[Event] = []
+        packs: list[list[Event]] = []
         for user_id in log.users:
-            rows = log.of(user_id)
-            first = int(generator.integers(2, chunk + 1))
-            events += [rows[end - 1] for end in [*range(first, len(rows), chunk), len(rows)] if end >= 2]
-        if most is not None and len(events) > most:
-            events = [events[place] for place in np.sort(generator.choice(len(events), most, replace=False))]
-        told = generator.random(len(events)) < 0.5
-        asked = finder.questions(events)
-        contexts = iter(finder.find([question for question, yes in zip(asked, told, strict=True) if yes], stored=True))
+            rows = [event for place, event in enumerate(log.of(user_id)) if not place or event.timestamp > log.of(user_id)[place - 1].timestamp]
+            first = int(generator.integers(1, questions + 1))
+            packs += [rows[start : start + questions] for start in range(first, len(rows), questions)]
+        if most is not None and len(packs) > most:
+            packs = [packs[place] for place in np.sort(generator.choice(len(packs), most, replace=False))]
+        told = [pack for pack, yes in zip(packs, generator.random(len(packs)) < 0.5, strict=True) if yes]
+        asked = finder.questions([event for pack in told for event in pack])
+        found = dict(zip(((q.user_id, q.item_id, q.as_of) for q in asked), finder.find(asked, stored=True), strict=True))
         texts = []
-        for event, question, yes in zip(events, asked, told, strict=True):
-            context = next(contexts) if yes else Context()
-            prompt = builder.build(
-                question.history,
-                question.item_id,
-                neighbours=context.neighbours,
-                retrieved=context.retrieved_ids,
-                as_of=question.as_of,
-                last=chunk - 1,
-            )
-            texts.append(with_answer(prompt, event.liked))
+        for pack in packs:
+            parts = []
+            for place, question in enumerate(finder.questions(pack)):
+                context = found.get((question.user_id, question.item_id, question.as_of), Context())
+                prompt = builder.build(
+                    question.history,
+                    question.item_id,
+                    neighbours=context.neighbours if place + 1 == len(pack) else (),
+                    retrieved=context.retrieved_ids,
+                    as_of=question.as_of,
+                    last=None if place == 0 else 0,
+                )
+                parts.append(with_answer(prompt, pack[place].liked))
+            texts.append("\n".join(parts))
         out.append(texts)
         report("writing texts for the embedded Llama", variety + 1, varieties)
     return out

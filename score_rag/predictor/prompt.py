@@ -76,7 +76,8 @@ class PromptBuilder:
             as_of: Time of the question; what others did at or after it is not told.
             last: Tell so many events instead of the builder's own number.
         """
-        shown = visible_history(history, self.kind)[-(last or self.history) :]
+        most = self.history if last is None else last
+        shown = visible_history(history, self.kind)[-most:] if most else []
         others = [self.witnesses.view(other.user_id, other.text, item_id=item_id, as_of=as_of, history=history) for other in neighbours]
         crowd = self.witnesses.crowd(retrieved, item_id=item_id, as_of=as_of) if retrieved else Crowd(0, 0, 0)
         return self.prompt.render(
