@@ -103,10 +103,10 @@ class EmbeddedBase(_Section):
     vocabulary: int = Field(3000, ge=300)
     max_tokens: int = Field(512, ge=32)
     questions: int = Field(6, ge=1)
-    texts: int | None = Field(1200, ge=1)
+    texts: int | None = Field(1500, ge=1)
     epochs: int = Field(3, ge=1)
-    batch_size: int = Field(16, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
+    batch_size: int = Field(8, ge=1)
+    learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.5, ge=0)
     language_weight: float = Field(0.3, ge=0)
 

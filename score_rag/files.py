@@ -42,8 +42,8 @@ def write_text(path: Path | str, text: str) -> None:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(aside, 0o644)
-        os.replace(aside, path)
+        Path(aside).chmod(0o644)
+        Path(aside).replace(path)
     except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise
@@ -81,12 +81,12 @@ def staged_folder(final: Path | str) -> Iterator[Path]:
         shutil.rmtree(leftover, ignore_errors=True)
     aside = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.", suffix=".tmp"))
     try:
-        os.chmod(aside, 0o755)
+        aside.chmod(0o755)
         yield aside
         old = final.parent / f".{final.name}.old.tmp"
         if final.exists():
-            os.replace(final, old)
-        os.replace(aside, final)
+            final.replace(old)
+        aside.replace(final)
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)

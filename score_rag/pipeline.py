@@ -1,8 +1,8 @@
 """The runner: stages in order, each skipped, run or refused by what it was made from.
 
-A finished stage is a folder with `finished.json`, which holds everything its making depended on: settings, seed, prompts, input files, and the
-outputs of earlier stages (by content, so that a stage that was run again with the same result makes nothing stale). A stage is written aside
-and moved into place whole, so a process killed at any moment leaves finished stages or none. One writer a run folder.
+A finished stage is a folder with `finished.json`, which holds everything its making depended on: settings, seed, prompts, input files,
+and the outputs of earlier stages (by content, so that a stage that was run again with the same result makes nothing stale). A stage is
+written aside and moved into place whole, so a process killed at any moment leaves finished stages or none. One writer a run folder.
 """
 
 from __future__ import annotations

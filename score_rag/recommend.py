@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from score_rag.config import Pipeline
@@ -232,7 +232,7 @@ def preview_prompt(pipeline: Pipeline, name: str, user_id: str, item_id: str) ->
     )
 
 
-def _in_common(shared: Sequence[Item], mine: Sequence[Event], theirs: Sequence[Event], catalogue: dict[str, Item]) -> list[str]:
+def _in_common(shared: Sequence[Item], mine: Sequence[Event], theirs: Sequence[Event], catalogue: Mapping[str, Item]) -> list[str]:
     """What two users have in common, in plain words."""
     said = []
     if shared:

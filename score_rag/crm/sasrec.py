@@ -1,9 +1,10 @@
 """SASRec: self-attention over what a user liked, in order (Kang and McAuley, 2018; arXiv 1808.09781).
 
 Inputs are the items that the user judged strictly before the question; the vector after the last of them is the user's, and its inner
-product with an item's vector (plus the item's bias) is the logit of liking. Two things differ from the paper, because explicit data says what
-was disliked: a disliked item enters with its vector turned round (with `history="positives"` only liked items enter, as in the paper), and the
-loss is binary cross-entropy on each next judgement as it was given, plus sampled items that the user never judged as weaker "no"s.
+product with an item's vector (plus the item's bias) is the logit of liking. Two things differ from the paper, because explicit data says
+what was disliked: a disliked item enters with its vector turned round (with `history="positives"` only liked items enter, as in the
+paper), and the loss is binary cross-entropy on each next judgement as it was given, plus sampled items that the user never judged as
+weaker "no"s.
 """
 
 from __future__ import annotations

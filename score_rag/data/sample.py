@@ -2,15 +2,17 @@
 
 Nobody real is in it. The simulation, drawn from one seed:
 
-- A film has visible traits (genres, decade, director, keywords: what `films.csv` says) and three hidden ones that no column records (think of
+- A film has visible traits (genres, decade, director, keywords: what `films.csv` says) and three hidden ones that no column records
+(think of
   mood, pace, irony); films of a director share a part of the hidden ones. It also has a small quality of its own, and a popularity.
-- A user belongs to one of six communities of taste and deviates a little from its centre; tastes weigh visible and hidden traits about equally, and
+- A user belongs to one of six communities of taste and deviates a little from its centre; tastes weigh visible and hidden traits about
+equally, and
   drift slowly over the three years. Users differ in generosity.
 - What a user watches depends on popularity and on how the film meets the taste; what is thought of it is the taste's answer plus noise,
   as a rating from 1 to 5.
 
-The hidden half is why other users matter here: no text says it, only the judgements of people with a like taste do. That is built in on purpose,
-as it is in real ratings by nature; what this sample cannot show is how large that share is in reality.
+The hidden half is why other users matter here: no text says it, only the judgements of people with a like taste do. That is built in on
+purpose, as it is in real ratings by nature; what this sample cannot show is how large that share is in reality.
 """
 
 from __future__ import annotations
@@ -114,7 +116,8 @@ def _traits(films: pl.DataFrame) -> np.ndarray:
         for word in words:
             matrix[row, place[word]] = weight[word.split(" ")[0]]
     matrix = matrix[:, (matrix > 0).sum(axis=0) > 1]
-    return matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-9)
+    unit: np.ndarray = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-9)
+    return unit
 
 
 def _hidden_traits(directors: Sequence[str], generator: np.random.Generator) -> np.ndarray:
@@ -127,7 +130,8 @@ def _hidden_traits(directors: Sequence[str], generator: np.random.Generator) -> 
 def _tastes(community: np.ndarray, traits: int, generator: np.random.Generator) -> np.ndarray:
     """[users, traits]: the centre of the user's community, and a personal deviation."""
     centres = generator.normal(0.0, 1.0, (_COMMUNITIES, traits))
-    return centres[community] + generator.normal(0.0, 0.2, (len(community), traits))
+    tastes: np.ndarray = centres[community] + generator.normal(0.0, 0.2, (len(community), traits))
+    return tastes
 
 
 def _unit(values: np.ndarray) -> np.ndarray:

@@ -39,8 +39,8 @@ def fit_tokenizer(texts: Sequence[str], folder: Path, *, vocabulary: int = 3000,
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         special_tokens=[PAD, BEGIN, END],
@@ -49,7 +49,7 @@ def fit_tokenizer(texts: Sequence[str], folder: Path, *, vocabulary: int = 3000,
     )
     tokenizer.train_from_iterator(texts, trainer)
     begin = tokenizer.token_to_id(BEGIN)
-    tokenizer.post_processor = processors.TemplateProcessing(single=f"{BEGIN} $A", special_tokens=[(BEGIN, begin)])  # type: ignore[assignment]
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{BEGIN} $A", special_tokens=[(BEGIN, begin)])
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {
@@ -122,6 +122,7 @@ def fit_embedded_base(
         eos_token_id=tokenizer.token_to_id(END),
         pad_token_id=tokenizer.token_to_id(PAD),
     )
+    pad = int(tokenizer.token_to_id(PAD) or 0)
     model = LlamaForCausalLM(config)
     decayed = [p for p in model.parameters() if p.dim() > 1]
     plain = [p for p in model.parameters() if p.dim() <= 1]
@@ -137,7 +138,7 @@ def fit_embedded_base(
         model.train()
         rows = encoded[epoch % len(encoded)]
         for batch in _batches(rows, batch_size, generator):
-            loss = _loss(model, batch, config.pad_token_id, yes, no, before, language_weight)
+            loss = _loss(model, batch, pad, yes, no, before, language_weight)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

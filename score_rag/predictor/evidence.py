@@ -37,7 +37,7 @@ class OtherUser:
     shared: tuple[Item, ...]
 
 
-_VERDICTS = ((0.3, "disliked"), (0.45, "rather disliked"), (0.55, "divided"), (0.7, "rather liked"), (1.0, "liked"))
+_VERDICTS = ((0.3, "panned"), (0.45, "doubted"), (0.55, "disputed"), (0.7, "welcomed"), (1.0, "praised"))
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ class Crowd:
         """The counts in words, by the share of likes with one of each added: small models read a word better than two numbers.
 
         >>> [Crowd(30, 0, 0).verdict, Crowd(30, 1, 0).verdict, Crowd(30, 4, 0).verdict, Crowd(30, 2, 5).verdict]
-        ['unknown', 'rather liked', 'liked', 'rather disliked']
+        ['unseen', 'welcomed', 'praised', 'doubted']
         """
         if not self.liked + self.disliked:
-            return "unknown"
+            return "unseen"
         share = (self.liked + 1) / (self.liked + self.disliked + 2)
         return next(word for most, word in _VERDICTS if share <= most)
 

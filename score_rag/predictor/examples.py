@@ -41,9 +41,9 @@ def base_texts(
 
     A text is the prompt of a training event (its history in lines, each an answer to learn from), the answer, then the prompts of the
     user's next events without a history of their own. Each question tells how the crowd judged its item, the last one also tells of the
-    nearest users. A question is left out where it shares its second with the one before, whose answer would not be known yet. Half of the texts
-    carry what other users did, half do not, so that the base knows both forms. Other users are found by stored documents here, which is
-    cheap; the adapter later learns from the real thing.
+    nearest users. A question is left out where it shares its second with the one before, whose answer would not be known yet. Seven of
+    ten texts carry what other users did, the rest do not, so that the base knows both forms. Other users are found by stored documents
+    here, which is cheap; the adapter later learns from the real thing.
 
     Args:
         varieties: Lists of texts, their cuts at other places.
@@ -56,12 +56,15 @@ def base_texts(
     for variety in range(varieties):
         packs: list[list[Event]] = []
         for user_id in log.users:
-            rows = [event for place, event in enumerate(log.of(user_id)) if not place or event.timestamp > log.of(user_id)[place - 1].timestamp]
+            rows: list[Event] = []
+            for event in log.of(user_id):
+                if not rows or event.timestamp > rows[-1].timestamp:
+                    rows.append(event)
             first = int(generator.integers(1, questions + 1))
             packs += [rows[start : start + questions] for start in range(first, len(rows), questions)]
         if most is not None and len(packs) > most:
             packs = [packs[place] for place in np.sort(generator.choice(len(packs), most, replace=False))]
-        told = [pack for pack, yes in zip(packs, generator.random(len(packs)) < 0.5, strict=True) if yes]
+        told = [pack for pack, yes in zip(packs, generator.random(len(packs)) < 0.7, strict=True) if yes]
         asked = finder.questions([event for pack in told for event in pack])
         found = dict(zip(((q.user_id, q.item_id, q.as_of) for q in asked), finder.find(asked, stored=True), strict=True))
         texts = []

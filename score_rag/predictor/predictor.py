@@ -135,7 +135,7 @@ def load_causal_model(name: str, *, dtype: str = "float32", device: str | None =
     from transformers import AutoModelForCausalLM
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(name, dtype=getattr(torch, dtype))
+        model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=getattr(torch, dtype))
     except (OSError, ValueError) as error:
         raise ModelError(
             f"the base model {name!r} cannot be loaded",
@@ -210,7 +210,7 @@ def shared_beginning(rows: Sequence[Sequence[int]]) -> int:
     >>> shared_beginning([[1, 2, 3, 4], [1, 2, 9]])
     2
     """
-    first, last = min(rows), max(rows)
+    first, last = min(map(list, rows)), max(map(list, rows))
     most = min(len(row) for row in rows) - 1
     count = 0
     while count < most and first[count] == last[count]:

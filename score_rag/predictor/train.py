@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,7 @@ def fit_predictor(
     trainer = AnswerTrainer(
         model=tuned,
         args=arguments,
-        train_dataset=list(zip(rows, train[1], strict=True)),  # type: ignore[arg-type]  # a list is a map-style data set
+        train_dataset=list(zip(rows, train[1], strict=True)),
         data_collator=collate,
         callbacks=[KeepBest()],
     )
@@ -155,7 +156,7 @@ def fit_predictor(
 
     tuned.load_state_dict(best["weights"], strict=False)
     tuned.eval()
-    (folder / "trainer").exists() and _remove(folder / "trainer")
+    shutil.rmtree(folder / "trainer", ignore_errors=True)
     tuned.save_pretrained(str(folder / "adapter"))
     settings = {
         "base": "embedded" if embedded else base,
@@ -182,12 +183,6 @@ def fit_predictor(
 
 def _adapter_weights(model: Any) -> dict[str, Any]:
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items() if "lora_" in name}
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder)
 
 
 def _export(model: Any, path: Path) -> None:

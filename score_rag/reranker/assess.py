@@ -1,7 +1,7 @@
 """Self-assessments: a language model is asked which behaviour of other users would help with a question (the paper's offline step).
 
-Any model that LiteLLM speaks to will do. Every answer is checked and kept as one JSON a line, under a digest of model, settings and messages,
-so a stopped run goes on where it was and the same question is never paid for twice.
+Any model that LiteLLM speaks to will do. Every answer is checked and kept as one JSON a line, under a digest of model, settings and
+messages, so a stopped run goes on where it was and the same question is never paid for twice.
 """
 
 from __future__ import annotations

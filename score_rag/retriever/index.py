@@ -1,7 +1,8 @@
 """The store of behaviour documents: a persistent Chroma collection, and the same vectors in one array for exact search in bulk.
 
 Chroma answers single questions and is what other LlamaIndex parts can read. The array answers thousands of questions, each with its own
-"now", exactly and without the store. Both see a document at `as_of` iff `known_until < as_of <= superseded_at`; tests hold them to the same answers.
+"now", exactly and without the store. Both see a document at `as_of` iff `known_until < as_of <= superseded_at`; tests hold them
+to the same answers.
 """
 
 from __future__ import annotations

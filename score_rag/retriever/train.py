@@ -132,7 +132,7 @@ def train_encoder(
         rows = [row for batch in batches for row in batch]
         sizes = [len(batch) for batch in batches]
 
-        class AsBuilt(DefaultBatchSampler):  # type: ignore[misc]  # the package's bases are untyped
+        class AsBuilt(DefaultBatchSampler):
             """Batches as they were put together: a user needs neighbours beside it."""
 
             def __iter__(self) -> Any:
