@@ -17,8 +17,8 @@ def trivial_scores(interactions: Interactions, rows: pl.DataFrame) -> dict[str, 
     """Scores of events by averages and popularity.
 
     Args:
-        interactions: Where the averages come from: training events; for the last row also the user's own strictly earlier labels of any
-        split. rows: Events with `user_id`, `item_id`, `timestamp`.
+        interactions: Where the averages come from: training events; one row also reads the user's own strictly earlier labels.
+        rows: Events with `user_id`, `item_id`, `timestamp`.
 
     Returns:
         Name to float64 [rows].

@@ -1,0 +1,83 @@
+"""What the tests share: no network, a toy world whose answers are known, and one small finished run on it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+for _name, _value in (
+    ("HF_HUB_OFFLINE", "1"),
+    ("HF_HUB_DISABLE_PROGRESS_BARS", "1"),
+    ("TOKENIZERS_PARALLELISM", "false"),
+    ("LITELLM_LOCAL_MODEL_COST_MAP", "True"),
+):
+    os.environ[_name] = _value
+
+TOY_PIPELINE = """
+name: toy
+seed: 3
+runs: {runs}
+data: {{source: table, path: {data}, split: column}}
+crm: {{dim: 16, epochs: 12, patience: 6, batch_size: 8, learning_rate: 0.01, neighbours: 3}}
+documents: {{max_liked: 4, max_disliked: 2, every: 4}}
+retriever: {{max_tokens: 64, tune_layers: 1, epochs: 4, batch_size: 16, hold_out: 0.1, similarity_top_k: 6}}
+reranker: {{layers: 1, max_tokens: 96, pairs: 24, epochs: 1, batch_size: 4, top_n: 2}}
+predictor:
+  embedded_base: {{width: 32, heads: 2, vocabulary: 600, texts: 200, epochs: 3, questions: 4, learning_rate: 0.01, weight_decay: 0.01}}
+  history: 6
+  crowd: 12
+  examples: 60
+  epochs: 1
+evaluation: {{split: test, rows: null, resamples: 50}}
+"""
+
+
+def write_tables(world, folder: Path) -> Path:
+    """An `Interactions` as the two files that the source `table` reads."""
+    import polars as pl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    world.events.drop("event").write_csv(folder / "interactions.csv")
+    lists = [pl.col(name).list.join("|") for name in ("genres", "creators", "keywords")]
+    world.items.with_columns(lists).write_csv(folder / "items.csv")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy():
+    """The toy world: even users like even films."""
+    from score_rag.testing import toy_world
+
+    return toy_world(users=24, items=24, events=14, seed=1)
+
+
+@pytest.fixture(scope="session")
+def toy_pipeline(toy, tmp_path_factory):
+    """The toy pipeline's file, its data beside it; nothing has run."""
+    home = tmp_path_factory.mktemp("toy")
+    data = write_tables(toy, home / "data")
+    path = home / "toy.yaml"
+    path.write_text(TOY_PIPELINE.format(runs=home / "runs", data=data), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def toy_run(toy_pipeline):
+    """The toy pipeline after `score-rag run`: every stage real and trained, only small."""
+    from score_rag.config import load_pipeline
+    from score_rag.pipeline import run
+    from score_rag.stages import stages
+
+    pipeline = load_pipeline(str(toy_pipeline))
+    run(pipeline, stages(pipeline))
+    return pipeline
+
+
+@pytest.fixture(scope="session")
+def toy_parts(toy_run):
+    """The parts of the toy run."""
+    from score_rag.evaluate import open_parts
+
+    return open_parts(toy_run)

@@ -1,0 +1,72 @@
+"""Metrics against arithmetic, intervals against their own draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from score_rag.errors import InputError
+from score_rag.evaluation.compare import Bootstrap
+from score_rag.evaluation.metrics import auc, log_loss, uauc
+from score_rag.evaluation.report import Scorecard
+from score_rag.evaluation.trivial import ITEM_AVERAGE, trivial_scores
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(-3, 3)), min_size=2, max_size=30))
+def test_auc_is_the_share_of_ordered_pairs(rows):
+    pairs = [(a > b) + 0.5 * (a == b) for la, a in rows if la for lb, b in rows if not lb]
+    value = auc([label for label, _ in rows], [score for _, score in rows])
+    assert np.isnan(value) if not pairs else value == pytest.approx(sum(pairs) / len(pairs))
+
+
+def test_uauc_counts_users_with_one_class_apart():
+    found = uauc(["a", "a", "b", "c", "c"], [1, 0, 1, 0, 1], [0.9, 0.1, 0.5, 0.7, 0.2])
+    assert found == ((1.0 + 0.0) / 2, 2, 1)
+
+
+def test_log_loss_is_finite_for_certain_mistakes():
+    assert log_loss([1, 0], [0.5, 0.5]) == pytest.approx(np.log(2))
+    assert np.isfinite(log_loss([1], [0.0]))
+
+
+def test_scores_that_cannot_be_ordered_are_refused():
+    for labels, scores in (([0, 1], [0.1]), ([0, 2], [0.1, 0.2]), ([0, 1], [0.1, float("nan")])):
+        with pytest.raises(InputError):
+            auc(labels, scores)
+
+
+def test_bootstrap_over_users_agrees_with_repeating_their_rows():
+    generator = np.random.default_rng(0)
+    users = generator.integers(0, 12, 200)
+    labels, scores = generator.integers(0, 2, 200), generator.integers(0, 9, 200).astype(float)
+    bootstrap = Bootstrap(users, labels, resamples=5, seed=1)
+    _, draws = bootstrap.auc(scores)
+    order = list(dict.fromkeys(users.tolist()))
+    for draw, times in zip(draws, bootstrap._times, strict=True):
+        rows = np.concatenate([np.repeat(np.flatnonzero(users == user), int(times[order.index(user)])) for user in order])
+        assert draw == pytest.approx(auc(labels[rows], scores[rows]))
+
+
+def test_a_better_scorer_gets_a_small_p_and_an_equal_one_does_not():
+    generator = np.random.default_rng(0)
+    users, labels = np.repeat(np.arange(60), 20), generator.integers(0, 2, 1200)
+    noise = generator.normal(size=1200)
+    rows = pl.DataFrame({"user_id": users.astype(str), "label": labels})
+    scores = {"good": labels + noise, "none": noise, "none too": generator.normal(size=1200)}
+    card = Scorecard.from_scores(rows, scores, reference="none", resamples=400)
+    p = {row.name: row.auc_p for row in card.rows}
+    assert p["none"] is None and p["good"] < 0.05 < p["none too"]
+    assert card.to_dict()["users"] == 60
+
+
+def test_trivial_rows_are_smoothed_averages_of_training_events(toy):
+    rows = toy.events.filter(pl.col("split") == "test").head(3)
+    scores = trivial_scores(toy, rows)
+    train = toy.events.filter(pl.col("split") == "train")
+    item = rows["item_id"][0]
+    labels = train.filter(pl.col("item_id") == item)["label"].to_list()
+    mean = train["label"].mean()
+    assert scores[ITEM_AVERAGE][0] == pytest.approx((sum(labels) + 5 * mean) / (len(labels) + 5))

@@ -1,0 +1,103 @@
+"""Prompt files: strict, byte-exact, the same as LlamaIndex templates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from score_rag.data.interactions import Item
+from score_rag.errors import InputError, PromptError
+from score_rag.predictor.evidence import Crowd, OtherUser
+from score_rag.predictor.prompt import Told
+from score_rag.prompts import find_prompt, prompt_names, read_prompt, shipped_folder
+
+HEAT = Item("1", "Heat", 1995, ("Crime",), ("Michael Mann",), ("heist",))
+RONIN = Item("2", "Ronin", 1998, ("Action", "Thriller"), ("John Frankenheimer",), ())
+OTHER = OtherUser("7", "Liked: Ronin.", "liked", (RONIN,), (), (RONIN,))
+VALUES = {
+    "describe_user": {"liked": [HEAT], "disliked": [RONIN], "genres": ["Crime"], "decades": ["1990s"], "avoided": ["Action"]},
+    "assess": {"history": "Liked: Heat.", "target": "Ronin (1998). Action."},
+    "predict": {"history": [Told(HEAT, True)], "neighbours": [OTHER], "crowd": Crowd(30, 4, 1), "target": RONIN},
+}
+SHIPPED = sorted(shipped_folder("prompts").glob("*.md"))
+
+
+def test_every_shipped_prompt_is_a_case_here():
+    assert {path.stem for path in SHIPPED} == set(VALUES)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_prompt_renders_and_llama_index_gives_the_same_text(path):
+    prompt = read_prompt(path)
+    values = VALUES[path.stem]
+    text = prompt.render(**values)
+    assert "{{" not in text and "{%" not in text
+    # LlamaIndex's own template drops or keeps blank lines beside block tags as it likes; the words must be the same, in order.
+    assert prompt.as_llama_index().format(**values).split() == text.split()
+    assert "\n\n\n" not in text
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_prompt_says_what_each_variable_is(path):
+    prompt = read_prompt(path)
+    assert prompt.description and all(prompt.variables.values())
+    assert set(prompt.variables) == set(VALUES[path.stem])
+
+
+def test_the_question_is_byte_for_byte_this():
+    assert find_prompt("predict").render(**VALUES["predict"]) == (
+        "What a user liked:\n"
+        "Heat (1995), Crime: Yes\n"
+        "A similar user liked it, liked Ronin (1998), disliked nothing like it.\n"
+        "Of 30 users with a similar taste 4 liked and 1 disliked the next.\n"
+        "Ronin (1998), Action, Thriller, praised by similar users:"
+    )
+    alone = find_prompt("predict").render(**{**VALUES["predict"], "neighbours": [], "crowd": Crowd(0, 0, 0)})
+    assert alone == "What a user liked:\nHeat (1995), Crime: Yes\nRonin (1998), Action, Thriller:"
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    return folder / f"{name}.md"
+
+
+HEAD = "---\ndescription: d\nvariables:\n  item: the item\n---\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("no head at all", "no head"),
+        ("---\ndescription: d\nvariables: [item]\n---\nx", "wrong keys"),
+        ("---\n: : :\n---\nx", "YAML|wrong keys"),
+        (HEAD + "{{ item }} {{ thing }}", "thing"),
+        (HEAD + "{% if item %}", "template|compile|end of template"),
+    ],
+)
+def test_a_malformed_prompt_is_refused_with_its_file(tmp_path, text, said):
+    path = write(tmp_path, "p", text)
+    with pytest.raises(PromptError, match=said) as caught:
+        read_prompt(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_and_unknown_variables_are_errors_not_blanks(tmp_path):
+    prompt = read_prompt(write(tmp_path, "p", HEAD + "{{ item }}"))
+    for values in ({}, {"item": 1, "more": 2}):
+        with pytest.raises(PromptError, match="wrong variables"):
+            prompt.render(**values)
+    with pytest.raises(PromptError, match="cannot be filled in"):
+        read_prompt(write(tmp_path, "q", HEAD + "{{ item.nothing }}")).render(item=1)
+
+
+def test_ones_own_prompt_wins_over_the_shipped_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = find_prompt("predict")
+    write(tmp_path / "prompts", "predict", shipped.path.read_text(encoding="utf-8").replace("What a user liked", "So far"))
+    mine = find_prompt("predict")
+    assert mine.path == Path("prompts/predict.md") and mine.sha256 != shipped.sha256
+    assert set(prompt_names()) == set(VALUES)
+    with pytest.raises(InputError, match="did you mean 'predict'"):
+        find_prompt("predictt")
