@@ -226,7 +226,8 @@ class Interactions:
             raise InputError(f"there is no item {item_id!r} in the catalogue", hint=did_you_mean(item_id, self.catalogue)) from None
 
     def write(self, folder: Path | str) -> None:
-        """Write `events.parquet` and `items.parquet` into an existing folder."""
+        """Write `events.parquet` and `items.parquet` into a folder, made if it is not there."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
         self.events.write_parquet(Path(folder) / "events.parquet")
         self.items.write_parquet(Path(folder) / "items.parquet")
 

@@ -1,0 +1,183 @@
+"""SARE: assessments over a real local HTTP server, the offline assessor, the trained reranker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from llama_index.core.llms import MockLLM
+from llama_index.core.query_engine import RetrieverQueryEngine
+from llama_index.core.schema import QueryBundle
+
+from score_rag import SelfAssessingReranker, UserQuery
+from score_rag.errors import AssessorError, InputError, ModelError
+from score_rag.prompts import find_prompt
+from score_rag.reranker.assess import Request, assess, read_answers
+from score_rag.reranker.examples import rank_by_assessment
+from score_rag.reranker.offline import OfflineAssessor
+from score_rag.retriever.index import Hit
+
+REQUESTS = [Request(str(n), "1", 100, f"Liked: Film {n}.", "Heat (1995). Crime.") for n in range(4)]
+GOOD = '{"characteristics": ["likes heist films"], "reason": "because"}'
+
+
+@pytest.fixture
+def server():
+    """An OpenAI-compatible server that answers what the test tells it to."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            box.asked.append(asked)
+            status, text = box.answer(len(box.asked), asked)
+            body = {
+                "id": "1",
+                "object": "chat.completion",
+                "created": 1,
+                "model": "m",
+                "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+            }
+            body["choices"] = [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}]
+            raw = json.dumps(body if status == 200 else {"error": {"message": text}}).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
+        def log_message(self, *args):
+            pass
+
+    box = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    box.asked, box.answer = [], lambda count, asked: (200, GOOD)
+    thread = threading.Thread(target=box.serve_forever, daemon=True)
+    thread.start()
+    yield box
+    box.shutdown()
+    box.server_close()
+    thread.join()
+
+
+def ask(server, out, requests=REQUESTS, **more):
+    settings = {"model": "openai/test", "prompt": find_prompt("assess"), "out": out, "concurrency": 1, "retries": 1, "timeout": 10.0}
+    return assess(requests, api_base=f"http://127.0.0.1:{server.server_port}/v1", **{**settings, **more})
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+
+
+def test_answers_are_asked_once_kept_and_in_order(server, tmp_path):
+    server.answer = lambda count, asked: (200, GOOD.replace("heist", asked["messages"][0]["content"].split("Film ")[1][0]))
+    found = ask(server, tmp_path / "a.jsonl", concurrency=3)
+    assert [one.text() for one in found] == [f"likes {n} films" for n in range(4)]
+    assert ask(server, tmp_path / "a.jsonl") == found and len(server.asked) == 4
+    assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 4
+    ask(server, tmp_path / "a.jsonl", model="openai/other")
+    assert len(server.asked) == 8, "another model's answers are other answers"
+
+
+def test_a_wrapped_answer_is_read_and_a_malformed_one_asked_again(server, tmp_path):
+    server.answer = lambda count, asked: (200, f"Sure! ```json\n{GOOD}\n```" if count > 1 else "I cannot say")
+    assert ask(server, tmp_path / "a.jsonl", REQUESTS[:1])[0].characteristics == ["likes heist films"]
+    assert "not the JSON asked for" in server.asked[1]["messages"][-1]["content"]
+
+
+def test_rubbish_ends_with_an_error_and_keeps_what_was_paid_for(server, tmp_path):
+    server.answer = lambda count, asked: (200, GOOD if count <= 2 else '{"characteristics": []}')
+    with pytest.raises(AssessorError, match="out of form") as caught:
+        ask(server, tmp_path / "a.jsonl")
+    assert "2 of 4 answers are kept" in caught.value.hint
+    server.answer = lambda count, asked: (200, GOOD)
+    before = len(server.asked)
+    assert len(ask(server, tmp_path / "a.jsonl")) == 4 and len(server.asked) == before + 2
+
+
+def test_a_server_that_fails_is_named(server, tmp_path):
+    server.answer = lambda count, asked: (401, "no such key")
+    with pytest.raises(AssessorError, match="could not be asked"):
+        ask(server, tmp_path / "a.jsonl", REQUESTS[:1])
+
+
+def test_a_torn_last_line_is_asked_again_and_a_broken_one_before_it_is_named(server, tmp_path):
+    out = tmp_path / "a.jsonl"
+    found = ask(server, out)
+    whole = out.read_text()
+    out.write_text(whole[:-20])
+    assert len(read_answers(out)) == 3
+    assert ask(server, out) == found and len(server.asked) == 5 and len(out.read_text().splitlines()) == 4
+    out.write_text("rubbish\n" + whole)
+    with pytest.raises(AssessorError, match="line 1"):
+        read_answers(out)
+
+
+def test_the_offline_assessor_says_what_it_is_and_reads_nothing_later(toy):
+    assessor = OfflineAssessor(toy)
+    event = next(event for event in toy.rows("train") if len(toy.log.before(event.user_id, event.timestamp)) >= 5)
+    facts = {"user_id": event.user_id, "item_id": event.item_id, "as_of": event.timestamp}
+    answer = assessor.answer(facts)
+    assert "rule-based" in json.loads(answer)["reason"]
+    import polars as pl
+
+    from score_rag.data.interactions import Interactions
+
+    flipped = toy.events.with_columns(
+        label=pl.when(pl.col("timestamp") >= event.timestamp).then(1 - pl.col("label")).otherwise(pl.col("label"))
+    )
+    assert OfflineAssessor(Interactions(flipped, toy.items)).answer(facts) == answer
+    late = assessor.judged_alike("0", toy.train_end, 4)
+    assert late and np.mean([int(item) % 2 == 0 for item in late]) > 0.7
+
+
+def test_behaviours_are_ranked_by_their_likeness_to_the_assessment():
+    hits = [[Hit(name, name, f"text {name}", 0.0, 0, 1) for name in "abc"], [Hit("a", "a", "alone", 0.0, 0, 1)]]
+    vectors = [np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)[:1]]
+    wanted = np.array([[0.1, 0.9, 0.3], [1, 0, 0]], dtype=np.float32)
+    (ranked,) = rank_by_assessment(["q", "r"], hits, wanted, vectors)
+    assert ranked.behaviours == ["text b", "text c", "text a"]
+
+
+def test_it_returns_fresh_nodes_best_first_and_keeps_the_retriever_s_score(toy_parts):
+    nodes = toy_parts.retriever.retrieve(UserQuery(user_id="0"))
+    query = UserQuery("Liked: Sunny Garden.", user_id="0", target="Merry Street (1982). Comedy.")
+    reranker = SelfAssessingReranker.from_pretrained(toy_parts.folder("reranker"), top_n=3)
+    kept = reranker.postprocess_nodes(nodes, query_bundle=query)
+    assert len(kept) == 3 and [n.score for n in kept] == sorted((n.score for n in kept), reverse=True)
+    by_id = {n.node_id: n for n in nodes}
+    assert all(n.metadata["retriever_score"] == by_id[n.node_id].score and "retriever_score" not in by_id[n.node_id].metadata for n in kept)
+    alone = [reranker.postprocess_nodes([n], query_bundle=query)[0].score for n in nodes]
+    np.testing.assert_allclose(sorted(alone, reverse=True)[:3], [n.score for n in kept], atol=1e-5)
+    assert [n.node_id for n in asyncio.run(reranker.apostprocess_nodes(nodes, query_bundle=query))] == [n.node_id for n in kept]
+    with pytest.raises(InputError, match="needs the question"):
+        reranker.postprocess_nodes(nodes)
+    with pytest.raises(ModelError):
+        SelfAssessingReranker.from_pretrained(toy_parts.folder("retriever"))
+
+
+def test_both_parts_work_in_a_query_engine(toy_parts):
+    engine = RetrieverQueryEngine.from_args(
+        toy_parts.retriever,
+        node_postprocessors=[SelfAssessingReranker.from_pretrained(toy_parts.folder("reranker"), top_n=2)],
+        llm=MockLLM(),
+    )
+    answer = engine.query(UserQuery("Liked: Sunny Garden; Merry Street.", user_id="0"))
+    assert len(answer.source_nodes) == 2 and all(n.metadata["user_id"] != "0" for n in answer.source_nodes)
+    assert answer.source_nodes[0].text in str(answer)
+    assert len(engine.query(QueryBundle("Liked: Dark Garden.")).source_nodes) == 2
+
+
+def test_the_served_cross_encoder_is_the_trained_one(toy_parts):
+    from sentence_transformers import CrossEncoder
+
+    folder = toy_parts.folder("reranker") / "model"
+    texts = toy_parts.retriever.index.documents["text"].to_list()[:6]
+    theirs = CrossEncoder(str(folder), local_files_only=True, device="cpu").predict(
+        [("Liked: A.", text) for text in texts], show_progress_bar=False
+    )
+    ours = toy_parts.reranker.score_pairs(["Liked: A."] * 6, texts)
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
