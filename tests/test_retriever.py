@@ -18,7 +18,7 @@ from score_rag import CollaborativeRetriever, UserQuery
 from score_rag.documents import FOREVER
 from score_rag.errors import IndexMismatchError, InputError, ModelError
 from score_rag.retriever.encoder import TextEncoder, find_encoder
-from score_rag.retriever.examples import Neighbourhood, contrastive_batches
+from score_rag.retriever.examples import Neighbourhood, contrastive_batches, newest_texts
 from score_rag.retriever.loss import contrastive_loss
 
 
@@ -82,7 +82,7 @@ def test_store_array_and_brute_force_give_the_same_neighbours(toy_parts, user, p
 
 def test_a_plain_string_a_bundle_and_a_user_query_are_all_taken(toy_parts):
     retriever = toy_parts.retriever
-    text = retriever.index.documents["text"][0]
+    text = next(iter(newest_texts(retriever.index.documents).values()))
     plain, bundle = retriever.retrieve(text), retriever.retrieve(QueryBundle(text))
     assert [n.node_id for n in plain] == [n.node_id for n in bundle] and len(plain) == retriever.similarity_top_k
     owner = plain[0].metadata["user_id"]

@@ -6,6 +6,7 @@ all prompts share only once. `onnx` runs the embedded Llama with its adapter mer
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,9 @@ class Predictor:
         if (folder / "adapter").is_dir():
             from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, str(folder / "adapter")).eval()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+                model = PeftModel.from_pretrained(model, str(folder / "adapter")).eval()
         tokenizer = AutoTokenizer.from_pretrained(base)
         return cls(_TorchEngine(model, settings), _chat_encoder(tokenizer), settings)
 

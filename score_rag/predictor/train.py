@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,10 @@ def fit_predictor(
     config = LoraConfig(
         r=lora_rank, lora_alpha=lora_alpha, lora_dropout=lora_dropout, target_modules=list(lora_targets), task_type="CAUSAL_LM"
     )
-    tuned = get_peft_model(model, config)
+    with warnings.catch_warnings():
+        # peft asks transformers for a name that transformers has since renamed.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        tuned = get_peft_model(model, config)
     before = auc(valid_labels, score_tokens(tuned, valid_rows, yes, no)[:, 0])
     best: dict[str, Any] = {"auc": before, "epoch": 0, "weights": _adapter_weights(tuned)}
     by_epoch: list[float] = []

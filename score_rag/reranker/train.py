@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -163,15 +164,22 @@ def train_reranker(
     depth = AutoConfig.from_pretrained(str(base)).num_hidden_layers
     keep = depth if layers is None else max(1, min(layers, depth))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = CrossEncoder(
-        str(base),
-        num_labels=1,
-        max_length=max_tokens,
-        local_files_only=True,
-        device=device,
-        activation_fn=torch.nn.Identity(),
-        config_kwargs={"num_hidden_layers": keep},
-    )
+    loud = logging.getLogger("sentence_transformers")
+    level = loud.level
+    # It logs that an encoder becomes a cross-encoder, which is what is wanted here.
+    loud.setLevel(logging.ERROR)
+    try:
+        model = CrossEncoder(
+            str(base),
+            num_labels=1,
+            max_length=max_tokens,
+            local_files_only=True,
+            device=device,
+            activation_fn=torch.nn.Identity(),
+            config_kwargs={"num_hidden_layers": keep},
+        )
+    finally:
+        loud.setLevel(level)
     network: Any = model.model
     network.base_model.embeddings.requires_grad_(False)
     order = np.random.default_rng(seed).permutation(len(lists))

@@ -1,0 +1,138 @@
+"""The question as text, where Yes and No stand, and one probability whichever way it is computed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from score_rag.data.interactions import Event, Item, UserLog
+from score_rag.errors import InputError, ModelError
+from score_rag.predictor.context import prompts
+from score_rag.predictor.evidence import ItemSimilarity, Witnesses
+from score_rag.predictor.examples import base_texts, sample_events
+from score_rag.predictor.predictor import Predictor, load_causal_model, score_tokens, shared_beginning
+from score_rag.predictor.tokens import answer_ids, with_answer, wrap_chat
+
+
+def test_answers_are_found_where_the_model_would_write_them(toy_parts):
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(toy_parts.folder("predictor") / "base" / "tokenizer.json"))
+    yes, no = answer_ids(lambda text: tokenizer.encode(text).ids, "Heat (1995), Crime:")
+    assert tokenizer.decode([yes]).strip() == "Yes" and tokenizer.decode([no]).strip() == "No"
+    assert (yes, no) == (toy_parts.predictor.settings["yes"], toy_parts.predictor.settings["no"])
+
+
+def test_a_tokenizer_that_hides_the_answer_is_refused():
+    with pytest.raises(ModelError, match="merges the answer"):
+        answer_ids(lambda text: [len(text)], "Heat:")
+    with pytest.raises(ModelError, match="same first token"):
+        answer_ids(lambda text: [1] if text.endswith(":") else [1, 2], "Heat:")
+
+
+def test_a_chat_model_is_asked_in_its_own_form():
+    class Chat:
+        chat_template = "x"
+
+        def apply_chat_template(self, turns, *, tokenize, add_generation_prompt):
+            return f"<user>{turns[0]['content']}</user><assistant>"
+
+    assert wrap_chat(Chat(), "Heat:") == "<user>Heat:</user><assistant>"
+    assert wrap_chat(object(), "Heat:") == "Heat:"
+    assert with_answer("<assistant>\n", False) == "<assistant>\nNo"
+
+
+@pytest.fixture(scope="module")
+def asked(toy_parts):
+    """Questions of several users, and their prompts as SCORE writes them."""
+    events = sample_events(toy_parts.interactions, "test", 12, seed=0)
+    questions = toy_parts.finder.questions(events)
+    return questions, prompts(toy_parts.builder, questions, toy_parts.finder.find(questions))
+
+
+def test_alone_in_a_batch_with_shared_beginning_merged_or_not_the_probability_is_one(toy_parts, asked):
+    folder = toy_parts.folder("predictor")
+    served, trained = Predictor.from_pretrained(folder, backend="onnx"), Predictor.from_pretrained(folder, backend="torch")
+    together = np.array([answer.probability for answer in served.score(asked[1])])
+    others = {
+        "alone": [served.score([prompt])[0].probability for prompt in asked[1]],
+        "torch with the adapter beside": [answer.probability for answer in trained.score(asked[1])],
+        "torch alone": [trained.score([prompt])[0].probability for prompt in asked[1]],
+    }
+    for name, values in others.items():
+        np.testing.assert_allclose(values, together, atol=1e-5, err_msg=name)
+    assert together.std() > 0.01, "scores that are all the same would agree by accident"
+
+
+def test_a_beginning_computed_once_gives_the_same_numbers(toy_parts):
+    folder = toy_parts.folder("predictor")
+    model = load_causal_model(str(folder / "base"))
+    settings = toy_parts.predictor.settings
+    generator = np.random.default_rng(0)
+    beginning = generator.integers(3, 400, 90).tolist()
+    rows = [beginning + generator.integers(3, 400, n).tolist() for n in (3, 9, 5, 9)]
+    assert shared_beginning(rows) >= 90
+    shared = score_tokens(model, rows, settings["yes"], settings["no"])
+    np.testing.assert_allclose(shared, score_tokens(model, rows, settings["yes"], settings["no"], share=False), atol=1e-5)
+
+
+def test_a_prompt_that_is_too_long_loses_its_beginning_and_says_so(toy_parts):
+    long = "Sunny Garden (1980), Comedy: Yes\n" * 200 + "Dark Garden (1981), Horror:"
+    (answer,) = toy_parts.predictor.score([long])
+    assert answer.cut > 0 and 0 < answer.probability < 1 and 0 < answer.mass <= 1
+    with pytest.raises(InputError, match="empty"):
+        toy_parts.predictor.score(["  "])
+    assert toy_parts.predictor.score([]) == []
+
+
+def test_it_learnt_the_taste(toy_parts):
+    from score_rag.evaluate import evaluate_run
+
+    card = evaluate_run(toy_parts.pipeline)
+    (row,) = [row for row in card.rows if row.name == "SCORE"]
+    assert row.auc.value > 0.7
+
+
+def test_the_item_stands_last_and_all_candidates_of_a_user_share_the_beginning(toy_parts):
+    history = toy_parts.interactions.log.before("0", None)
+    texts = [toy_parts.builder.build(history, item) for item in ("0", "1", "2")]
+    for text, item in zip(texts, ("0", "1", "2"), strict=True):
+        assert text.splitlines()[-1].startswith(toy_parts.interactions.item(item).name)
+    assert len({tuple(text.splitlines()[:-1]) for text in texts}) == 1
+
+
+CATALOGUE = {
+    "1": Item("1", "Heat", 1995, ("Crime",), ("Michael Mann",), ("heist",)),
+    "2": Item("2", "Thief", 1981, ("Crime",), ("Michael Mann",), ("heist",)),
+    "3": Item("3", "Grease", 1978, ("Musical",), ("Randal Kleiser",), ()),
+}
+
+
+def test_a_neighbour_s_verdict_is_told_only_if_it_was_given_before():
+    log = UserLog([Event("v", "2", True, 1), Event("v", "3", False, 2), Event("v", "1", True, 5)])
+    witnesses = Witnesses(log, CATALOGUE)
+    mine = [Event("u", "2", True, 1)]
+    for now, verdict in ((5, ""), (6, "liked"), (None, "liked")):
+        view = witnesses.view("v", "text", item_id="1", as_of=now, history=mine)
+        assert view.verdict == verdict and [i.title for i in view.shared] == ["Thief"]
+        assert [i.title for i in view.similar_liked] == ["Thief"] and view.similar_disliked == ()
+        crowd = witnesses.crowd(["v", "w"], item_id="1", as_of=now)
+        assert (crowd.asked, crowd.liked, crowd.disliked) == (2, int(bool(verdict)), 0)
+
+
+def test_likeness_counts_rare_shared_facts_more():
+    likeness = ItemSimilarity(CATALOGUE)
+    assert likeness("1", "1") == pytest.approx(1.0) and likeness("1", "2") > 0.3 and likeness("1", "3") == 0.0
+
+
+def test_texts_for_the_base_are_prompts_with_answers_in_both_forms(toy_parts):
+    (texts,) = base_texts(toy_parts.interactions, toy_parts.make_finder(None), toy_parts.builder, varieties=1, questions=3, seed=0)
+    assert all(text.endswith((" Yes", " No")) for text in texts)
+    told = ["by similar users" in text for text in texts]
+    assert 0.2 < np.mean(told) < 0.9
+
+
+def test_a_base_that_is_not_here_is_named_with_what_to_do():
+    with pytest.raises(ModelError, match="cannot be loaded") as caught:
+        load_causal_model("nobody/has-this-llama")
+    assert "predictor.base=embedded" in caught.value.hint

@@ -1,0 +1,112 @@
+"""One recommendation with its evidence: by user, by name, by a stranger's history, as a ranking; batch and workflow agree."""
+
+from __future__ import annotations
+
+import pytest
+
+from score_rag import RecommendWorkflow, open_recommender
+from score_rag.errors import InputError, StageError
+from score_rag.predictor.context import prompts
+from score_rag.recommend import parse_history, preview_prompt
+from score_rag.workflow import Asked
+
+
+@pytest.fixture(scope="module")
+def recommender(toy_run):
+    return open_recommender(toy_run)
+
+
+def unseen(parts, user, taste):
+    seen = {event.item_id for event in parts.interactions.log.of(user)}
+    return next(item for item in parts.interactions.catalogue if item not in seen and int(item) % 2 == taste)
+
+
+def test_a_recommendation_brings_its_evidence(recommender, toy_parts):
+    item = unseen(toy_parts, "0", 0)
+    found = recommender.recommend("0", item)
+    assert found.verdict == ("Yes" if found.probability >= 0.5 else "No") and 0 < found.mass <= 1
+    assert len(found.neighbours) == 2 and "0" not in [other.user_id for other in found.neighbours]
+    assert all(any("both" in said for said in other.in_common) for other in found.neighbours)
+    assert found.prompt.splitlines()[-1].startswith(found.item.name)
+    assert "embedded" in found.parts["predictor"] and "rule-based" in found.parts["reranker"]
+    assert found.to_dict()["item"]["item_id"] == item
+    assert recommender.recommend("0", found.item.name).probability == found.probability
+
+
+def test_the_workflow_and_the_batch_write_the_same_prompt_and_probability(recommender, toy_parts):
+    events = [event for event in toy_parts.interactions.rows("test")][:6]
+    questions = toy_parts.finder.questions(events)
+    texts = prompts(toy_parts.builder, questions, toy_parts.finder.find(questions))
+    answers = toy_parts.predictor.score(texts)
+    for event, text, answer in zip(events, texts, answers, strict=True):
+        found = recommender.recommend(event.user_id, event.item_id, as_of=event.timestamp)
+        assert found.prompt == text
+        assert found.probability == pytest.approx(answer.probability, abs=1e-5)
+
+
+def test_an_item_already_judged_is_asked_as_of_just_before(recommender, toy_parts):
+    event = list(toy_parts.interactions.rows("test"))[-1]
+    found = recommender.recommend(event.user_id, event.item_id)
+    assert "just before" in found.warnings[0]
+    assert found.prompt == recommender.recommend(event.user_id, event.item_id, as_of=event.timestamp).prompt
+
+
+def test_a_stranger_s_history_is_enough(recommender, toy_parts):
+    films = list(toy_parts.interactions.catalogue.values())
+    history = f"{films[0].name}; {films[2].name}; -{films[1].name}"
+    found = recommender.recommend(None, "4", history=history)
+    assert found.user_id is None and len(found.neighbours) == 2 and f"{films[1].name}, Horror, Thriller: No" in found.prompt
+    ranked = recommender.top(None, 3, history=history)
+    assert len(ranked) == 3 and not {one.item.item_id for one in ranked} & {"0", "1", "2"}
+
+
+def test_a_ranking_is_in_order_of_probability_and_of_things_not_yet_judged(recommender, toy_parts):
+    found = recommender.top("1", 4)
+    chances = [one.probability for one in found]
+    assert len(found) == 4 and chances == sorted(chances, reverse=True)
+    assert not {one.item.item_id for one in found} & {event.item_id for event in toy_parts.interactions.log.of("1")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("99", "0"), "no user '99'"),
+        (("0", "Sunny Gardn (1980)"), "did you mean 'Sunny Garden"),
+        ((None, "0"), "who is asking"),
+    ],
+)
+def test_what_is_unknown_is_named(recommender, arguments, said):
+    with pytest.raises(InputError, match=said):
+        recommender.recommend(*arguments)
+
+
+def test_a_history_s_mistakes_are_told_at_once(toy):
+    with pytest.raises(InputError) as caught:
+        parse_history("Sunny Gardn (1980); nothing like it; Dark Garden (1981)", toy.catalogue.values(), when=5)
+    assert "Sunny Gardn (1980), nothing like it" in str(caught.value)
+    with pytest.raises(InputError, match="empty"):
+        parse_history(" ; ", toy.catalogue.values(), when=5)
+    read = parse_history("dark garden; -0", toy.catalogue.values(), when=5)
+    assert [(event.item_id, event.liked, event.timestamp) for event in read] == [("1", True, 5), ("0", False, 5)]
+
+
+def test_every_shipped_prompt_can_be_previewed(toy_run):
+    for name in ("describe_user", "assess", "predict"):
+        assert preview_prompt(toy_run, name, "0", "1").strip()
+
+
+def test_an_unfinished_run_says_which_command_finishes_it(toy_run, tmp_path):
+    with pytest.raises(StageError, match="'data' of 'toy' is not finished") as caught:
+        open_recommender(toy_run.model_copy(update={"runs": str(tmp_path)}))
+    assert caught.value.hint.startswith("score-rag run")
+
+
+async def test_the_workflow_runs_in_somebody_s_own_loop(toy_parts):
+    flow = RecommendWorkflow(toy_parts.retriever, toy_parts.reranker, toy_parts.describer, toy_parts.builder, toy_parts.predictor)
+    history = toy_parts.interactions.log.before("0", None)
+    handler = flow.run(start_event=Asked(user_id="0", item_id="1", history=history))
+    names = [type(event).__name__ async for event in handler.stream_events()]
+    answered = await handler
+    assert names[-1] == "Answered" and 0 < answered.answer.probability < 1
+    empty = await flow.run(start_event=Asked(user_id=None, item_id="1"))
+    assert empty.kept == [] and "similar" not in empty.prompt
