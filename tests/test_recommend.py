@@ -26,7 +26,13 @@ def test_a_recommendation_brings_its_evidence(recommender, toy_parts):
     found = recommender.recommend("0", item)
     assert found.verdict == ("Yes" if found.probability >= 0.5 else "No") and 0 < found.mass <= 1
     assert len(found.neighbours) == 2 and "0" not in [other.user_id for other in found.neighbours]
-    assert all(any("both" in said for said in other.in_common) for other in found.neighbours)
+    names = {one.name: one.item_id for one in toy_parts.interactions.catalogue.values()}
+    for other in found.neighbours:
+        theirs = {event.item_id for event in toy_parts.interactions.train_log.of(other.user_id) if event.liked}
+        mine = {event.item_id for event in toy_parts.interactions.log.of("0") if event.liked}
+        told = [said.removeprefix("both liked ").split(", ") for said in other.in_common if said.startswith("both liked ")]
+        assert all(names[name] in mine & theirs for group in told for name in group)
+        assert bool(told) == bool(mine & theirs)
     assert found.prompt.splitlines()[-1].startswith(found.item.name)
     assert "embedded" in found.parts["predictor"] and "rule-based" in found.parts["reranker"]
     assert found.to_dict()["item"]["item_id"] == item

@@ -1,0 +1,155 @@
+"""The command line as a user types it: exit codes, one red line and a hint, JSON, and the page of its help."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from score_rag.cli import app, main
+from score_rag.cli.recommend import seconds
+from score_rag.errors import InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = ["run", "status", "recommend", "evaluate", "prompts", "pipelines", "init", "doctor"]
+
+
+def typed(monkeypatch, capsys, *words: str) -> tuple[int, str, str]:
+    """What `score-rag WORDS` exits with and prints."""
+    monkeypatch.setattr(sys, "argv", ["score-rag", *map(str, words)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    out, err = capsys.readouterr()
+    return int(left.value.code or 0), out, err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["run", "sampel"], 2, "did you mean 'sample'"),
+        (["run", "sample", "--until", "retreiver"], 2, "did you mean 'retriever'"),
+        (["run", "sample", "--set", "crm.dimm=3"], 2, "did you mean 'dim'"),
+        (["status", "nowhere.yaml"], 2, "no such pipeline file"),
+        (["recommend", "--user", "42"], 2, "--item 17, or --top 10"),
+        (["recommend", "--user", "42", "--item", "17", "--set", "runs=/nowhere/at/all"], 1, "not finished"),
+        (["recommend", "--user", "42", "--item", "17", "--as-of", "soon"], 2, "2021-06-30"),
+        (["evaluate", "sample", "--set", "runs=/nowhere/at/all"], 1, "not finished"),
+        (["prompts", "show", "predictt"], 2, "did you mean 'predict'"),
+        (["prompts", "check", "nothing"], 2, "no prompt 'nothing'"),
+        (["pipelines", "show", "nothing"], 2, "no pipeline 'nothing'"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_and_a_hint(monkeypatch, capsys, words, code, said):
+    left, out, err = typed(monkeypatch, capsys, *words)
+    assert left == code and out == "" and said in err
+    assert err.startswith("error: ") and "Traceback" not in err
+
+
+def test_stages_whose_data_is_missing_say_where_it_should_be(monkeypatch, capsys, tmp_path):
+    words = ["run", "ml-latest-small", "--set", f"runs={tmp_path}", "--set"]
+    left, _, err = typed(monkeypatch, capsys, *words, "data.path=/nowhere")
+    assert left == 1 and "not there" in err and "--set data.path=FOLDER" in err
+    left, _, err = typed(monkeypatch, capsys, *words, "data.path=null")
+    assert left == 2 and "needs to know where its files are" in err
+
+
+def test_recommend_speaks_to_people_and_machines(monkeypatch, capsys, toy, toy_run, toy_pipeline):
+    seen = {event.item_id for event in toy.log.of("0")}
+    item = next(name for name in toy.catalogue if name not in seen)
+    words = ["recommend", "--user", "0", "--item", item, "--pipeline", toy_pipeline]
+    code, out, err = typed(monkeypatch, capsys, *words, "--show-prompt")
+    assert code == 0 and "P(like)" in out and "other users told to the model" in out and "embedded" in out and err == ""
+    code, out, err = typed(monkeypatch, capsys, *words, "--json")
+    told = json.loads(out)
+    assert code == 0 and err == "" and told["verdict"] in ("Yes", "No") and len(told["neighbours"]) == 2
+    code, out, _ = typed(monkeypatch, capsys, "recommend", "--user", "0", "--top", "3", "--pipeline", toy_pipeline, "--json")
+    assert [one["probability"] for one in json.loads(out)] == sorted((one["probability"] for one in json.loads(out)), reverse=True)
+    code, out, _ = typed(monkeypatch, capsys, "recommend", "--user", "0", "--top", "3", "--pipeline", toy_pipeline)
+    assert code == 0 and "P(like)" in out
+
+
+def test_status_and_dry_run_tell_how_a_run_stands(monkeypatch, capsys, toy_run, toy_pipeline):
+    code, out, _ = typed(monkeypatch, capsys, "status", toy_pipeline, "--json")
+    assert code == 0 and [stage["state"] for stage in json.loads(out)] == ["finished"] * 6
+    words = ["run", toy_pipeline, "--dry-run", "--json", "--set", "reranker.pairs=20"]
+    code, out, _ = typed(monkeypatch, capsys, *words)
+    found = {stage["name"]: stage for stage in json.loads(out)}
+    assert found["reranker"]["action"] == "would run" and "at most 20 calls" in found["reranker"]["plan"]
+    assert found["reranker"]["reason"] == "reranker.pairs: 24 → 20"
+    code, out, _ = typed(monkeypatch, capsys, "status", toy_pipeline)
+    assert out.count("finished") == 6
+    code, _, err = typed(monkeypatch, capsys, "run", toy_pipeline)
+    assert code == 0 and err.count("skipped (unchanged)") == 6
+
+
+def test_evaluate_prints_the_trivial_rows_beside_score(monkeypatch, capsys, toy_run, toy_pipeline):
+    code, out, _ = typed(monkeypatch, capsys, "evaluate", toy_pipeline, "--against", "no-ci", "--json")
+    card = json.loads(out)
+    names = [row["name"] for row in card["rows"]]
+    assert code == 0 and card["reference"] == "same predictor, no CI"
+    assert names[0] == "SCORE" and "item's like-rate in train" in names and "+ user's like-rate so far" in names
+    assert card["rows"][0]["auc_p"] is not None
+    code, out, _ = typed(monkeypatch, capsys, "evaluate", toy_pipeline, "--against", "item-average")
+    assert code == 0 and "item's like-rate" in out and "UAUC" in out and "reference" in out
+
+
+def test_prompts_and_pipelines_are_listed_shown_checked_and_copied(monkeypatch, capsys, tmp_path, toy_run, toy_pipeline):
+    assert "predict" in typed(monkeypatch, capsys, "prompts", "list")[1]
+    assert {p["name"] for p in json.loads(typed(monkeypatch, capsys, "prompts", "list", "--json")[1])} >= {"assess", "predict"}
+    assert typed(monkeypatch, capsys, "prompts", "check")[1].count("ok: ") == 3
+    assert typed(monkeypatch, capsys, "prompts", "show", "predict")[1].startswith("---\n")
+    words = ["prompts", "preview", "predict", "--pipeline", toy_pipeline, "--user", "0", "--item", "1"]
+    assert "What a user liked" in typed(monkeypatch, capsys, *words)[1]
+    assert "sample" in typed(monkeypatch, capsys, "pipelines", "list")[1]
+    assert typed(monkeypatch, capsys, "pipelines", "show", "sample")[1].count("\n") > 60
+    assert typed(monkeypatch, capsys, "init", tmp_path)[1].count("wrote") >= 6
+    mine = tmp_path / "prompts" / "predict.md"
+    mine.write_text(mine.read_text() + "!")
+    assert "kept" in typed(monkeypatch, capsys, "init", tmp_path)[1] and mine.read_text().endswith("!")
+
+
+def test_doctor_says_what_is_here(monkeypatch, capsys):
+    code, out, _ = typed(monkeypatch, capsys, "doctor", "--json")
+    found = json.loads(out)
+    assert code == 0 and found["ok"] and "digest as expected" in found["embedded_encoder"]
+    assert "ready" in typed(monkeypatch, capsys, "doctor")[1]
+
+
+def test_times_are_dates_or_seconds():
+    assert seconds("86400") == seconds("1970-01-02") == seconds("1970-01-02T02:00:00+02:00") == 86400
+    with pytest.raises(InputError):
+        seconds("tomorrow")
+
+
+def help_page() -> str:
+    """Every command's help, as `docs/cli.md` holds it."""
+    runner, pages = (
+        CliRunner(),
+        ["# The command line\n\nGenerated from `score-rag ... --help` by `tests/test_cli.py`; not edited by hand.\n"],
+    )
+    groups = {"prompts": ["list", "show", "check", "preview"], "pipelines": ["list", "show"]}
+    for words in [[], *([command] for command in COMMANDS), *([group, one] for group, ones in groups.items() for one in ones)]:
+        told = runner.invoke(app, [*words, "--help"], prog_name="score-rag", env={"COLUMNS": "100", "TERM": "dumb"}, color=False)
+        assert told.exit_code == 0, told.output
+        pages.append(f"## {' '.join(['score-rag', *words])}\n\n```\n{told.output.strip()}\n```\n")
+    return re.sub(r" +\n", "\n", "\n".join(pages))
+
+
+def test_the_help_page_in_docs_is_what_the_program_says():
+    file = ROOT / "docs" / "cli.md"
+    if os.environ.get("WRITE_DOCS"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(help_page(), encoding="utf-8")
+    assert file.read_text(encoding="utf-8") == help_page(), "write it again: WRITE_DOCS=1 .venv/bin/pytest tests/test_cli.py"
+
+
+def test_the_door_in_a_checkout_is_the_same_program():
+    told = subprocess.run([sys.executable, ROOT / "cli.py", "--version"], capture_output=True, text=True, check=True)
+    assert told.stdout.startswith("score-rag ")
