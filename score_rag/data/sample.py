@@ -3,7 +3,7 @@
 Nobody real is in it. The simulation, drawn from one seed:
 
 - A film has visible traits (genres, decade, director, keywords: what `films.csv` says) and three hidden ones that no column records
-  (think of mood, pace, irony); films of a director share a part of the hidden ones. It also has a small quality of its own, and a popularity.
+  (think of mood, pace, irony); films of a director share a part of the hidden ones. It also has a quality of its own, and a popularity.
 - A user belongs to one of six communities of taste and deviates a little from its centre; tastes weigh visible and hidden traits about
   equally, and drift slowly over the three years. Users differ in generosity.
 - What a user watches depends on popularity and on how the film meets the taste; what is thought of it is the taste's answer plus noise,
