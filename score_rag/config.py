@@ -22,16 +22,49 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Months(_Section):
+    """Calendar months (UTC) of each split, first and last, counted from `start`."""
+
+    start: str = Field("2000-04", pattern=r"^\d{4}-(0[1-9]|1[0-2])$")
+    train: tuple[int, int] = (14, 23)
+    valid: tuple[int, int] = (24, 28)
+    test: tuple[int, int] = (29, 33)
+
+
 class Data(_Section):
     """Where events come from and how they are split."""
 
-    source: Literal["sample", "movielens-csv", "table"] = "sample"
+    source: Literal["sample", "movielens", "amazon", "recbole", "table"] = "sample"
     path: str | None = None
+    interactions: str | None = None
+    items: str | None = None
+    columns: dict[str, str] = {}
+    item_columns: dict[str, str] = {}
+    separator: str | None = Field(None, min_length=1, max_length=1)
+    list_separator: str = Field("|", min_length=1)
+    encoding: Literal["utf-8", "latin-1"] = "utf-8"
     threshold: float = 4.0
-    split: Literal["quantiles", "column"] = "quantiles"
+    k_core: int | None = Field(None, ge=1)
+    max_users: int | None = Field(None, ge=1)
+    split: Literal["quantiles", "months", "leave-last-out", "column"] = "quantiles"
     train: float = Field(0.8, gt=0, lt=1)
     valid: float = Field(0.1, gt=0, lt=1)
+    months: Months = Months()
     history: Literal["all", "positives"] = "all"
+    ties: Literal["strict", "file-order"] = "strict"
+    negatives: int = Field(0, ge=0)
+    negative_sampling: Literal["uniform", "popularity"] = "uniform"
+
+    def reading(self) -> dict[str, Any]:
+        """What `score_rag.data.read_source` takes of it."""
+        own = ("columns", "item_columns", "separator", "list_separator", "encoding") if self.source == "table" else ()
+        return {name: getattr(self, name) for name in ("interactions", "items", *own)}
+
+    def preparing(self) -> dict[str, Any]:
+        """What `score_rag.data.prepare` takes of it."""
+        names = ("threshold", "k_core", "max_users", "split", "train", "valid", "ties", "negatives", "negative_sampling")
+        months = {name: getattr(self.months, name) for name in ("train", "valid", "test")}
+        return {**{name: getattr(self, name) for name in names}, "months": months, "start": self.months.start}
 
 
 class Crm(_Section):

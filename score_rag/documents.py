@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from score_rag.data.interactions import Event, Item, UserLog
+from score_rag.data.log import Event, Item, UserLog
 from score_rag.progress import Report, silent
 from score_rag.prompts import Prompt
 

@@ -13,7 +13,8 @@ import numpy as np
 import polars as pl
 
 from score_rag.config import Pipeline, load_pipeline
-from score_rag.data.interactions import SPLITS, Event, Interactions
+from score_rag.data.interactions import SPLITS, Interactions, event_rows
+from score_rag.data.log import Event
 from score_rag.errors import DataError, InputError, ScoreError, did_you_mean
 from score_rag.files import digest_json, folder_lock, read_json, staged_folder, write_json
 from score_rag.parts import Parts
@@ -82,10 +83,7 @@ def evaluate_run(
     interactions = parts.interactions
     split = split or pipeline.evaluation.split
     frame = choose_rows(interactions, split, rows or pipeline.evaluation.rows, seed=pipeline.seed)
-    events = [
-        Event(user, item, bool(label), time)
-        for user, item, label, time in frame.select("user_id", "item_id", "label", "timestamp").iter_rows()
-    ]
+    events = list(event_rows(frame))
     notes = [f"data: {pipeline.data.source}, split: {pipeline.data.split}, history: {pipeline.data.history}, ties: strict"]
     if len(frame) < (interactions.events["split"] == split).sum():
         notes.append(f"{len(frame):,} rows of whole users, drawn by seed {pipeline.seed}")
@@ -174,7 +172,7 @@ def _crm_scores(parts: Parts, events: Sequence[Event], report: Report) -> np.nda
     log = parts.interactions.log
     out = np.zeros(len(events))
     for place, event in enumerate(events):
-        out[place] = model.score(log.before(event.user_id, event.timestamp), [event.item_id])[0]
+        out[place] = model.score(log.earlier(event), [event.item_id])[0]
         if place % 500 == 499 or place + 1 == len(events):
             report("asking the CRM", place + 1, len(events))
     return out

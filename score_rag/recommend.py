@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from score_rag.config import Pipeline
-from score_rag.data.interactions import Event, Item
+from score_rag.data.log import Event, Item
 from score_rag.documents import Describer, describe_item
 from score_rag.errors import InputError, did_you_mean
 from score_rag.files import read_json

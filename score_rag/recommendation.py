@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from score_rag.data.interactions import Item
+from score_rag.data.log import Item
 
 __all__ = ["NeighbourView", "Recommendation"]
 

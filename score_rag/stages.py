@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from score_rag.config import Pipeline
+from score_rag.files import write_json
 from score_rag.pipeline import Context, Stage
 
 if TYPE_CHECKING:
@@ -49,23 +50,23 @@ def stages(pipeline: Pipeline) -> list[Stage]:
 def _data_inputs(pipeline: Pipeline) -> list[Path]:
     from score_rag.data import source_files
 
-    return source_files(pipeline.data.source, pipeline.data.path)
+    settings = pipeline.data
+    return source_files(settings.source, settings.path, settings.interactions, settings.items)
 
 
 def _data(context: Context, folder: Path) -> dict[str, Any]:
-    from score_rag.data import read_source
-    from score_rag.data.split import split_events
+    from score_rag.data import load
 
     settings = context.pipeline.data
-    read = read_source(settings.source, settings.path, threshold=settings.threshold, seed=context.seed)
-    interactions = split_events(read, settings.split, train=settings.train, valid=settings.valid)
+    interactions, report = load(settings.source, settings.path, seed=context.seed, reading=settings.reading(), **settings.preparing())
     interactions.write(folder)
-    counts = dict(interactions.events.group_by("split").len().sort("split").iter_rows())
+    write_json(folder / "report.json", report.to_dict())
     return {
         "users": interactions.events["user_id"].n_unique(),
         "items": len(interactions.items),
-        "events": counts,
+        "events": report.kept,
         "liked": round(float(interactions.events["label"].mean() or 0.0), 4),  # type: ignore[arg-type]
+        "notes": report.lines(),
     }
 
 
@@ -155,7 +156,7 @@ def _reranker(context: Context, folder: Path) -> dict[str, Any]:
 
     def hits_for(requests: Sequence[Request]) -> list[list[Hit]]:
         log = finder.interactions.log
-        asked = [Question(r.user_id, r.item_id, log.before(r.user_id, r.as_of), r.as_of) for r in requests]
+        asked = [Question(r.user_id, r.item_id, log.earlier(r.event), r.as_of) for r in requests]
         return [hits[: finder.similarity_top_k] for hits in finder.retrieve(asked, report=context.report)]
 
     return fit_reranker(

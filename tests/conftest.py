@@ -39,7 +39,7 @@ def write_tables(world, folder: Path) -> Path:
     import polars as pl
 
     folder.mkdir(parents=True, exist_ok=True)
-    world.events.drop("event").write_csv(folder / "interactions.csv")
+    world.events.drop("event", "sampled").write_csv(folder / "interactions.csv")
     lists = [pl.col(name).list.join("|") for name in ("genres", "creators", "keywords")]
     world.items.with_columns(lists).write_csv(folder / "items.csv")
     return folder

@@ -25,7 +25,7 @@ def keys(model: type[BaseModel], before: str = "") -> set[str]:
 def said(content: dict, before: str = "") -> set[str]:
     found = set()
     for name, value in content.items():
-        found |= said(value, f"{before}{name}.") if isinstance(value, dict) else {before + name}
+        found |= said(value, f"{before}{name}.") if isinstance(value, dict) and value else {before + name}
     return found
 
 
@@ -34,6 +34,9 @@ def test_shipped_pipeline_is_valid_complete_and_named_like_its_file(path):
     pipeline = load_pipeline(str(path))
     assert pipeline.name == path.stem and pipeline.description
     assert said(yaml.safe_load(path.read_text(encoding="utf-8"))) == keys(Pipeline), "what the file says is the experiment: every key"
+    if path.stem == "template":
+        plain = Pipeline(name="template", description=pipeline.description, data={"source": "table"})
+        assert pipeline == plain, "the template shows the defaults"
     for prompt in (pipeline.documents.prompt, pipeline.reranker.assess_prompt, pipeline.predictor.prompt):
         find_prompt(prompt)
 

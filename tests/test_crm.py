@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from score_rag.crm.artefacts import candidates, read_neighbours, read_vectors, write_crm
 from score_rag.crm.neighbours import neighbours
 from score_rag.crm.sasrec import SASRec
-from score_rag.data.interactions import Event
+from score_rag.data.log import Event
 from score_rag.errors import InputError, ModelError
 
 

@@ -9,15 +9,18 @@ from conftest import write_tables
 from hypothesis import given
 from hypothesis import strategies as st
 
-from score_rag.data import read_source
-from score_rag.data.interactions import Event, Interactions, UserLog
+from score_rag.data import DataReport, load
+from score_rag.data.interactions import Interactions
+from score_rag.data.log import Event, UserLog
 from score_rag.data.sample import _world, read_films, simulate
 from score_rag.data.split import split_events
 from score_rag.errors import DataError, InputError
 from score_rag.evaluation.metrics import auc
 
 events = st.lists(
-    st.builds(Event, st.sampled_from("uv"), st.sampled_from("abc"), st.booleans(), st.integers(0, 6)), min_size=1, max_size=20
+    st.builds(Event, st.sampled_from("uv"), st.sampled_from("abc"), st.booleans(), st.integers(0, 6), st.just(-1), st.just(False)),
+    min_size=1,
+    max_size=20,
 )
 
 
@@ -39,17 +42,18 @@ def test_only_the_last_few_are_told_when_asked():
 
 
 def test_quantile_split_is_by_global_time_and_never_cuts_a_second(toy):
-    split = split_events(toy, "quantiles", train=0.6, valid=0.2).events
+    split = split_events(toy.events, "quantiles", train=0.6, valid=0.2, report=DataReport("toy"))
     spans = {name: part["timestamp"] for (name,), part in split.group_by("split")}
     assert spans["train"].max() < spans["valid"].min() and spans["valid"].max() < spans["test"].min()
     assert abs(len(spans["train"]) / len(split) - 0.6) < 0.01
     with pytest.raises(InputError):
-        split_events(toy, "quantiles", train=0.9, valid=0.2)
+        split_events(toy.events, "quantiles", train=0.9, valid=0.2, report=DataReport("toy"))
     with pytest.raises(InputError, match="did you mean 'quantiles'"):
-        split_events(toy, "quantile")
-    strange = Interactions(toy.events.with_columns(split=pl.lit("dev")), toy.items)
+        split_events(toy.events, "quantile", report=DataReport("toy"))
     with pytest.raises(DataError, match="unknown values"):
-        split_events(strange, "column")
+        Interactions(toy.events.with_columns(split=pl.lit("dev")), toy.items)
+    with pytest.raises(DataError, match="no split column"):
+        split_events(toy.events.drop("split"), "column", report=DataReport("toy"))
 
 
 def test_movielens_csv_titles_years_genres_and_quotes(tmp_path):
@@ -59,7 +63,8 @@ def test_movielens_csv_titles_years_genres_and_quotes(tmp_path):
         encoding="utf-8",
     )
     (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,17,4.0,10\n1,3,3.5,20\n", encoding="utf-8")
-    read = read_source("movielens-csv", tmp_path)
+    read, report = load("movielens", tmp_path)
+    assert report.rows_read == 2
     assert [item.name for item in read.catalogue.values()] == ["Sense and Sensibility (1995)", "The American President (1995)", "Babylon 5"]
     assert read.item("4").genres == () and read.events["label"].to_list() == [1, 0]
 
@@ -70,10 +75,10 @@ def test_all_malformed_rows_are_told_at_once_with_file_line_and_value(tmp_path):
         "userId,movieId,rating,timestamp\n1,1,4,10\n1,1,x,20\n1,1,nan,30\n1,1,3,1.5\n,1,3,5\n", encoding="utf-8"
     )
     with pytest.raises(DataError) as caught:
-        read_source("movielens-csv", tmp_path)
+        load("movielens", tmp_path)
     text = str(caught.value)
-    assert "4 malformed cells" in text
-    for line in ("line 3: rating", "line 4: rating", "line 5: timestamp", "line 6: userId"):
+    assert "3 malformed cells" in text
+    for line in ("line 3: rating", "line 4: rating", "line 6: userId"):
         assert line in text
     assert "found 'x'" in text
 
@@ -82,12 +87,9 @@ def test_all_malformed_rows_are_told_at_once_with_file_line_and_value(tmp_path):
     ("name", "content", "said"),
     [
         ("interactions.csv", "", "empty"),
-        ("interactions.csv", "user_id,item_id\n1,1\n", "timestamp"),
-        ("interactions.csv", "user_id,item_id,timestamp\n1,1,1\n", "label"),
         ("interactions.csv", "user_id,item_id,timestamp,label\n1,1,1,2\n", "0 or 1"),
-        ("interactions.csv", "user_id,item_id,timestamp,label\n1,9,1,1\n", "not in the catalogue"),
-        ("interactions.csv", "user_id,item_id,timestamp,label\n1,1,1,1,5\n", "cannot be read"),
-        ("items.csv", "item_id,title\n1,A\n1,B\n", "more than once"),
+        ("interactions.csv", "user_id,item_id,timestamp,label\n1,9,1,1\n", "not one item"),
+        ("interactions.csv", "user_id,item_id,timestamp,label\n1,1,1,1,5\n", "expected 4 cells, found 5"),
         ("items.csv", "item_id,name\n1,A\n", "title"),
         ("items.csv", None, "missing"),
     ],
@@ -98,11 +100,11 @@ def test_a_malformed_table_is_refused_with_what_was_expected(tmp_path, name, con
         if text is not None:
             (tmp_path / file).write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=said):
-        read_source("table", tmp_path)
+        load("table", tmp_path)
 
 
 def test_tables_come_back_as_they_were_written(toy, tmp_path):
-    read = read_source("table", write_tables(toy, tmp_path))
+    read, _ = load("table", write_tables(toy, tmp_path), split="column")
     assert read.events.equals(toy.events) and read.items.equals(toy.items)
     toy.write(tmp_path / "stage")
     again = Interactions.read(tmp_path / "stage")
@@ -111,11 +113,11 @@ def test_tables_come_back_as_they_were_written(toy, tmp_path):
 
 def test_unknown_sources_and_folders_are_named(tmp_path):
     with pytest.raises(InputError, match="did you mean 'sample'"):
-        read_source("sampel")
+        load("sampel")
     with pytest.raises(InputError, match="where its files are"):
-        read_source("table")
+        load("table")
     with pytest.raises(DataError, match="not there"):
-        read_source("table", tmp_path / "nowhere")
+        load("table", tmp_path / "nowhere")
 
 
 def test_the_sample_is_real_films_and_simulated_users_the_same_each_time():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from score_rag.data.interactions import Event, Item, UserLog
+from score_rag.data.log import Event, Item, UserLog
 from score_rag.documents import FOREVER, Describer, build_documents, describe_item
 from score_rag.prompts import find_prompt
 

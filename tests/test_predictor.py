@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from score_rag.data.interactions import Event, Item, UserLog
+from score_rag.data.log import Event, Item, UserLog
 from score_rag.errors import InputError, ModelError
 from score_rag.predictor.context import prompts
 from score_rag.predictor.evidence import ItemSimilarity, Witnesses

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from score_rag.data.interactions import Item
+from score_rag.data.log import Item
 from score_rag.errors import InputError, PromptError
 from score_rag.predictor.evidence import Crowd, OtherUser
 from score_rag.predictor.prompt import Told

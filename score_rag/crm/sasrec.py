@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from score_rag.data.interactions import Event, Interactions
+from score_rag.data.interactions import Interactions
+from score_rag.data.log import Event
 from score_rag.errors import InputError, ModelError
 from score_rag.files import read_json, write_json
 from score_rag.progress import Report, silent
@@ -236,15 +237,18 @@ class _Task:
         self.negatives = negatives
         self.negative_weight = negative_weight
         self.items = len(model.item_ids)
-        log = interactions.train_log
-        self.rows = [row for user in log.users for row in self._sequences(log.of(user))]
+        by_user: dict[str, list[Event]] = {}
+        for event in interactions.rows("train"):
+            by_user.setdefault(event.user_id, []).append(event)
+        self.strict = interactions.ties == "strict"
+        self.rows = [row for events in by_user.values() for row in self._sequences(events)]
         valid = list(interactions.rows("valid"))[:4000]
-        self.valid_histories = [interactions.log.before(event.user_id, event.timestamp) for event in valid]
+        self.valid_histories = [interactions.log.earlier(event) for event in valid]
         self.valid_items = [[event.item_id] for event in valid]
         self.valid_labels = np.array([int(event.liked) for event in valid])
 
     def _sequences(self, events: Sequence[Event]) -> list[tuple[list[int], list[tuple[int, int, int]]]]:
-        """(tokens, targets) in windows; a target is (last place that is strictly earlier or -1, item, label)."""
+        """(tokens, targets) in windows; a target is (last place that is earlier, item, label). Sampled negatives are targets only."""
         place, size = self.model._place, int(self.model.settings["max_length"])
         read: list[tuple[int, int]] = []
         out: list[tuple[list[int], list[tuple[int, int, int]]]] = []
@@ -252,7 +256,7 @@ class _Task:
         start = 0
         for event in events:
             known = len(read)
-            while known and read[known - 1][1] >= event.timestamp:
+            while self.strict and known and read[known - 1][1] >= event.timestamp:
                 known -= 1
             if known - start > size:
                 out.append(([item for item, _ in read[start : start + size]], targets))
@@ -260,7 +264,7 @@ class _Task:
             if known - start >= 1:
                 targets.append((known - start - 1, place[event.item_id], int(event.liked)))
             token = self.model._token(event)
-            if token:
+            if token and not event.sampled:
                 read.append((token, event.timestamp))
         out.append(([item for item, _ in read[start : start + size]], [t for t in targets if t[0] < size]))
         return [(items, found) for items, found in out if found]

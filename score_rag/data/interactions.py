@@ -2,35 +2,43 @@
 
 `Interactions` is what readers return and rooms take. Its frames have these columns, whatever the source called them:
 
-events   event (row number, int64) · user_id (str) · item_id (str) · label (int8, 1 = liked) · timestamp (int64, seconds) · split (str)
+events   event (row number, int64) · user_id · item_id (categorical) · label (int8, 1 = liked) · timestamp (int64, seconds) ·
+         split (train, valid, test) · sampled (bool: a drawn negative, which nobody ever gave)
 items    item_id (str) · title (str) · year (int32 or null) · genres · creators · keywords (lists of str)
 
-Events are sorted by timestamp; rows of the same second keep the source's order. "Earlier" always means a strictly smaller timestamp:
-about half of MovieLens shares its timestamp with another row of the same user, and what happened in the same second is not known yet.
+Events are sorted by timestamp; rows of the same second keep the source's order. "Earlier" means a strictly smaller timestamp: about half
+of MovieLens shares its timestamp with another row of the same user, and what happened in the same second is not known yet. (The policy
+`ties: file-order`, which lets the source's order decide within a second, exists to reproduce published numbers.)
+
+A sampled negative is a question with the answer No, never a judgement: it stands in `events`, and in no history, document or count.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal
 
 import polars as pl
 
+from score_rag.data.log import Event, Item, Ties, UserLog
 from score_rag.errors import DataError, InputError, did_you_mean
+from score_rag.files import read_json, write_json
 
-__all__ = ["EVENT_COLUMNS", "ITEM_COLUMNS", "SPLITS", "Event", "Interactions", "Item", "UserLog"]
+__all__ = ["EVENT_COLUMNS", "ITEM_COLUMNS", "SPLITS", "Clock", "Interactions", "event_rows", "items_frame"]
+
+SPLITS = ("train", "valid", "test")
+Clock = Literal["seconds", "order"]
 
 EVENT_COLUMNS = {
     "event": pl.Int64(),
-    "user_id": pl.String(),
-    "item_id": pl.String(),
+    "user_id": pl.Categorical(),
+    "item_id": pl.Categorical(),
     "label": pl.Int8(),
     "timestamp": pl.Int64(),
-    "split": pl.String(),
+    "split": pl.Enum(SPLITS),
+    "sampled": pl.Boolean(),
 }
 ITEM_COLUMNS = {
     "item_id": pl.String(),
@@ -40,116 +48,28 @@ ITEM_COLUMNS = {
     "creators": pl.List(pl.String()),
     "keywords": pl.List(pl.String()),
 }
-SPLITS = ("train", "valid", "test")
-
-
-class Event(NamedTuple):
-    """One judgement: a user, an item, whether it was liked, and when (seconds since 1970, UTC)."""
-
-    user_id: str
-    item_id: str
-    liked: bool
-    timestamp: int
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One row of the catalogue, as prompts see it.
-
-    `name` is the title with its year, as people write it: `Heat (1995)`.
-    """
-
-    item_id: str
-    title: str
-    year: int | None = None
-    genres: tuple[str, ...] = ()
-    creators: tuple[str, ...] = ()
-    keywords: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return self.title if self.year is None else f"{self.title} ({self.year})"
-
-    @property
-    def decade(self) -> str:
-        """`1990s`, or an empty text where the year is unknown."""
-        return "" if self.year is None else f"{self.year // 10 * 10}s"
-
-
-class UserLog:
-    """Events by user, in time order, with strict look-ups: nothing at or after the asked time ever comes back."""
-
-    def __init__(self, events: Iterable[Event]) -> None:
-        self._events: dict[str, list[Event]] = {}
-        for event in events:
-            self._events.setdefault(event.user_id, []).append(event)
-        for rows in self._events.values():
-            rows.sort(key=lambda event: event.timestamp)
-        self._verdicts: dict[str, dict[str, list[Event]]] = {}
-        self._times = {user: [event.timestamp for event in rows] for user, rows in self._events.items()}
-
-    def __contains__(self, user_id: object) -> bool:
-        return user_id in self._events
-
-    def __len__(self) -> int:
-        return len(self._events)
-
-    @property
-    def users(self) -> list[str]:
-        """User ids, in order of their first event in the source."""
-        return list(self._events)
-
-    def of(self, user_id: str) -> Sequence[Event]:
-        """All events of a user, oldest first; empty for an unknown user."""
-        return self._events.get(user_id, [])
-
-    def before(self, user_id: str, timestamp: int | None, *, last: int | None = None, liked_only: bool = False) -> list[Event]:
-        """Events of a user strictly earlier than `timestamp` (all of them where it is None), oldest first.
-
-        Args:
-            last: Keep only the most recent so many (counted after `liked_only`).
-            liked_only: Keep only liked events (`history: positives`).
-
-        >>> log = UserLog([Event("u", "a", True, 5), Event("u", "b", False, 7), Event("u", "c", True, 7)])
-        >>> [event.item_id for event in log.before("u", 7)]
-        ['a']
-        """
-        rows = self._events.get(user_id, [])
-        end = len(rows) if timestamp is None else bisect_left(self._times.get(user_id, []), timestamp)
-        found = [event for event in rows[:end] if event.liked] if liked_only else rows[:end]
-        return found[-last:] if last else (found if last is None else [])
-
-    def verdict(self, user_id: str, item_id: str, timestamp: int | None) -> bool | None:
-        """Whether the user had liked the item, by the last judgement strictly before `timestamp`; None if not judged by then."""
-        if user_id not in self._verdicts:
-            own: dict[str, list[Event]] = {}
-            for event in self._events.get(user_id, ()):
-                own.setdefault(event.item_id, []).append(event)
-            self._verdicts[user_id] = own
-        for event in reversed(self._verdicts[user_id].get(item_id, ())):
-            if timestamp is None or event.timestamp < timestamp:
-                return event.liked
-        return None
-
-    def first(self, user_id: str, item_id: str) -> Event | None:
-        """The user's first judgement of the item, or None."""
-        return next((event for event in self._events.get(user_id, []) if event.item_id == item_id), None)
 
 
 class Interactions:
     """Events and catalogue, checked: the columns above, sorted by time, every event's item in the catalogue.
 
     Args:
-        events: Frame with the event columns (`event` and `split` may be missing: then numbered, and all `train`).
+        events: Frame with the event columns (`event`, `split` and `sampled` may be missing: then numbered, all `train`, none sampled).
         items: Frame with `item_id` and `title`; the other item columns may be missing.
+        ties: Whether "earlier" is strict, or the source's order decides within a second.
+        clock: What timestamps are: `seconds` since 1970, or a mere `order` within each user's events.
 
     Raises:
-        DataError: A column is missing, an item occurs twice, or an event's item is not in the catalogue.
+        DataError: A column is missing, a split is unknown, an item occurs twice, or an event's item is not in the catalogue.
     """
 
-    def __init__(self, events: pl.DataFrame, items: pl.DataFrame) -> None:
+    def __init__(self, events: pl.DataFrame, items: pl.DataFrame, *, ties: Ties = "strict", clock: Clock = "seconds") -> None:
+        self.ties: Ties = ties
+        self.clock: Clock = clock
         if "split" not in events.columns:
-            events = events.with_columns(split=pl.lit("train"))
+            events = events.with_columns(split=pl.lit("train", dtype=EVENT_COLUMNS["split"]))
+        if "sampled" not in events.columns:
+            events = events.with_columns(sampled=pl.lit(False))
         events = events.drop("event", strict=False)
         _require(events, [name for name in EVENT_COLUMNS if name != "event"], "events")
         _require(items, ["item_id", "title"], "items")
@@ -162,19 +82,23 @@ class Interactions:
         twice = self.items.filter(pl.col("item_id").is_duplicated())
         if len(twice):
             raise DataError("an item occurs more than once in the catalogue", found=", ".join(twice["item_id"].unique().sort().head(5)))
-        lost = events.select(pl.col("item_id").cast(pl.String())).filter(~pl.col("item_id").is_in(self.items["item_id"].implode()))
+        lost = events["item_id"].unique().cast(pl.String()).to_frame().join(self.items, on="item_id", how="anti")["item_id"].sort()
         if len(lost):
-            names = lost["item_id"].unique().sort()
             raise DataError(
-                f"{len(names)} items have events but are not in the catalogue",
-                found=", ".join(names.head(5)),
+                f"{len(lost)} items have events but are not in the catalogue",
+                found=", ".join(lost.head(5)),
                 hint="add them to the items file",
             )
-        self.events = (
-            events.sort("timestamp", maintain_order=True)
-            .with_row_index("event")
-            .select([pl.col(name).cast(kind) for name, kind in EVENT_COLUMNS.items()])
-        )
+        strange = sorted(set(events["split"].unique().cast(pl.String()).to_list()) - set(SPLITS))
+        if strange:
+            raise DataError("the split column has unknown values", expected=", ".join(SPLITS), found=", ".join(strange[:5]))
+        if not events["timestamp"].is_sorted():
+            events = events.sort("timestamp", maintain_order=True)
+        self.events = events.with_row_index("event").select([pl.col(name).cast(kind) for name, kind in EVENT_COLUMNS.items()])
+
+    def with_events(self, events: pl.DataFrame) -> Interactions:
+        """Other events of the same catalogue, under the same policies."""
+        return Interactions(events, self.items, ties=self.ties, clock=self.clock)
 
     @cached_property
     def catalogue(self) -> dict[str, Item]:
@@ -188,13 +112,18 @@ class Interactions:
 
     @cached_property
     def log(self) -> UserLog:
-        """Every event of every split, by user: what histories are read from (strictly before the event in question)."""
-        return UserLog(self.rows())
+        """Every judgement of every split, by user: what histories are read from (strictly before the event in question)."""
+        return UserLog(self.rows(), ties=self.ties)
 
     @cached_property
     def train_log(self) -> UserLog:
-        """Training events only: what indexes, statistics and other users' behaviour are read from."""
-        return UserLog(self.rows("train"))
+        """Training judgements only: what indexes, statistics and other users' behaviour are read from."""
+        return UserLog(self.rows("train"), ties=self.ties)
+
+    @cached_property
+    def sampled(self) -> bool:
+        """Whether some labels are sampled negatives: every number that rests on them must say so."""
+        return bool(self.events["sampled"].any())
 
     @property
     def train_end(self) -> int:
@@ -209,10 +138,9 @@ class Interactions:
         return int(last) + 1  # type: ignore[arg-type]  # polars types max() by the widest scalar
 
     def rows(self, split: str | None = None) -> Iterator[Event]:
-        """Events of one split (or all), oldest first."""
+        """Events of one split (or all), oldest first, sampled negatives among them."""
         frame = self.events if split is None else self.events.filter(pl.col("split") == split)
-        for user_id, item_id, label, timestamp in frame.select("user_id", "item_id", "label", "timestamp").iter_rows():
-            yield Event(user_id, item_id, bool(label), timestamp)
+        yield from event_rows(frame)
 
     def item(self, item_id: str) -> Item:
         """One item of the catalogue.
@@ -226,10 +154,12 @@ class Interactions:
             raise InputError(f"there is no item {item_id!r} in the catalogue", hint=did_you_mean(item_id, self.catalogue)) from None
 
     def write(self, folder: Path | str) -> None:
-        """Write `events.parquet` and `items.parquet` into a folder, made if it is not there."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        self.events.write_parquet(Path(folder) / "events.parquet")
-        self.items.write_parquet(Path(folder) / "items.parquet")
+        """Write `events.parquet`, `items.parquet` and `policies.json` into a folder, made if it is not there."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.events.write_parquet(folder / "events.parquet", compression="lz4", statistics=False, row_group_size=2_000_000)
+        self.items.write_parquet(folder / "items.parquet")
+        write_json(folder / "policies.json", {"ties": self.ties, "clock": self.clock})
 
     @classmethod
     def read(cls, folder: Path | str) -> Interactions:
@@ -239,12 +169,21 @@ class Interactions:
             DataError: A file is missing.
         """
         folder = Path(folder)
-        for name in ("events.parquet", "items.parquet"):
+        for name in ("events.parquet", "items.parquet", "policies.json"):
             if not (folder / name).is_file():
                 raise DataError(
                     "a data file is missing", where=folder / name, hint="run the data stage: score-rag run PIPELINE --only data"
                 )
-        return cls(pl.read_parquet(folder / "events.parquet"), pl.read_parquet(folder / "items.parquet"))
+        policies = read_json(folder / "policies.json")
+        events, items = pl.read_parquet(folder / "events.parquet"), pl.read_parquet(folder / "items.parquet")
+        return cls(events, items, ties=policies["ties"], clock=policies["clock"])
+
+
+def event_rows(frame: pl.DataFrame) -> Iterator[Event]:
+    """The rows of an events frame as `Event`s."""
+    columns = ("user_id", "item_id", "label", "timestamp", "event", "sampled")
+    for user_id, item_id, label, timestamp, row, sampled in frame.select(columns).iter_rows():
+        yield Event(user_id, item_id, bool(label), timestamp, row, sampled)
 
 
 def items_frame(items: Iterable[Mapping[str, object]] | Iterable[Item]) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""MovieLens as comma-separated files: `ml-latest`, `ml-latest-small`, `ml-25m`, `ml-32m`."""
+"""MovieLens in each form that GroupLens publishes it: comma-separated (ml-latest, -latest-small, 25m, 32m), `::` (1m, 10m), and 100k."""
 
 from __future__ import annotations
 
@@ -6,51 +6,71 @@ from pathlib import Path
 
 import polars as pl
 
-from score_rag.data.interactions import Interactions
-from score_rag.data.table import Mistakes, read_delimited, to_number
+from score_rag.data.catalogue import tidy_items
+from score_rag.data.delimited import Dialect, read_delimited_events, read_delimited_text
+from score_rag.data.report import DataReport
+from score_rag.data.table import Mistakes
+from score_rag.errors import DataError
 
-__all__ = ["clean_titles", "read_movielens_csv"]
+__all__ = ["movielens_files", "read_movielens"]
 
-_ARTICLES = "The|A|An|La|Le|Les|Il|Lo|L'|Das|Der|Die|El|Los|Las|Un|Une|Den|Det"
+_COLUMNS = {"user_id": "userId", "item_id": "movieId", "rating": "rating", "timestamp": "timestamp"}
+_DOTS = Dialect(separator="::", quoted=False, encoding="latin-1", header=tuple(_COLUMNS.values()))
+_TABS = Dialect(separator="\t", quoted=False, encoding="latin-1", header=tuple(_COLUMNS.values()))
+_GENRES_100K = (
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy", "Film-Noir",
+    "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+)  # fmt: skip
+_FORMS = (("ratings.csv", "movies.csv"), ("ratings.dat", "movies.dat"), ("u.data", "u.item"))
 
 
-def clean_titles(titles: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """(titles, years): `Usual Suspects, The (1995)` becomes `The Usual Suspects` and 1995.
+def movielens_files(folder: Path) -> tuple[Path, Path]:
+    """(ratings, movies) of the form that a folder has.
 
-    >>> [part.to_list() for part in clean_titles(pl.Series(["Heat (1995)", "Sting, The (1973)", "Babylon 5"]))]
-    [['Heat', 'The Sting', 'Babylon 5'], [1995, 1973, None]]
+    Raises:
+        DataError: It has none.
     """
-    text = titles.str.strip_chars()
-    years = text.str.extract(r"\((\d{4})\)\s*$").cast(pl.Int32)
-    bare = text.str.replace(r"\s*\(\d{4}\)\s*$", "")
-    turned = bare.str.replace(rf"^(.*), ({_ARTICLES})( \(.*\))?$", "$2 $1$3")
-    return turned, years
+    for ratings, movies in _FORMS:
+        if (folder / ratings).is_file() or (folder / movies).is_file():
+            return folder / ratings, folder / movies
+    raise DataError(
+        "this folder holds no MovieLens data",
+        where=folder,
+        expected=" or ".join(" and ".join(pair) for pair in _FORMS),
+        hint="score-rag data fetch ml-latest-small",
+    )
 
 
-def read_movielens_csv(folder: Path, *, threshold: float) -> Interactions:
-    """`ratings.csv` and `movies.csv`; liked means rated at least `threshold`.
+def read_movielens(folder: Path, *, report: DataReport) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(events, items): ratings with their times, and films with year and genres.
 
     Raises:
         DataError: A file is missing or has malformed rows.
     """
+    ratings, movies = movielens_files(folder)
     mistakes = Mistakes()
-    file = folder / "ratings.csv"
-    ratings = read_delimited(file, required=["userId", "movieId", "rating", "timestamp"])
-    ratings = to_number(
-        ratings,
-        {"rating": (pl.Float64, "a number from 0.5 to 5"), "timestamp": (pl.Int64, "whole seconds since 1970")},
-        file=file,
-        mistakes=mistakes,
-    )
-    for column in ("userId", "movieId"):
-        mistakes.add(ratings, ratings[column].is_null(), column, file=file, expected="an id")
-    movies = read_delimited(folder / "movies.csv", required=["movieId", "title", "genres"])
-    mistakes.add(movies, movies["title"].is_null(), "title", file=folder / "movies.csv", expected="a title")
+    dialect = {"ratings.dat": _DOTS, "u.data": _TABS}.get(ratings.name)
+    events = read_delimited_events(ratings, _COLUMNS, mistakes=mistakes, report=report, dialect=dialect)
+    films = {"movies.dat": _dots, "u.item": _bars}.get(movies.name, _commas)(movies)
+    items = tidy_items(films, file=movies, mistakes=mistakes, report=report)
     mistakes.settle(folder)
-    titles, years = clean_titles(movies["title"])
-    genres = movies["genres"].fill_null("").str.replace("(no genres listed)", "", literal=True).str.split("|")
-    items = pl.DataFrame({"item_id": movies["movieId"], "title": titles, "year": years, "genres": genres}).with_columns(
-        pl.col("genres").list.eval(pl.element().filter(pl.element() != ""))
-    )
-    events = ratings.select(user_id="userId", item_id="movieId", label=(pl.col("rating") >= threshold).cast(pl.Int8), timestamp="timestamp")
-    return Interactions(events, items)
+    return events, items
+
+
+def _commas(file: Path) -> pl.DataFrame:
+    films = read_delimited_text(file, ["movieId", "title", "genres"])
+    genres = films["genres"].fill_null("").str.replace("(no genres listed)", "", literal=True)
+    return films.select("_line", "title", item_id="movieId").with_columns(genres=genres)
+
+
+def _dots(file: Path) -> pl.DataFrame:
+    # Titles hold single colons; only the pair separates.
+    names = ("item_id", "title", "genres")
+    return read_delimited_text(file, names, dialect=Dialect("::", quoted=False, encoding="latin-1", header=names))
+
+
+def _bars(file: Path) -> pl.DataFrame:
+    names = ("item_id", "title", "released", "video", "url", *_GENRES_100K)
+    films = read_delimited_text(file, names, dialect=Dialect("|", quoted=False, encoding="latin-1", header=names))
+    flags = [pl.when(pl.col(name).str.strip_chars() == "1").then(pl.lit(name)) for name in _GENRES_100K[1:]]
+    return films.select("_line", "item_id", "title", genres=pl.concat_list(flags).list.drop_nulls())

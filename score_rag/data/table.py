@@ -1,4 +1,8 @@
-"""Reading delimited files: every cell as text first, so that every mistake can be named with its line, and all of them at once."""
+"""Turning cells into columns: what every reader of events shares, whatever its file format.
+
+Files are read twice at most. The quick reading trusts the types it is told; where it fails or leaves a cell empty, the careful one takes
+every cell as text, keeps what can be understood (noting each decision), and names what cannot, with its line, all mistakes at once.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,37 @@ from pathlib import Path
 
 import polars as pl
 
+from score_rag.data.interactions import SPLITS
+from score_rag.data.report import DataReport
 from score_rag.errors import DataError
 
-__all__ = ["Mistakes", "read_delimited", "read_table", "to_number"]
+__all__ = ["EVENT_TYPES", "Mistakes", "is_plain", "parse_events", "require_columns", "whole_seconds"]
 
 _SHOWN = 20
+_MOST_CELL = 40
+
+EVENT_TYPES: dict[str, pl.DataType] = {
+    "user_id": pl.Categorical(),
+    "item_id": pl.Categorical(),
+    "rating": pl.Float64(),
+    "label": pl.Float64(),
+    "timestamp": pl.Int64(),
+    "split": pl.Categorical(),
+}
+"""Columns that a source may give for an event, and how a plain file holds them."""
+
+_EXPECTED = {
+    "user_id": "an id",
+    "item_id": "an id",
+    "rating": "a number",
+    "label": "0 or 1",
+    "timestamp": "whole seconds since 1970, or a date such as 2021-06-30 or 2021-06-30T12:00:00+02:00",
+    "split": " or ".join(SPLITS),
+}
+_DATES = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
+_ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z")
+# Seconds stay below the first number until the year 5138; what is above is counted in a finer unit.
+_UNITS = ((10**17, 10**9, "nanoseconds"), (10**14, 10**6, "microseconds"), (10**11, 10**3, "milliseconds"))
 
 
 class Mistakes:
@@ -21,13 +51,21 @@ class Mistakes:
         self._found: list[str] = []
         self._more = 0
 
-    def add(self, frame: pl.DataFrame, bad: pl.Series, column: str, *, file: Path, expected: str) -> None:
-        """Note the rows where `bad` is true; `frame` has `_line` and the column as text."""
+    def __len__(self) -> int:
+        return self._more
+
+    def add(self, frame: pl.DataFrame, bad: pl.Series, column: str, *, file: Path, expected: str, called: str | None = None) -> None:
+        """Note the rows where `bad` is true; `frame` has `_line` and the column as text, which the file may have called otherwise."""
         rows = frame.filter(bad)
         self._more += len(rows)
         for line, value in rows.select("_line", column).head(_SHOWN).iter_rows():
-            shown = "nothing" if value is None else repr(value if len(value) <= 40 else value[:37] + "...")
-            self._found.append(f"{file.name}, line {line}: {column}: expected {expected}, found {shown}")
+            self._found.append(f"{file.name}, line {line}: {called or column}: expected {expected}, found {_shown(value)}")
+
+    def note(self, text: str) -> None:
+        """Note one mistake in words."""
+        self._more += 1
+        if len(self._found) < 4 * _SHOWN:
+            self._found.append(text)
 
     def settle(self, where: Path) -> None:
         """Raise if anything was noted.
@@ -35,73 +73,155 @@ class Mistakes:
         Raises:
             DataError: Lists the mistakes.
         """
-        if not self._found:
+        if not self._more:
             return
         shown = "\n    ".join(self._found[:_SHOWN])
         rest = self._more - min(len(self._found), _SHOWN)
         raise DataError(
-            f"{self._more} malformed cells",
+            f"{self._more:,} malformed " + ("cell" if self._more == 1 else "cells"),
             where=where,
-            found="\n    " + shown + (f"\n    ... and {rest} more" if rest > 0 else ""),
+            found="\n    " + shown + (f"\n    ... and {rest:,} more" if rest > 0 else ""),
             hint="mend or remove these rows; nothing was written",
         )
 
 
-def read_delimited(file: Path, *, separator: str = ",", required: Sequence[str]) -> pl.DataFrame:
-    """A delimited file with every cell as text, and `_line`, its line in the file (where no quoted cell spans lines).
-
-    Raises:
-        DataError: The file is missing, is not UTF-8, cannot be parsed, or lacks required columns.
-    """
-    if not file.is_file():
-        raise DataError("a data file is missing", where=file, hint="say where the data is: --set data.path=FOLDER")
-    try:
-        frame = pl.read_csv(file, separator=separator, infer_schema=False, encoding="utf8", truncate_ragged_lines=False)
-    except pl.exceptions.NoDataError:
-        raise DataError("a data file is empty", where=file, expected=f"a header line with {', '.join(required)}") from None
-    except pl.exceptions.PolarsError as error:
-        raise DataError(
-            "a data file cannot be read", where=file, found=str(error).splitlines()[0], expected="UTF-8, one delimiter"
-        ) from error
-    frame = frame.rename({name: name.removeprefix("\ufeff").strip() for name in frame.columns})
-    missing = [name for name in required if name not in frame.columns]
-    if missing:
-        raise DataError(
-            f"a data file lacks columns: {', '.join(missing)}", where=file, expected=", ".join(required), found=", ".join(frame.columns)
-        )
-    return frame.with_row_index("_line", offset=2)
+def _shown(value: str | None) -> str:
+    if value is None:
+        return "nothing"
+    return repr(value if len(value) <= _MOST_CELL else value[: _MOST_CELL - 3] + "...")
 
 
-def read_table(folder: Path, name: str, *, required: Sequence[str]) -> tuple[pl.DataFrame, Path]:
-    """`NAME.parquet` or `NAME.csv` of a folder, every cell as text."""
-    parquet, csv = folder / f"{name}.parquet", folder / f"{name}.csv"
-    if parquet.is_file():
-        try:
-            frame = pl.read_parquet(parquet)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise DataError("a data file cannot be read", where=parquet, expected="Parquet", found=str(error).splitlines()[0]) from error
-        missing = [column for column in required if column not in frame.columns]
-        if missing:
-            raise DataError(f"a data file lacks columns: {', '.join(missing)}", where=parquet, found=", ".join(frame.columns))
-        lists = [column for column, kind in frame.schema.items() if isinstance(kind, pl.List)]
-        frame = frame.with_columns([pl.col(column).cast(pl.List(pl.String())).list.join("|") for column in lists])
-        return frame.cast(pl.String()).with_row_index("_line", offset=1), parquet
-    return read_delimited(csv, required=required), csv
+def is_plain(events: pl.DataFrame) -> bool:
+    """Whether a quick reading can stay: no cell is missing, every number finite, every time a second of our age, every label 0 or 1."""
+    if any(events[name].null_count() for name in events.columns):
+        return False
+    if not len(events):
+        return True
+    if "rating" in events.columns and not events["rating"].is_finite().all():
+        return False
+    if "label" in events.columns and not events["label"].is_in([0.0, 1.0]).all():
+        return False
+    if "split" in events.columns and not set(events["split"].unique().cast(pl.String())) <= set(SPLITS):
+        return False
+    if "timestamp" in events.columns:
+        first, last = events["timestamp"].min(), events["timestamp"].max()
+        return bool(first >= 0 and last < _UNITS[-1][0])  # type: ignore[operator]  # whole numbers, by their type
+    return True
 
 
-def to_number(frame: pl.DataFrame, columns: Mapping[str, tuple[type[pl.DataType], str]], *, file: Path, mistakes: Mistakes) -> pl.DataFrame:
-    """Cast text columns; what does not fit, is infinite or missing is noted as a mistake.
+def parse_events(
+    text: pl.DataFrame, *, file: Path, mistakes: Mistakes, report: DataReport, called: Mapping[str, str] | None = None
+) -> pl.DataFrame:
+    """Events from text cells, carefully.
 
     Args:
-        columns: Column to (type, what a good value looks like in words).
+        text: Any of the columns of `EVENT_TYPES`, as text, and `_line`.
+        file: Where they are from, for messages.
+        mistakes: Takes what cannot be understood; the caller settles.
+        report: Takes rows that are left out (empty lines) and decisions.
+        called: Our names to the file's, for messages.
+
+    Returns:
+        The columns with the types of `EVENT_TYPES`; rows with mistakes hold nulls.
     """
-    for column, (kind, words) in columns.items():
-        values = frame[column].str.strip_chars().cast(pl.Float64, strict=False)
-        bad = values.is_null() | ~values.is_finite().fill_null(False)
-        if kind in (pl.Int64, pl.Int8):
-            bad = bad | (values != values.floor()).fill_null(True)
-        mistakes.add(frame, bad, column, file=file, expected=words)
-        # Whole numbers are read as such: a double would round large ids and times.
-        good = frame[column].str.strip_chars().cast(kind, strict=False) if kind is pl.Int64 else values.cast(kind, strict=False)
-        frame = frame.with_columns(good.fill_null(values.cast(kind, strict=False)).alias(column))
-    return frame
+    names = [name for name in EVENT_TYPES if name in text.columns]
+    empty = text.select(pl.all_horizontal(pl.col(name).is_null() for name in names)).to_series()
+    report.drop("empty lines", int(empty.sum()))
+    text = text.filter(~empty)
+    called = called or {}
+    out: dict[str, pl.Series] = {}
+    for name in names:
+        cells = text[name]
+        if name in ("user_id", "item_id"):
+            values = cells
+            bad = cells.is_null() | (cells.fill_null("") == "")
+        elif name == "split":
+            values = cells.str.strip_chars()
+            bad = ~values.is_in(SPLITS).fill_null(False)
+        elif name == "label":
+            said = cells.str.strip_chars().str.to_lowercase().replace({"true": "1", "false": "0"})
+            values = said.cast(pl.Float64, strict=False)
+            bad = ~values.is_in([0.0, 1.0]).fill_null(False)
+        elif name == "rating":
+            values = cells.str.strip_chars().cast(pl.Float64, strict=False)
+            bad = ~values.is_finite().fill_null(False)
+        else:
+            values, bad = _parse_times(cells, report)
+        mistakes.add(text, bad, name, file=file, expected=_EXPECTED[name], called=called.get(name))
+        out[name] = values.set(bad, None).cast(EVENT_TYPES[name], strict=False)
+    events = pl.DataFrame(out)
+    if "timestamp" in names:
+        events = events.with_columns(timestamp=_in_seconds(text, events["timestamp"], file=file, mistakes=mistakes, report=report))
+    return events
+
+
+def whole_seconds(events: pl.DataFrame, report: DataReport) -> pl.DataFrame:
+    """Times of a quick reading that are all in one finer unit, in seconds; unchanged (for the careful reading) otherwise."""
+    if "timestamp" not in events.columns or not len(events) or events["timestamp"].null_count():
+        return events
+    low, high = int(events["timestamp"].min()), int(events["timestamp"].max())  # type: ignore[arg-type]  # whole numbers
+    for least, factor, unit in _UNITS:
+        if low >= least:
+            if high // factor < _UNITS[-1][0]:
+                report.decide(f"times read as {unit}", len(events))
+                return events.with_columns(timestamp=pl.col("timestamp") // factor)
+            return events
+    return events
+
+
+def _parse_times(cells: pl.Series, report: DataReport) -> tuple[pl.Series, pl.Series]:
+    """(int64, which are bad): numbers as they are (a fraction of a second cut), dates as seconds (UTC where no zone is given)."""
+    text = cells.str.strip_chars()
+    whole = text.cast(pl.Int64, strict=False)
+    number = text.cast(pl.Float64, strict=False)
+    number = number.set(~number.is_finite().fill_null(False), None)
+    cut = whole.is_null() & number.is_not_null()
+    report.decide("times cut to the whole second", int((cut & (number != number.floor())).sum()))
+    # A double holds whole numbers below 2^53 exactly, which is far beyond any time in microseconds.
+    values = whole.fill_null(number.floor().cast(pl.Int64, strict=False))
+    left = values.is_null() & text.is_not_null()
+    if left.any():
+        naive = [text.str.to_datetime(form, strict=False, time_zone="UTC", time_unit="us") for form in _DATES]
+        zoned = [text.str.to_datetime(form, strict=False, time_unit="us").dt.convert_time_zone("UTC") for form in _ZONED]
+        told = pl.select(pl.coalesce(*naive, *zoned)).to_series()
+        dates = told.dt.epoch("s")
+        report.decide("times read as dates", int((left & dates.is_not_null()).sum()))
+        values = values.fill_null(dates)
+    return values, values.is_null() | (values < 0)
+
+
+def _in_seconds(text: pl.DataFrame, times: pl.Series, *, file: Path, mistakes: Mistakes, report: DataReport) -> pl.Series:
+    """Times in seconds: all in one finer unit are divided, a mixture of units is a mistake."""
+    told = times.drop_nulls()
+    if not len(told):
+        return times
+    for least, factor, unit in _UNITS:
+        fine = (times >= least).fill_null(False)
+        if not fine.any():
+            continue
+        if (told >= least).all():
+            report.decide(f"times read as {unit}", len(told))
+            return times // factor
+        mistakes.add(text, fine, "timestamp", file=file, expected=f"seconds, as in the other rows (this one looks like {unit})")
+        return times
+    return times
+
+
+def require_columns(found: Sequence[str], wanted: Mapping[str, str], *, file: Path, hint: str | None = None) -> None:
+    """All of `wanted` (our name to the file's) must be among the file's columns, none twice.
+
+    Raises:
+        DataError: Names what is missing or repeated.
+    """
+    twice = sorted({name for name in found if found.count(name) > 1})
+    if twice:
+        raise DataError(f"a data file has columns twice: {', '.join(twice)}", where=file, expected="each name once", found=", ".join(found))
+    missing = [theirs for theirs in wanted.values() if theirs not in found]
+    if missing:
+        raise DataError(
+            f"a data file lacks columns: {', '.join(missing)}",
+            where=file,
+            expected=", ".join(wanted.values()),
+            found=", ".join(found)[:300] or "nothing",
+            hint=hint or "say what they are called there: data.columns (see: score-rag pipelines show template)",
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from score_rag.data.interactions import Interactions
+from score_rag.data.interactions import Interactions, event_rows
 
 __all__ = ["ITEM_AVERAGE", "trivial_scores"]
 
@@ -18,7 +18,7 @@ def trivial_scores(interactions: Interactions, rows: pl.DataFrame) -> dict[str, 
 
     Args:
         interactions: Where the averages come from: training events; one row also reads the user's own strictly earlier labels.
-        rows: Events with `user_id`, `item_id`, `timestamp`.
+        rows: Rows of the events frame.
 
     Returns:
         Name to float64 [rows].
@@ -31,10 +31,10 @@ def trivial_scores(interactions: Interactions, rows: pl.DataFrame) -> dict[str, 
     user = np.array([users.get(user_id, mean) for user_id in rows["user_id"]])
     log = interactions.log
     earlier = np.empty(len(rows))
-    for place, (user_id, timestamp) in enumerate(rows.select("user_id", "timestamp").iter_rows()):
-        told = log.before(user_id, timestamp)
+    for place, asked in enumerate(event_rows(rows)):
+        told = log.earlier(asked)
         earlier[place] = (sum(event.liked for event in told) + _COUNTS * mean) / (len(told) + _COUNTS)
-    count = dict(train.group_by("item_id").len().iter_rows())
+    count = dict(train.filter(~pl.col("sampled")).group_by("item_id").len().iter_rows())
     return {
         ITEM_AVERAGE: item,
         "+ user's like-rate in train": item + user,

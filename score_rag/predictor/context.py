@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from score_rag.data.interactions import Event, Interactions
+from score_rag.data.interactions import Interactions
+from score_rag.data.log import Event
 from score_rag.documents import Describer, describe_item
 from score_rag.predictor.prompt import Behaviour, HistoryKind, PromptBuilder, visible_history
 from score_rag.progress import Report, silent
@@ -104,7 +105,7 @@ class ContextFinder:
     def questions(self, events: Sequence[Event]) -> list[Question]:
         """The question behind each event: asked at its time, with what the user did strictly earlier."""
         log = self.interactions.log
-        return [Question(e.user_id, e.item_id, log.before(e.user_id, e.timestamp), e.timestamp) for e in events]
+        return [Question(e.user_id, e.item_id, log.earlier(e), e.timestamp) for e in events]
 
     def query(self, question: Question) -> str:
         """The history in words, as the retriever reads it."""

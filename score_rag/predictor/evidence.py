@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from score_rag.data.interactions import Event, Item, UserLog
+from score_rag.data.log import Event, Item, UserLog
 
 __all__ = ["Crowd", "ItemSimilarity", "OtherUser", "Witnesses"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from score_rag.data.interactions import Event, Interactions
+from score_rag.data.interactions import Interactions
+from score_rag.data.log import Event
 from score_rag.predictor.context import Context, ContextFinder
 from score_rag.predictor.prompt import PromptBuilder
 from score_rag.predictor.tokens import with_answer
@@ -19,7 +20,7 @@ def sample_events(interactions: Interactions, split: str, count: int | None, *, 
     The draw is by event, uniform without replacement.
     """
     log = interactions.log
-    fit = [event for event in interactions.rows(split) if len(log.before(event.user_id, event.timestamp)) >= least]
+    fit = [event for event in interactions.rows(split) if len(log.earlier(event)) >= least]
     if count is None or len(fit) <= count:
         return fit
     chosen = np.sort(np.random.default_rng(seed).choice(len(fit), count, replace=False))
@@ -51,15 +52,20 @@ def base_texts(
         most: At most so many texts a variety, drawn uniformly.
     """
     generator = np.random.default_rng(seed)
-    log = interactions.train_log
+    by_user: dict[str, list[Event]] = {}
+    for event in interactions.rows("train"):
+        by_user.setdefault(event.user_id, []).append(event)
     out: list[list[str]] = []
     for variety in range(varieties):
         packs: list[list[Event]] = []
-        for user_id in log.users:
+        for events in by_user.values():
             rows: list[Event] = []
-            for event in log.of(user_id):
+            for event in events:
                 if not rows or event.timestamp > rows[-1].timestamp:
                     rows.append(event)
+                elif rows[-1].sampled and not event.sampled and generator.random() < 0.5:
+                    # The judgement itself takes the place of a negative that was drawn for its second: as many of one as of the other.
+                    rows[-1] = event
             first = int(generator.integers(1, questions + 1))
             packs += [rows[start : start + questions] for start in range(first, len(rows), questions)]
         if most is not None and len(packs) > most:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from score_rag.data.interactions import Event, Item
+from score_rag.data.log import Event, Item
 from score_rag.predictor.evidence import Crowd, Witnesses
 from score_rag.prompts import Prompt
 

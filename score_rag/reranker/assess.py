@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from score_rag.data.log import Event
 from score_rag.errors import AssessorError
 from score_rag.files import digest_json
 from score_rag.progress import Report, silent
@@ -44,13 +45,23 @@ class Assessment(BaseModel):
 
 @dataclass(frozen=True)
 class Request:
-    """One question to assess: its history and item in words, and the facts behind them."""
+    """One question to assess: the event behind it, its history and item in words."""
 
-    user_id: str
-    item_id: str
-    as_of: int
+    event: Event
     history: str
     target: str
+
+    @property
+    def user_id(self) -> str:
+        return self.event.user_id
+
+    @property
+    def item_id(self) -> str:
+        return self.event.item_id
+
+    @property
+    def as_of(self) -> int:
+        return self.event.timestamp
 
 
 def assess(

@@ -36,16 +36,16 @@ class RankedList:
 def sample_requests(interactions: Interactions, describer: Describer, count: int, *, history: str = "all", seed: int = 0) -> list[Request]:
     """Training events to ask about, drawn uniformly among those whose user had at least three earlier judgements."""
     log = interactions.train_log
-    fit = [event for event in interactions.rows("train") if len(log.before(event.user_id, event.timestamp)) >= 3]
+    fit = [event for event in interactions.rows("train") if len(log.earlier(event)) >= 3]
     chosen = np.sort(np.random.default_rng(seed + 1).choice(len(fit), min(count, len(fit)), replace=False))
     requests = []
     for place in chosen:
         event = fit[place]
-        told = log.before(event.user_id, event.timestamp, liked_only=history == "positives")
+        told = log.earlier(event, liked_only=history == "positives")
         text = describer.describe(told)
         if text:
             target = describe_item(interactions.item(event.item_id))
-            requests.append(Request(event.user_id, event.item_id, event.timestamp, text, target))
+            requests.append(Request(event, text, target))
     return requests
 
 

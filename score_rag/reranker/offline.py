@@ -31,7 +31,7 @@ class OfflineAssessor:
 
     def __init__(self, interactions: Interactions) -> None:
         self.catalogue = interactions.catalogue
-        events = sorted(interactions.rows("train"), key=lambda event: event.timestamp)
+        events = [event for event in interactions.rows("train") if not event.sampled]
         self._place = {item_id: place for place, item_id in enumerate(self.catalogue)}
         self._names = list(self.catalogue)
         self._times = np.array([event.timestamp for event in events], dtype=np.int64)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from score_rag.data.interactions import Interactions, Item, items_frame
+from score_rag.data.interactions import Interactions, items_frame
+from score_rag.data.log import Item
 
 __all__ = ["toy_world"]
 

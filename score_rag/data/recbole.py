@@ -1,0 +1,126 @@
+"""RecBole's atomic files: `.inter`, one event a row or one sequence a row, and `.item`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from score_rag.data.catalogue import tidy_items
+from score_rag.data.delimited import Dialect, read_delimited_events, read_delimited_text, read_header
+from score_rag.data.report import DataReport
+from score_rag.data.table import Mistakes
+from score_rag.errors import DataError
+
+__all__ = ["read_recbole", "recbole_files"]
+
+_TABS = Dialect(separator="\t", quoted=False)
+_TITLES = ("title", "name")
+_GENRES = ("genre", "genres", "class", "categories", "category")
+_CREATORS = ("brand", "director", "artist", "author", "store")
+_YEARS = ("release_year", "year")
+
+
+def recbole_files(folder: Path, interactions: str | None = None, items: str | None = None) -> tuple[list[Path], Path]:
+    """(interaction files, item file): as named, or all `.inter` and the only `.item` of a folder.
+
+    Raises:
+        DataError: They are not there, or there are several item files.
+    """
+    inter = [folder / interactions] if interactions else sorted(folder.glob("*.inter"))
+    item = [folder / items] if items else sorted(folder.glob("*.item"))
+    if not inter or len(item) != 1 or not all(file.is_file() for file in (*inter, *item)):
+        raise DataError(
+            "this folder holds no RecBole data",
+            where=folder,
+            expected="NAME.inter (or NAME.train.inter, ...) and one NAME.item",
+            found=", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing",
+            hint="name them: --set data.interactions=FILE --set data.items=FILE",
+        )
+    return inter, item[0]
+
+
+def read_recbole(
+    folder: Path, *, report: DataReport, interactions: str | None = None, items: str | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(events, items). A sequence (`item_id_list`, then `item_id`) is unrolled into one event an item, in order and without times.
+
+    Where several sequence files tell of a user (RecBole's train, valid and test are cut from one another), the longest sequence is used.
+
+    Raises:
+        DataError: A file is missing or malformed.
+    """
+    inter, item = recbole_files(folder, interactions, items)
+    mistakes = Mistakes()
+    names = [_plain_names(file) for file in inter]
+    if all("item_id_list" in found for found in names):
+        events = _sequences(inter, names, mistakes, report)
+    elif not any("item_id_list" in found for found in names):
+        events = _rows(inter, names, mistakes, report)
+    else:
+        raise DataError(
+            "these files are of two forms", where=folder, expected="all with item_id_list, or none", found=", ".join(f.name for f in inter)
+        )
+    catalogue = tidy_items(_items(item), file=item, mistakes=mistakes, report=report, list_separator=" ")
+    mistakes.settle(folder)
+    return events, catalogue
+
+
+def _plain_names(file: Path) -> dict[str, str]:
+    """Field to its column: `user_id` to `user_id:token`."""
+    found = read_header(file, {}, dialect=_TABS)
+    return {name.split(":")[0]: name for name in found}
+
+
+def _rows(files: list[Path], names: list[dict[str, str]], mistakes: Mistakes, report: DataReport) -> pl.DataFrame:
+    parts = []
+    for file, found in zip(files, names, strict=True):
+        wanted = {ours: ours for ours in ("user_id", "item_id")} | {
+            ours: ours for ours in ("rating", "label", "timestamp") if ours in found
+        }
+        if "label" in wanted:
+            wanted.pop("rating", None)
+        columns = {ours: found.get(theirs, f"{theirs}:token") for ours, theirs in wanted.items()}
+        read_header(file, columns, dialect=_TABS)
+        parts.append(read_delimited_events(file, columns, mistakes=mistakes, report=report, dialect=_TABS))
+    return pl.concat(parts)
+
+
+def _sequences(files: list[Path], names: list[dict[str, str]], mistakes: Mistakes, report: DataReport) -> pl.DataFrame:
+    parts = []
+    for file, found in zip(files, names, strict=True):
+        columns = {"user_id": found.get("user_id", "user_id:token"), "item_id": found.get("item_id", "item_id:token")}
+        text = read_delimited_text(file, [*columns.values(), found["item_id_list"]], dialect=_TABS)
+        for ours, theirs in columns.items():
+            mistakes.add(text, text[theirs].fill_null("") == "", theirs, file=file, expected=f"an id ({ours})")
+        whole = pl.concat_str(pl.col(found["item_id_list"]).fill_null(""), pl.col(columns["item_id"]).fill_null(""), separator=" ")
+        parts.append(
+            text.select(user_id=pl.col(columns["user_id"]), item_id=whole.str.split(" ").list.eval(pl.element().filter(pl.element() != "")))
+        )
+    rows = pl.concat(parts)
+    longest = rows.with_columns(length=pl.col("item_id").list.len(), row=pl.int_range(pl.len())).sort(
+        "length", descending=True, maintain_order=True
+    )
+    kept = longest.unique("user_id", keep="first", maintain_order=True).sort("row")
+    report.decide("sequences unrolled into events (the longest of each user)", len(kept))
+    events = kept.select("user_id", "item_id").explode("item_id").cast({"user_id": pl.Categorical(), "item_id": pl.Categorical()})
+    report.rows_read += len(events)
+    return events
+
+
+def _items(file: Path) -> pl.DataFrame:
+    found = _plain_names(file)
+    title = next((column for name, column in found.items() if name.rpartition("_")[2] in _TITLES), None)
+    if title is None:
+        raise DataError("the item file has no titles", where=file, expected="a column title or name", found=", ".join(found.values()))
+    text = read_delimited_text(file, [found.get("item_id", "item_id:token"), title], dialect=_TABS)
+    columns = {"item_id": found["item_id"], "title": title}
+    for ours, theirs in (("year", _YEARS), ("genres", _GENRES), ("creators", _CREATORS)):
+        column = next((found[name] for name in theirs if name in found), None)
+        if column is not None:
+            columns[ours] = column
+    out = text.select("_line", **{ours: pl.col(theirs) for ours, theirs in columns.items()})
+    if "creators" in columns:
+        # A maker's name may hold spaces, which separate a sequence's tokens: it is taken whole.
+        out = out.with_columns(creators=pl.concat_list(pl.col("creators")).list.drop_nulls())
+    return out

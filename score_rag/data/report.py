@@ -1,0 +1,81 @@
+"""The account of a reading: how many rows there were, what became of each, what was decided on the way.
+
+Nothing disappears unnamed: rows read = rows kept + rows dropped, reason by reason, or the reading fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from score_rag.data.interactions import SPLITS, Interactions
+from score_rag.errors import DataError
+
+__all__ = ["DataReport"]
+
+
+@dataclass
+class DataReport:
+    """Counts of one reading.
+
+    Attributes:
+        source: The source's name.
+        rows_read: Rows of events in the files.
+        dropped: Reason to number of rows that were left out for it.
+        decisions: What was done to values that are usable but not plain, to how many values it was done.
+        warnings: What a reader of results should know.
+        sampled: Negatives drawn, beside the rows read.
+        kept: Split to rows kept.
+    """
+
+    source: str
+    rows_read: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    decisions: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    sampled: int = 0
+    kept: dict[str, int] = field(default_factory=dict)
+
+    def drop(self, reason: str, count: int) -> None:
+        """Note rows that were left out."""
+        if count:
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+    def decide(self, what: str, count: int) -> None:
+        """Note a decision and how many values it touched."""
+        if count:
+            self.decisions[what] = self.decisions.get(what, 0) + count
+
+    def warn(self, text: str) -> None:
+        """Note what a reader of results should know."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def settle(self, interactions: Interactions) -> None:
+        """Count what was kept, and hold the books to it.
+
+        Raises:
+            DataError: Rows are unaccounted for.
+        """
+        counted = {(split, sampled): count for split, sampled, count in interactions.events.group_by("split", "sampled").len().iter_rows()}
+        self.kept = {split: counted.get((split, False), 0) for split in SPLITS}
+        self.sampled = sum(counted.get((split, True), 0) for split in SPLITS)
+        accounted = sum(self.kept.values()) + sum(self.dropped.values())
+        if accounted != self.rows_read:
+            raise DataError(
+                "rows are unaccounted for: this is a fault of score-rag, not of the data",
+                where=self.source,
+                expected=f"{self.rows_read:,} rows kept or dropped",
+                found=f"{accounted:,}",
+                hint="please report it, with the file's first lines",
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `report.json`."""
+        return dict(vars(self))
+
+    def lines(self) -> list[str]:
+        """What is worth telling a person, a line each: drops, decisions, warnings."""
+        said = [f"{count:,} rows left out: {reason}" for reason, count in self.dropped.items()]
+        said += [f"{count:,} {what}" for what, count in self.decisions.items()]
+        return said + self.warnings
