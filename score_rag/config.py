@@ -5,6 +5,7 @@ Unknown keys and wrong values are refused, all of them at once. A pipeline does 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -189,11 +190,18 @@ class Pipeline(_Section):
     evaluation: Evaluation = Evaluation()
 
     _path: Path | None = PrivateAttr(None)
+    _typed: str | None = PrivateAttr(None)
+    _overrides: tuple[str, ...] = PrivateAttr(())
 
     @property
     def path(self) -> Path | None:
         """The file it was read from."""
         return self._path
+
+    @property
+    def words(self) -> str:
+        """How to name it on the command line, settings that were changed there included: for hints that can be typed as they are."""
+        return shlex.join([self._typed or self.name, *(word for override in self._overrides for word in ("--set", override))])
 
 
 def pipeline_folders() -> list[Path]:
@@ -232,12 +240,14 @@ def load_pipeline(name: str, *, overrides: Sequence[str] = ()) -> Pipeline:
     except ValidationError as error:
         found = "\n    ".join(_said(e["loc"], e["type"], e["msg"], e.get("input")) for e in error.errors())
         raise ConfigError(
-            f"{error.error_count()} mistakes in a pipeline",
+            f"{error.error_count()} mistake{'s' if error.error_count() > 1 else ''} in a pipeline",
             where=path,
             found="\n    " + found,
             hint=f"compare: score-rag pipelines show {path.stem}",
         ) from error
     pipeline._path = path
+    pipeline._typed = name
+    pipeline._overrides = tuple(overrides)
     return pipeline
 
 

@@ -115,10 +115,14 @@ def did_you_mean(word: str, choices: Iterable[str], *, show: int = 8) -> str:
     "did you mean 'retriever'?"
     >>> did_you_mean("zzz", ["data", "crm"])
     'one of: data, crm'
+    >>> did_you_mean("zzz", ["data", "crm"], show=0)
+    'nothing is called like it'
     """
     options = [str(choice) for choice in choices]
     near = difflib.get_close_matches(str(word), options, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"
+    if not show:
+        return "nothing is called like it"
     more = f", ... ({len(options)} in all)" if len(options) > show else ""
     return f"one of: {', '.join(options[:show])}{more}"

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from score_rag.config import Pipeline, load_pipeline
+from score_rag.data.describe import warm_mask
 from score_rag.data.interactions import SPLITS, Interactions, event_rows
 from score_rag.data.log import Event
 from score_rag.errors import DataError, InputError, ScoreError, did_you_mean
@@ -81,10 +82,12 @@ def evaluate_run(
 
     parts = open_parts(pipeline)
     interactions = parts.interactions
+    theirs = None if against in (None, "no-ci", "item-average") else _open_other(parts, str(against))
     split = split or pipeline.evaluation.split
     frame = choose_rows(interactions, split, rows or pipeline.evaluation.rows, seed=pipeline.seed)
     events = list(event_rows(frame))
-    notes = [f"data: {pipeline.data.source}, split: {pipeline.data.split}, history: {pipeline.data.history}, ties: strict"]
+    notes = [f"data: {pipeline.data.source}, split: {pipeline.data.split}, history: {pipeline.data.history}, ties: {interactions.ties}"]
+    notes += read_json(parts.folder("data") / "report.json")["warnings"]
     if len(frame) < (interactions.events["split"] == split).sum():
         notes.append(f"{len(frame):,} rows of whole users, drawn by seed {pipeline.seed}")
 
@@ -92,7 +95,7 @@ def evaluate_run(
     scores = {FULL: np.array([answer.probability for answer in answers])}
     low = sum(answer.mass < 0.5 for answer in answers)
     notes.append(f"mean mass of Yes and No: {np.mean([answer.mass for answer in answers]):.3f}; below .5 in {low} of {len(answers)} rows")
-    reference = _compare(parts, events, against, scores, report)
+    reference = _compare(parts, theirs, events, against, scores, report)
     scores["SASRec alone (CRM)"] = _crm_scores(parts, events, report)
     trivial = trivial_scores(interactions, frame)
     scores.update(trivial)
@@ -104,8 +107,9 @@ def evaluate_run(
         reference=reference,
         resamples=pipeline.evaluation.resamples,
         seed=pipeline.seed,
-        title=f"{pipeline.name}: {split}",
+        title=f"{pipeline.name}: {split}" + (", sampled negatives" if interactions.sampled else ""),
         notes=notes,
+        slices=_warm_and_cold(interactions, frame),
     )
     out = run_folder(pipeline) / "evaluation"
     out.mkdir(exist_ok=True)
@@ -114,10 +118,16 @@ def evaluate_run(
     return card
 
 
-def _compare(parts: Parts, events: Sequence[Event], against: str | None, scores: dict[str, np.ndarray], report: Report) -> str | None:
+def _warm_and_cold(interactions: Interactions, frame: pl.DataFrame) -> dict[str, np.ndarray]:
+    """Which rows are warm (METHOD: user and item both have at least three training events), and which are not."""
+    warm = warm_mask(interactions, frame)
+    return {} if warm.all() else {"warm (3 training events or more of both)": warm, "cold (fewer of the user or the item)": ~warm}
+
+
+def _compare(
+    parts: Parts, theirs: Parts | None, events: Sequence[Event], against: str | None, scores: dict[str, np.ndarray], report: Report
+) -> str | None:
     """Add the scores of what is compared with; its name."""
-    if against in (None, "item-average"):
-        return None
     if against == "no-ci":
         from score_rag.predictor.predictor import Predictor
 
@@ -125,8 +135,21 @@ def _compare(parts: Parts, events: Sequence[Event], against: str | None, scores:
         answers = predictor.score(prompts(parts.builder, parts.finder.questions(events), None), report=report)
         scores[WITHOUT] = np.array([answer.probability for answer in answers])
         return WITHOUT
+    if theirs is None:
+        return None
+    name = theirs.pipeline.name
+    scores[name] = np.array([answer.probability for answer in _ask(theirs, events, report)])
+    return name
+
+
+def _open_other(parts: Parts, against: str) -> Parts:
+    """The finished run of another pipeline on the same data.
+
+    Raises:
+        InputError: There is no such pipeline, or its data is other data.
+    """
     try:
-        other = load_pipeline(str(against))
+        other = load_pipeline(against)
     except ScoreError as error:
         raise InputError(
             f"there is nothing called {against!r} to compare with",
@@ -136,8 +159,7 @@ def _compare(parts: Parts, events: Sequence[Event], against: str | None, scores:
     theirs = open_parts(other)
     if not theirs.interactions.events.equals(parts.interactions.events):
         raise InputError(f"the run {other.name!r} was made from other data", expected="the same events in the same splits")
-    scores[other.name] = np.array([answer.probability for answer in _ask(theirs, events, report)])
-    return other.name
+    return theirs
 
 
 def _ask(parts: Parts, events: Sequence[Event], report: Report) -> list[Answer]:

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -109,10 +109,11 @@ def digest_file(path: Path | str) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def digest_folder(path: Path | str) -> str:
-    """SHA-256 over the relative names and contents of all files below a folder."""
+def digest_folder(path: Path | str, *, without: Sequence[str] = ()) -> str:
+    """SHA-256 over the relative names and contents of all files below a folder, but for the subfolders in `without`."""
     path = Path(path)
     names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    names = [name for name in names if not any(name.startswith(f"{folder}/") for folder in without)]
     return digest_json({name: digest_file(path / name) for name in names})
 
 

@@ -8,7 +8,7 @@ written aside and moved into place whole, so a process killed at any moment leav
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -58,7 +58,8 @@ class Stage:
         also: Further sections whose settings it reads.
         prompts: Names of the prompts it uses.
         inputs: Gives the files it reads from outside.
-        plan: Says what running it would cost, for a dry run.
+        caches: Subfolders that can be made again from the rest, and whose bytes say nothing: left out of what the stage's content is.
+        plan: Says what running it would cost, for a dry run; it is told which stages would run.
     """
 
     name: str
@@ -67,7 +68,8 @@ class Stage:
     also: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
     inputs: Callable[[Pipeline], Sequence[Path]] | None = None
-    plan: Callable[[Context], str] | None = None
+    caches: tuple[str, ...] = ()
+    plan: Callable[[Context, Collection[str]], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def finished_folder(pipeline: Pipeline, stage: str) -> Path:
         raise StageError(
             f"the stage {stage!r} of {pipeline.name!r} is not finished",
             where=folder,
-            hint=f"score-rag run {pipeline.path or pipeline.name}",
+            hint=f"score-rag run {pipeline.words}",
         )
     return folder
 
@@ -155,13 +157,17 @@ def run(
     if until is not None:
         chosen = [stage for stage in chosen if names.index(stage.name) <= names.index(until)]
     if only is not None:
-        for known in status(pipeline, stages):
-            if known.name in chosen[0].needs and known.state != "finished":
-                why = f" ({known.reason})" if known.reason else ""
-                raise StageError(
-                    f"the stage {only!r} needs {known.name!r}, which is {known.state}{why}",
-                    hint=f"score-rag run {pipeline.path or pipeline.name} --until {known.name}",
-                )
+        late = [known for known in status(pipeline, stages) if known.name in chosen[0].needs and known.state != "finished"]
+        if late:
+            why = f" ({late[0].reason})" if late[0].reason else ""
+            raise StageError(
+                f"the stage {only!r} needs {late[0].name!r}, which is {late[0].state}{why}",
+                hint=f"score-rag run {pipeline.words} --until {late[-1].name}",
+            )
+    for stage in chosen:
+        # A prompt that is missing or malformed is told now, not after the stages before it have run.
+        for name in stage.prompts:
+            find_prompt(name)
     if dry_run:
         return _plan(pipeline, chosen, force, tell)
     out = []
@@ -181,11 +187,13 @@ def run(
 
 def _plan(pipeline: Pipeline, chosen: Sequence[Stage], force: bool, tell: Callable[[StageStatus], None] | None) -> list[StageStatus]:
     out: list[StageStatus] = []
-    for stage, known in zip(chosen, (s for s in status(pipeline, chosen)), strict=True):
-        due = force or known.state != "finished"
-        cost = stage.plan(_context(pipeline, silent)) if due and stage.plan else ""
+    due: list[str] = []
+    for stage, known in zip(chosen, status(pipeline, chosen), strict=True):
+        runs = force or known.state != "finished"
+        due += [stage.name] if runs else []
+        cost = stage.plan(_context(pipeline, silent), due) if runs and stage.plan else ""
         reason = known.reason if known.state != "finished" else "forced" if force else "unchanged"
-        result = StageStatus(stage.name, known.state, reason, "would run" if due else "skipped", known.metrics, known.seconds, cost)
+        result = StageStatus(stage.name, known.state, reason, "would run" if runs else "skipped", known.metrics, known.seconds, cost)
         out.append(result)
         if tell is not None:
             tell(result)
@@ -196,12 +204,15 @@ def _make(pipeline: Pipeline, stage: Stage, reason: str, report: Report) -> Stag
     key = _key(pipeline, stage)
     started = time.monotonic()
     final = run_folder(pipeline) / stage.name
+    context = _context(pipeline, report)
+    context.scratch.mkdir(parents=True, exist_ok=True)
     with staged_folder(final) as aside:
-        metrics = stage.run(_context(pipeline, report), aside)
+        metrics = stage.run(context, aside)
         seconds = round(time.monotonic() - started, 1)
         files = {file.relative_to(aside).as_posix(): file.stat().st_size for file in sorted(aside.rglob("*")) if file.is_file()}
-        content = digest_folder(aside)
+        content = digest_folder(aside, without=stage.caches)
         where = {name: str(find_prompt(name).path) for name in stage.prompts}
+        source = {"path": str(pipeline.path), "sha256": digest_file(pipeline.path)} if pipeline.path else None
         write_json(
             aside / "finished.json",
             {
@@ -213,15 +224,14 @@ def _make(pipeline: Pipeline, stage: Stage, reason: str, report: Report) -> Stag
                 "seconds": seconds,
                 "versions": _versions(),
                 "prompts": where,
+                "pipeline": source,
             },
         )
     return StageStatus(stage.name, "finished", reason, "ran", metrics, seconds)
 
 
 def _context(pipeline: Pipeline, report: Report) -> Context:
-    scratch = run_folder(pipeline) / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
-    return Context(pipeline, lambda name: finished_folder(pipeline, name), find_prompt, scratch, report)
+    return Context(pipeline, lambda name: finished_folder(pipeline, name), find_prompt, run_folder(pipeline) / "scratch", report)
 
 
 def _finished(pipeline: Pipeline, stage: str) -> dict[str, Any] | None:
@@ -253,7 +263,7 @@ def _judge(pipeline: Pipeline, stage: Stage) -> tuple[State, str]:
         if not (folder / name).is_file():
             return "stale", f"output file {name} is missing"
         # Stores touch their own files when they are opened; a changed size of anything else is a change of content.
-        if (folder / name).stat().st_size != size and "chroma" not in name:
+        if (folder / name).stat().st_size != size and not any(name.startswith(f"{cache}/") for cache in stage.caches):
             return "stale", f"output file {name} was changed"
     old, new = done["key"], _key(pipeline, stage)
     if old["inputs"] and not new["inputs"]:

@@ -133,8 +133,13 @@ class Recommender:
         for item in catalogue.values():
             if item.name == item_id:
                 return item
-        names = [*catalogue, *(item.name for item in catalogue.values())]
-        raise InputError(f"there is no item {item_id!r}", expected=f"one of {len(catalogue):,} items", hint=did_you_mean(item_id, names))
+        names = [*(item.name for item in catalogue.values()), *catalogue]
+        near = did_you_mean(item_id, names, show=0)
+        raise InputError(
+            f"there is no item {item_id!r}",
+            expected=f"the id or name of one of {len(catalogue):,} items",
+            hint=f'{near}; by id or by name: --item 17, or --item "{names[0]}"',
+        )
 
     def _history(self, user_id: str | None, history: str | None, as_of: int | None) -> list[Event]:
         interactions = self.parts.interactions
@@ -146,7 +151,7 @@ class Recommender:
             raise InputError(
                 f"there is no user {user_id!r} in the data",
                 expected=f"one of {len(interactions.log):,} users",
-                hint=did_you_mean(user_id, interactions.log.users) + '; somebody else: --history "Heat (1995); Ronin (1998)"',
+                hint=did_you_mean(user_id, interactions.log.users, show=0) + '; somebody else: --history "Heat (1995); Ronin (1998)"',
             )
         return interactions.log.before(user_id, as_of)
 

@@ -6,7 +6,7 @@ Only this file knows both the rooms and the pipeline file; the runner knows neit
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from score_rag.files import write_json
 from score_rag.pipeline import Context, Stage
 
 if TYPE_CHECKING:
+    from score_rag.data.interactions import Interactions
     from score_rag.predictor.context import ContextFinder
     from score_rag.reranker.assess import Request
     from score_rag.retriever.index import Hit
@@ -28,7 +29,7 @@ def stages(pipeline: Pipeline) -> list[Stage]:
         Stage("data", run=_data, inputs=_data_inputs),
         Stage("crm", run=_crm, needs=("data",), also=("data",)),
         Stage("documents", run=_documents, needs=("data",), prompts=(pipeline.documents.prompt,)),
-        Stage("retriever", run=_retriever, needs=("documents", "crm")),
+        Stage("retriever", run=_retriever, needs=("documents", "crm"), caches=("index/chroma",)),
         Stage(
             "reranker",
             run=_reranker,
@@ -96,7 +97,7 @@ def _crm(context: Context, folder: Path) -> dict[str, Any]:
         report=context.report,
     )
     write_crm(model, interactions, folder, neighbours_k=settings.neighbours)
-    return dict(model.metrics)
+    return {**model.metrics, **_kind_of_labels(interactions)}
 
 
 def _documents(context: Context, folder: Path) -> dict[str, Any]:
@@ -185,9 +186,27 @@ def _reranker(context: Context, folder: Path) -> dict[str, Any]:
     )
 
 
-def _calls(context: Context) -> str:
+def _calls(context: Context, due: Collection[str]) -> str:
+    """How often the assessor would be asked: exactly where the questions are known already, otherwise at most."""
     settings = context.pipeline.reranker
-    return f"at most {settings.pairs} calls to {settings.assessor}, fewer where answers are kept from before"
+    if "documents" in due:
+        return f"at most {settings.pairs} calls to {settings.assessor}, fewer where answers are kept from before"
+    from score_rag.parts import Parts
+    from score_rag.reranker.assess import planned_calls
+    from score_rag.reranker.examples import sample_requests
+
+    parts = Parts(context.pipeline, context.folder)
+    requests = sample_requests(
+        parts.interactions, parts.describer, settings.pairs, history=context.pipeline.data.history, seed=context.seed
+    )
+    calls = planned_calls(
+        requests,
+        model=settings.assessor,
+        prompt=context.prompt(settings.assess_prompt),
+        out=context.scratch / "assessments.jsonl",
+        max_answer_tokens=settings.max_answer_tokens,
+    )
+    return f"{calls} calls to {settings.assessor}; {len(requests) - calls} answers are kept from before"
 
 
 def _predictor(context: Context, folder: Path) -> dict[str, Any]:
@@ -198,7 +217,12 @@ def _predictor(context: Context, folder: Path) -> dict[str, Any]:
     prompt = context.prompt(settings.prompt)
     parts = Parts(context.pipeline, context.folder, predict_prompt=prompt)
     _keep_prompt(prompt.path, folder, settings.prompt)
-    return fit_from_parts(parts, folder, report=context.report)
+    return {**fit_from_parts(parts, folder, report=context.report), **_kind_of_labels(parts.interactions)}
+
+
+def _kind_of_labels(interactions: Interactions) -> dict[str, str]:
+    """A word for metrics that rest on labels that nobody gave."""
+    return {"labels": "sampled negatives"} if interactions.sampled else {}
 
 
 def _keep_prompt(path: Path, folder: Path, name: str) -> None:

@@ -36,6 +36,8 @@ def run_stages(
     name: str, *, only: str | None, until: str | None, force: bool, dry_run: bool, overrides: list[str], quiet: bool
 ) -> list[StageStatus]:
     """Run, telling each stage's outcome as it comes."""
+    from rich.markup import escape
+
     from score_rag.cli.screen import bars, console
     from score_rag.config import load_pipeline
     from score_rag.pipeline import run as run_pipeline
@@ -47,6 +49,8 @@ def run_stages(
     def tell(stage: StageStatus) -> None:
         if not quiet:
             screen.print(line(stage))
+            for note in stage.metrics.get("notes", ()) if stage.action == "ran" else ():
+                screen.print(f"    [dim]{escape(note)}[/]", soft_wrap=True)
 
     with bars(quiet=quiet) as report:
         return run_pipeline(pipeline, stages(pipeline), only=only, until=until, force=force, dry_run=dry_run, report=report, tell=tell)
@@ -72,4 +76,6 @@ def facts(metrics: dict[str, Any]) -> str:
             said.append(f"{name} {value:.3f}")
         elif isinstance(value, int) and not isinstance(value, bool):
             said.append(f"{name} {value:,}")
+        elif name == "labels":
+            said.append(f"({value})")
     return ", ".join(part for part in said if part)

@@ -72,7 +72,10 @@ def prepare(
         events = core(events, k_core, report=report)
     if not events["timestamp"].is_sorted():
         events = events.sort("timestamp", maintain_order=True)
-    events = split_events(events, split, report=report, train=train, valid=valid, months=months, start=start, ordered_only=clock == "order")
+    if len(events):
+        events = split_events(
+            events, split, report=report, train=train, valid=valid, months=months, start=start, ordered_only=clock == "order"
+        )
     if not len(events):
         raise DataError("no event is left", where=report.source, found="; ".join(report.lines()), hint="look at the k-core and the split")
     if clock == "order":

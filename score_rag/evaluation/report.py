@@ -43,6 +43,7 @@ class Scorecard:
         left_out: Users with one class, whom it cannot count.
         liked: Share of liked events.
         notes: What a reader must know.
+        parts: The same scorers on parts of the rows, such as warm and cold.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Scorecard:
     left_out: int
     liked: float
     notes: tuple[str, ...] = ()
+    parts: tuple[Scorecard, ...] = ()
 
     @classmethod
     def from_scores(
@@ -65,8 +67,12 @@ class Scorecard:
         seed: int = 0,
         title: str = "",
         notes: Sequence[str] = (),
+        slices: Mapping[str, np.ndarray] | None = None,
     ) -> Scorecard:
         """Make one from rows (`user_id`, `label`) and each scorer's scores [rows].
+
+        Args:
+            slices: Name to bool [rows]: parts to report by themselves; empty ones are left out.
 
         Raises:
             InputError: The reference is not among the scorers.
@@ -91,7 +97,19 @@ class Scorecard:
                 )
             )
         counted = uauc(users, labels, np.zeros(len(labels)))
-        return cls(title, tuple(out), reference, len(rows), counted.users, counted.left_out, float(labels.mean()), tuple(notes))
+        parts = tuple(
+            cls.from_scores(
+                rows.filter(pl.Series(inside)),
+                {scorer: values[inside] for scorer, values in scores.items()},
+                reference=reference,
+                resamples=resamples,
+                seed=seed,
+                title=name,
+            )
+            for name, inside in (slices or {}).items()
+            if inside.any()
+        )
+        return cls(title, tuple(out), reference, len(rows), counted.users, counted.left_out, float(labels.mean()), tuple(notes), parts)
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -113,6 +131,7 @@ class Scorecard:
                 for row in self.rows
             ],
             "notes": list(self.notes),
+            "parts": [part.to_dict() for part in self.parts],
         }
 
     def to_table(self) -> Table:
@@ -125,14 +144,21 @@ class Scorecard:
         if self.reference is not None:
             table.add_column("p (AUC)", justify="right")
             table.add_column("p (UAUC)", justify="right")
-        for row in self.rows:
-            cells = [row.name]
-            for found in (row.auc, row.uauc):
-                cells += [_short(found.value), f"{_short(found.low)}-{_short(found.high)}"]
-            if self.reference is not None:
-                cells += ["reference", ""] if row.name == self.reference else [_p(row.auc_p), _p(row.uauc_p)]
-            table.add_row(*cells)
+        for card in (self, *self.parts):
+            if card is not self:
+                table.add_section()
+                table.add_row(f"[bold]{card.title}: {card.events:,} events[/]")
+            for row in card.rows:
+                table.add_row(*card._cells(row))
         return table
+
+    def _cells(self, row: ScorecardRow) -> list[str]:
+        cells = [row.name]
+        for found in (row.auc, row.uauc):
+            cells += [_short(found.value), f"{_short(found.low)}-{_short(found.high)}"]
+        if self.reference is not None:
+            cells += ["reference", ""] if row.name == self.reference else [_p(row.auc_p), _p(row.uauc_p)]
+        return cells
 
     def _caption(self) -> str:
         first = (
