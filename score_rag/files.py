@@ -129,10 +129,10 @@ def folder_lock(folder: Path | str, *, doing: str) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     holder = folder / ".lock.json"
-    lock = FileLock(folder / ".lock")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
         lock.acquire(timeout=0)
     except Timeout as error:
         who = json.loads(holder.read_text(encoding="utf-8")) if holder.exists() else {}
@@ -141,6 +141,14 @@ def folder_lock(folder: Path | str, *, doing: str) -> Iterator[None]:
             where=folder,
             found=f"process {who.get('pid', 'unknown')} ({who.get('doing', 'unknown')}), since {who.get('since', 'unknown')}",
             hint="wait for it to end, or stop that process; nothing was changed",
+        ) from error
+    except OSError as error:
+        raise DataError(
+            "a folder cannot be written to",
+            where=folder,
+            expected="a folder of yours, or a place for a new one",
+            found=error.strerror or str(error),
+            hint="choose another: --set runs=FOLDER",
         ) from error
     try:
         write_json(holder, {"pid": os.getpid(), "doing": doing, "since": time.strftime("%Y-%m-%d %H:%M:%S")})

@@ -108,7 +108,12 @@ class TextTokenizer:
         file = Path(folder) / "tokenizer.json"
         if not file.is_file():
             raise ModelError("a tokenizer is missing", where=file)
-        self._tokenizer = Tokenizer.from_file(str(file))
+        try:
+            self._tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:  # the tokenizers package raises bare exceptions
+            raise ModelError(
+                "a tokenizer cannot be read", where=file, found=str(error), hint="train the stage again: score-rag run PIPELINE --force"
+            ) from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
         self.max_tokens = max_tokens

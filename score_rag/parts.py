@@ -44,7 +44,7 @@ class Parts:
     def describer(self) -> Describer:
         """Tells histories by the prompt that the documents were written with (a copy lies beside them)."""
         settings = self.pipeline.documents
-        prompt = read_prompt(self.folder("documents") / "prompts" / f"{settings.prompt}.md")
+        prompt = read_prompt(self.folder("documents") / "prompts" / f"{Path(settings.prompt).stem}.md")
         return Describer(prompt, self.interactions.catalogue, max_liked=settings.max_liked, max_disliked=settings.max_disliked)
 
     @cached_property
@@ -87,7 +87,7 @@ class Parts:
         from score_rag.predictor.prompt import PromptBuilder
 
         settings = self.pipeline.predictor
-        prompt = self._predict_prompt or read_prompt(self.folder("predictor") / "prompts" / f"{settings.prompt}.md")
+        prompt = self._predict_prompt or read_prompt(self.folder("predictor") / "prompts" / f"{Path(settings.prompt).stem}.md")
         catalogue = self.interactions.catalogue
         witnesses = Witnesses(self.interactions.train_log, catalogue)
         return PromptBuilder(prompt, catalogue, witnesses, history=settings.history, kind=self.pipeline.data.history)

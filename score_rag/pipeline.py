@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from score_rag.config import Pipeline
-from score_rag.errors import InputError, StageError, did_you_mean
+from score_rag.errors import DataError, InputError, StageError, did_you_mean
 from score_rag.files import digest_file, digest_folder, digest_json, folder_lock, read_json, staged_folder, write_json
 from score_rag.progress import Report, silent
 from score_rag.prompts import Prompt, find_prompt
@@ -58,6 +58,7 @@ class Stage:
         also: Further sections whose settings it reads.
         prompts: Names of the prompts it uses.
         inputs: Gives the files it reads from outside.
+        check: Raises where something from outside that the stage needs, such as a model, is not there.
         caches: Subfolders that can be made again from the rest, and whose bytes say nothing: left out of what the stage's content is.
         plan: Says what running it would cost, for a dry run; it is told which stages would run.
     """
@@ -68,6 +69,7 @@ class Stage:
     also: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
     inputs: Callable[[Pipeline], Sequence[Path]] | None = None
+    check: Callable[[Pipeline], None] | None = None
     caches: tuple[str, ...] = ()
     plan: Callable[[Context, Collection[str]], str] | None = None
 
@@ -106,12 +108,16 @@ def finished_folder(pipeline: Pipeline, stage: str) -> Path:
     return folder
 
 
-def status(pipeline: Pipeline, stages: Sequence[Stage]) -> list[StageStatus]:
-    """How each stage stands, in order."""
+def status(pipeline: Pipeline, stages: Sequence[Stage], *, inputs: bool = True) -> list[StageStatus]:
+    """How each stage stands, in order.
+
+    Args:
+        inputs: Whether files from outside are looked at; without, they are taken to be what they were.
+    """
     out: list[StageStatus] = []
     for stage in stages:
         late = [known.name for known in out if known.name in stage.needs and known.state != "finished"]
-        state, reason = _judge(pipeline, stage)
+        state, reason = _judge(pipeline, stage, inputs=inputs)
         if state == "finished" and late:
             state, reason = "stale", f"{late[0]} is not up to date"
         done = _finished(pipeline, stage.name) if state != "missing" else None
@@ -165,9 +171,11 @@ def run(
                 hint=f"score-rag run {pipeline.words} --until {late[-1].name}",
             )
     for stage in chosen:
-        # A prompt that is missing or malformed is told now, not after the stages before it have run.
+        # What is missing is told now, not after the stages before it have run.
         for name in stage.prompts:
             find_prompt(name)
+        if stage.check is not None and not dry_run and (force or _judge(pipeline, stage)[0] != "finished"):
+            stage.check(pipeline)
     if dry_run:
         return _plan(pipeline, chosen, force, tell)
     out = []
@@ -235,12 +243,20 @@ def _context(pipeline: Pipeline, report: Report) -> Context:
 
 
 def _finished(pipeline: Pipeline, stage: str) -> dict[str, Any] | None:
+    """What `finished.json` says; None where the stage is not finished, or what it says is not of this form."""
     file = run_folder(pipeline) / stage / "finished.json"
-    return dict(read_json(file)) if file.is_file() else None
+    if not file.is_file():
+        return None
+    try:
+        found = read_json(file)
+    except DataError:
+        return None
+    whole = isinstance(found, dict) and found.keys() >= {"key", "content", "files", "metrics", "seconds"}
+    return found if whole and found["key"].get("format") == _FORMAT else None
 
 
-def _key(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
-    """Everything that the stage's outcome depends on."""
+def _key(pipeline: Pipeline, stage: Stage, *, inputs: bool = True) -> dict[str, Any]:
+    """Everything that the stage's outcome depends on; without `inputs`, but for the files from outside, which may be large."""
     settings = {name: getattr(pipeline, name).model_dump(mode="json") for name in (stage.name, *stage.also)}
     upstream = {}
     for name in stage.needs:
@@ -249,23 +265,23 @@ def _key(pipeline: Pipeline, stage: Stage) -> dict[str, Any]:
     # Where files lie is no part of the experiment; what they say is.
     settings.get("data", {}).pop("path", None)
     prompts = {name: find_prompt(name).sha256 for name in stage.prompts}
-    files = {path.name: digest_file(path) for path in (stage.inputs(pipeline) if stage.inputs else ())}
+    files = {path.name: digest_file(path) for path in (stage.inputs(pipeline) if stage.inputs and inputs else ())}
     return {"format": _FORMAT, "seed": pipeline.seed, "settings": settings, "upstream": upstream, "prompts": prompts, "inputs": files}
 
 
-def _judge(pipeline: Pipeline, stage: Stage) -> tuple[State, str]:
+def _judge(pipeline: Pipeline, stage: Stage, *, inputs: bool = True) -> tuple[State, str]:
     """Whether a stage can stay as it is, and if not, why."""
     done = _finished(pipeline, stage.name)
-    if done is None:
-        return "missing", "not run yet"
     folder = run_folder(pipeline) / stage.name
+    if done is None:
+        return "missing", "its finished.json is of another form" if (folder / "finished.json").exists() else "not run yet"
     for name, size in done["files"].items():
         if not (folder / name).is_file():
             return "stale", f"output file {name} is missing"
         # Stores touch their own files when they are opened; a changed size of anything else is a change of content.
         if (folder / name).stat().st_size != size and not any(name.startswith(f"{cache}/") for cache in stage.caches):
             return "stale", f"output file {name} was changed"
-    old, new = done["key"], _key(pipeline, stage)
+    old, new = done["key"], _key(pipeline, stage, inputs=inputs)
     if old["inputs"] and not new["inputs"]:
         # Asked about a run without being told where its data is: the data is taken to be what it was.
         new["inputs"] = old["inputs"]

@@ -247,7 +247,7 @@ def _in_common(shared: Sequence[Item], mine: Sequence[Event], theirs: Sequence[E
         said.append("both disliked " + ", ".join(catalogue[item_id].name for item_id in sorted(disliked)[:2]))
     genres = [Counter(genre for event in events if event.liked for genre in catalogue[event.item_id].genres) for events in (mine, theirs)]
     top = [{genre for genre, _ in found.most_common(4)} for found in genres]
-    both = sorted(top[0] & top[1], key=lambda genre: -genres[0][genre])
+    both = sorted(top[0] & top[1], key=lambda genre: (-genres[0][genre], genre))
     if both:
         said.append("both often like " + ", ".join(both[:3]))
     return said

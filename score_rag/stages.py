@@ -29,13 +29,14 @@ def stages(pipeline: Pipeline) -> list[Stage]:
         Stage("data", run=_data, inputs=_data_inputs),
         Stage("crm", run=_crm, needs=("data",), also=("data",)),
         Stage("documents", run=_documents, needs=("data",), prompts=(pipeline.documents.prompt,)),
-        Stage("retriever", run=_retriever, needs=("documents", "crm"), caches=("index/chroma",)),
+        Stage("retriever", run=_retriever, needs=("documents", "crm"), check=_retriever_there, caches=("index/chroma",)),
         Stage(
             "reranker",
             run=_reranker,
             needs=("data", "documents", "retriever"),
             also=("data", "documents", "retriever"),
             prompts=(pipeline.reranker.assess_prompt,),
+            check=_reranker_there,
             plan=_calls,
         ),
         Stage(
@@ -44,8 +45,28 @@ def stages(pipeline: Pipeline) -> list[Stage]:
             needs=("data", "documents", "retriever", "reranker"),
             also=("data", "documents", "retriever", "reranker"),
             prompts=(pipeline.predictor.prompt,),
+            check=_predictor_there,
         ),
     ]
+
+
+def _retriever_there(pipeline: Pipeline) -> None:
+    from score_rag.retriever.encoder import find_encoder
+
+    find_encoder(pipeline.retriever.encoder)
+
+
+def _reranker_there(pipeline: Pipeline) -> None:
+    from score_rag.retriever.encoder import find_encoder
+
+    find_encoder(pipeline.reranker.encoder, setting="reranker.encoder")
+
+
+def _predictor_there(pipeline: Pipeline) -> None:
+    from score_rag.predictor.tokens import find_base
+
+    if pipeline.predictor.base != "embedded":
+        find_base(pipeline.predictor.base)
 
 
 def _data_inputs(pipeline: Pipeline) -> list[Path]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_from_parts"]
 
-_VALID_EXAMPLES = 300
+_VALID_EXAMPLES = 200
 
 
 def fit_from_parts(

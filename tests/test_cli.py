@@ -17,7 +17,7 @@ from score_rag.cli.recommend import seconds
 from score_rag.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ["run", "status", "recommend", "evaluate", "prompts", "pipelines", "init", "doctor"]
+COMMANDS = ["run", "status", "recommend", "evaluate", "data", "prompts", "pipelines", "init", "doctor"]
 
 
 def typed(monkeypatch, capsys, *words: str) -> tuple[int, str, str]:
@@ -134,7 +134,7 @@ def help_page() -> str:
         CliRunner(),
         ["# The command line\n\nGenerated from `score-rag ... --help` by `tests/test_cli.py`; not edited by hand.\n"],
     )
-    groups = {"prompts": ["list", "show", "check", "preview"], "pipelines": ["list", "show"]}
+    groups = {"data": ["list", "fetch", "show", "check"], "prompts": ["list", "show", "check", "preview"], "pipelines": ["list", "show"]}
     for words in [[], *([command] for command in COMMANDS), *([group, one] for group, ones in groups.items() for one in ones)]:
         told = runner.invoke(app, [*words, "--help"], prog_name="score-rag", env={"COLUMNS": "100", "TERM": "dumb"}, color=False)
         assert told.exit_code == 0, told.output

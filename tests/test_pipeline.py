@@ -10,7 +10,7 @@ import time
 import pytest
 
 from score_rag.config import load_pipeline
-from score_rag.errors import InputError, LockedError, StageError
+from score_rag.errors import DataError, InputError, LockedError, ModelError, StageError
 from score_rag.files import folder_lock, read_json
 from score_rag.pipeline import Stage, finished_folder, run, status
 
@@ -100,7 +100,78 @@ def test_a_dry_run_tells_and_changes_nothing(tmp_path):
     stages = make([])
     pipeline = pipeline_at(tmp_path)
     assert [s.action for s in run(pipeline, stages, dry_run=True)] == ["would run"] * 3
-    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").rglob("out.txt"))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_is_missing_is_told_before_anything_runs(tmp_path):
+    calls = []
+    stages = make(calls, prompts=("nosuch",))
+    with pytest.raises(InputError, match="no prompt 'nosuch'"):
+        run(pipeline_at(tmp_path), stages)
+    good = make(calls)
+
+    def refuse(pipeline):
+        raise ModelError("the model is not there")
+
+    last = Stage("retriever", run=good[2].run, needs=("crm",), check=refuse)
+    with pytest.raises(ModelError, match="not there"):
+        run(pipeline_at(tmp_path), [*good[:2], last])
+    assert calls == [] and not list((tmp_path / "runs").rglob("*.txt"))
+
+
+def test_a_base_or_encoder_that_is_not_there_is_told_at_once(toy_pipeline, tmp_path):
+    from score_rag.stages import stages
+
+    for setting in ("retriever.encoder", "reranker.encoder", "predictor.base"):
+        pipeline = load_pipeline(str(toy_pipeline), overrides=[f"{setting}=nobody/nothing", f"runs={tmp_path}"])
+        with pytest.raises(ModelError, match="nobody/nothing") as caught:
+            run(pipeline, stages(pipeline))
+        assert f"--set {setting}=embedded" in str(caught.value)
+    assert not (tmp_path / "toy" / "data").exists()
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "null", "{", '{"key": 1}'])
+def test_a_finished_file_of_another_form_means_that_the_stage_is_made_again(tmp_path, content):
+    stages = make([])
+    pipeline = pipeline_at(tmp_path)
+    run(pipeline, stages)
+    (tmp_path / "runs" / "sample" / "crm" / "finished.json").write_text(content)
+    found = status(pipeline, stages)
+    assert (found[1].state, found[1].reason) == ("missing", "its finished.json is of another form") and found[2].state == "stale"
+    assert [s.action for s in run(pipeline, stages)] == ["skipped", "ran", "skipped"]
+
+
+def test_a_runs_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", "/proc/nowhere"):
+        with pytest.raises(DataError, match="cannot be written to"):
+            run(load_pipeline("sample", overrides=[f"runs={place}"]), make([]))
+
+
+def test_a_run_records_the_pipeline_file_and_hints_repeat_what_was_typed(tmp_path):
+    from score_rag.files import digest_file
+
+    pipeline = pipeline_at(tmp_path, "crm.dim=8")
+    run(pipeline, make([]), until="data")
+    used = read_json(finished_folder(pipeline, "data") / "finished.json")["pipeline"]
+    assert used == {"path": str(pipeline.path), "sha256": digest_file(pipeline.path)}
+    with pytest.raises(StageError) as caught:
+        finished_folder(pipeline, "crm")
+    assert caught.value.hint == f"score-rag run sample --set runs={tmp_path / 'runs'} --set crm.dim=8"
+
+
+def test_bytes_of_a_cache_are_no_part_of_what_a_stage_is(tmp_path):
+    def work(context, folder):
+        (folder / "store").mkdir()
+        (folder / "store" / "noise").write_text(str(time.time_ns()))
+        (folder / "out.txt").write_text("same")
+        return {}
+
+    stages = [Stage("data", run=work, caches=("store",)), Stage("crm", run=make([])[1].run, needs=("data",))]
+    pipeline = pipeline_at(tmp_path)
+    run(pipeline, stages)
+    run(pipeline, stages, only="data", force=True)
+    assert status(pipeline, stages)[1].state == "finished"
 
 
 def test_a_failing_stage_leaves_the_earlier_result(tmp_path):

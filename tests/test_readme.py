@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 import shlex
 import subprocess
@@ -45,12 +47,56 @@ def test_the_plug_in_example_runs(toy_run, tmp_path, monkeypatch, capsys):
     assert len([line for line in code.splitlines() if line.strip()]) <= 12
 
 
-def test_the_own_data_example_is_a_valid_pipeline(tmp_path):
-    from score_rag.config import load_pipeline
+def write_example_data(name: str, folder: Path) -> None:
+    """Files of the kind that a README example speaks of; two people, three things, most of them judged."""
+    folder.mkdir(parents=True)
+    rows = [(user, item, 5 - 3 * (user == item), day) for user in (1, 2) for item in (1, 2, 3) for day in (user + item,)]
+    if name == "movies":
+        months = (978_300_000, 991_400_000, 1_019_000_000, 1_033_000_000)
+        lines = [f"{user}::{item}::{stars}::{months[item] + day}" for user, item, stars, day in rows]
+        (folder / "ratings.dat").write_text("\n".join(lines) + "\n")
+        (folder / "movies.dat").write_text("".join(f"{item}::Film {item} (199{item})::Drama\n" for item in (1, 2, 3)))
+    elif name == "games":
+        reviews = [
+            {"reviewerID": f"A{user}", "asin": f"B{item}", "overall": float(stars), "unixReviewTime": day * 86_400}
+            for user, item, stars, day in [row for again in range(3) for row in ((u, i, s, d + 9 * again) for u, i, s, d in rows)]
+        ]
+        with gzip.open(folder / "Video_Games_5.json.gz", "wt") as stream:
+            stream.writelines(json.dumps(review) + "\n" for review in reviews)
+        with gzip.open(folder / "meta_Video_Games.json.gz", "wt") as stream:
+            stream.writelines(json.dumps({"asin": f"B{item}", "title": f"Game {item}"}) + "\n" for item in (1, 2, 3))
+    elif name == "sequences":
+        (folder / "games.inter").write_text("user_id:token\titem_id_list:token_seq\titem_id:token\nu\ta b\tc\nv\tb c\ta\n")
+        (folder / "games.item").write_text("item_id:token\ttitle:token_seq\n" + "".join(f"{item}\tGame {item}\n" for item in "abcd"))
+    else:
+        orders = "customer,sku,stars,bought_at\n" + "".join(f"{u},{i},{s},2021-06-{d:02d}\n" for u, i, s, d in rows)
+        (folder / "interactions.csv").write_text(orders)
+        (folder / "items.csv").write_text("sku,name,departments\n" + "".join(f"{item},Thing {item},Home|Garden\n" for item in (1, 2, 3)))
 
-    (text,) = re.findall(r"```yaml\n(.*?)```", README, re.S)
-    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
-    assert load_pipeline(str(tmp_path / "mine.yaml")).data.source == "table"
+
+EXAMPLES = {re.search(r"name: (\w+)", text).group(1): text for text in re.findall(r"```yaml\n(.*?)```", README, re.S)}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_data_examples_read_such_data(name, tmp_path, monkeypatch):
+    from score_rag.config import load_pipeline
+    from score_rag.data import load
+
+    monkeypatch.chdir(tmp_path)
+    Path(f"{name}.yaml").write_text(EXAMPLES[name], encoding="utf-8")
+    pipeline = load_pipeline(f"{name}.yaml")
+    settings = pipeline.data
+    write_example_data(name, Path(str(settings.path)))
+    world, report = load(settings.source, settings.path, seed=pipeline.seed, reading=settings.reading(), **settings.preparing())
+    assert report.kept["train"] and len(world.items) >= 3 and report.rows_read >= 6
+    assert len(EXAMPLES[name].strip().splitlines()) <= 6, "five lines and a name"
+
+
+def test_there_is_an_example_for_each_source_with_files():
+    from score_rag.data import SOURCES
+
+    told = {re.search(r"source: (\w+)", text).group(1) for text in EXAMPLES.values()}
+    assert told == set(SOURCES) - {"sample"}
 
 
 def test_the_make_file_has_the_two_commands_and_ci_calls_one():

@@ -42,7 +42,8 @@ def server():
                 "model": "m",
                 "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
             }
-            body["choices"] = [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}]
+            choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+            body["choices"] = [] if text is None else [choice]
             raw = json.dumps(body if status == 200 else {"error": {"message": text}}).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -89,8 +90,9 @@ def test_a_wrapped_answer_is_read_and_a_malformed_one_asked_again(server, tmp_pa
     assert "not the JSON asked for" in server.asked[1]["messages"][-1]["content"]
 
 
-def test_rubbish_ends_with_an_error_and_keeps_what_was_paid_for(server, tmp_path):
-    server.answer = lambda count, asked: (200, GOOD if count <= 2 else '{"characteristics": []}')
+@pytest.mark.parametrize("rubbish", ['{"characteristics": []}', "", "\x00\x01", "[1, 2]", None], ids=repr)
+def test_rubbish_ends_with_an_error_and_keeps_what_was_paid_for(server, tmp_path, rubbish):
+    server.answer = lambda count, asked: (200, GOOD if count <= 2 else rubbish)
     with pytest.raises(AssessorError, match="out of form") as caught:
         ask(server, tmp_path / "a.jsonl")
     assert "2 of 4 answers are kept" in caught.value.hint

@@ -10,6 +10,7 @@ from score_rag.cli.options import Json, Set
 from score_rag.errors import InputError
 
 if TYPE_CHECKING:
+    from score_rag.config import Pipeline
     from score_rag.recommendation import Recommendation
 
 __all__ = ["recommend", "recommendations"]
@@ -68,10 +69,27 @@ def recommendations(
     when = None if as_of is None else seconds(as_of)
     if when is not None and top is not None:
         raise InputError("ranking is done as of now", expected="--top without --as-of")
-    recommender = open_recommender(load_pipeline(name, overrides=overrides))
+    pipeline = load_pipeline(name, overrides=overrides)
+    recommender = open_recommender(pipeline)
+    if not quiet:
+        warn_if_stale(pipeline)
     if top is not None:
         return recommender.top(user, top, history=history)
     return [recommender.recommend(user, str(item), history=history, as_of=when)]
+
+
+def warn_if_stale(pipeline: Pipeline) -> None:
+    """Say so where the run was made from other settings or prompts than it would be made from now."""
+    from score_rag.cli.screen import console
+    from score_rag.pipeline import status
+    from score_rag.stages import stages
+
+    late = [known for known in status(pipeline, stages(pipeline), inputs=False) if known.state != "finished"]
+    if late:
+        text = f"note: {late[0].name} is {late[0].state} ({late[0].reason}); this is answered from what was trained before"
+        console(error=True).print(
+            f"{text}; to bring it up to date: score-rag run {pipeline.words}", style="yellow", soft_wrap=True, markup=False
+        )
 
 
 def seconds(text: str) -> int:

@@ -175,7 +175,15 @@ class Interactions:
                     "a data file is missing", where=folder / name, hint="run the data stage: score-rag run PIPELINE --only data"
                 )
         policies = read_json(folder / "policies.json")
-        events, items = pl.read_parquet(folder / "events.parquet"), pl.read_parquet(folder / "items.parquet")
+        try:
+            events, items = pl.read_parquet(folder / "events.parquet"), pl.read_parquet(folder / "items.parquet")
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise DataError(
+                "a data file cannot be read",
+                where=folder,
+                found=str(error).splitlines()[0],
+                hint="make it again: score-rag run PIPELINE --only data --force",
+            ) from error
         return cls(events, items, ties=policies["ties"], clock=policies["clock"])
 
 

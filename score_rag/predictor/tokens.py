@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from score_rag.errors import ModelError
 
-__all__ = ["ANSWERS", "answer_ids", "with_answer", "wrap_chat"]
+__all__ = ["ANSWERS", "answer_ids", "find_base", "with_answer", "wrap_chat"]
 
 ANSWERS = ("Yes", "No")
+
+
+def find_base(name: str) -> None:
+    """Make sure that a base model is there, by its smallest file, before hours are spent on what comes before it.
+
+    Raises:
+        ModelError: It is neither a folder with a model, nor in the hub's cache, nor can the hub be asked.
+    """
+    if Path(name).is_dir():
+        if not (Path(name) / "config.json").is_file():
+            raise ModelError("this folder holds no model", where=name, expected="config.json and model.safetensors")
+        return
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        hf_hub_download(name, "config.json")
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        raise ModelError(
+            f"the base model {name!r} is not on this disk and cannot be fetched",
+            expected="'embedded', a folder with a saved causal model, or a name on the hub",
+            found=str(error).splitlines()[0],
+            hint=f"with a network: hf download {name}; without: --set predictor.base=embedded",
+        ) from error
 
 
 def answer_ids(encode: Callable[[str], Sequence[int]], ending: str) -> tuple[int, int]:

