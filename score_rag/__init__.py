@@ -5,8 +5,12 @@ The public names are loaded when they are first used: importing this package imp
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# onnxruntime reports on its use to its maker unless this is set before it starts; with score-rag nothing leaves the machine unasked.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from score_rag.config import Pipeline, load_pipeline

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from score_rag.errors import ConfigError, InputError, did_you_mean
 from score_rag.prompts import shipped_folder
@@ -55,6 +55,13 @@ class Data(_Section):
     ties: Literal["strict", "file-order"] = "strict"
     negatives: int = Field(0, ge=0)
     negative_sampling: Literal["uniform", "popularity"] = "uniform"
+
+    @model_validator(mode="after")
+    def _fits_the_source(self) -> Data:
+        strangers = [name for name in ("columns", "item_columns", "separator") if getattr(self, name) and self.source != "table"]
+        if strangers:
+            raise ValueError(f"{', '.join(strangers)}: only source table has columns to name, this is {self.source}")
+        return self
 
     def reading(self) -> dict[str, Any]:
         """What `score_rag.data.read_source` takes of it."""
@@ -293,4 +300,6 @@ def _said(where: Sequence[Any], kind: str, message: str, value: Any) -> str:
     name = ".".join(map(str, where))
     if kind == "extra_forbidden":
         return f"{name}: unknown key; {did_you_mean(str(where[-1]), _keys(where[:-1]))}"
-    return f"{name}: {message}" + ("" if kind == "missing" else f", found {value!r}")
+    message = message.removeprefix("Value error, ")
+    # A whole section says nothing that the message does not.
+    return f"{name}: {message}" + ("" if kind == "missing" or isinstance(value, dict) else f", found {value!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from score_rag.config import Pipeline
@@ -54,7 +55,14 @@ class Recommender:
         Raises:
             InputError: The user, the item or a name in the history is unknown.
         """
-        return asyncio.run(self.arecommend(user_id, item_id, history=history, as_of=as_of))
+        question = self.arecommend(user_id, item_id, history=history, as_of=as_of)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(question)
+        # Called from inside an event loop, as in a notebook: another thread has a loop of its own.
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            return pool.submit(asyncio.run, question).result()
 
     async def arecommend(
         self, user_id: str | None, item_id: str, *, history: str | None = None, as_of: int | None = None

@@ -80,7 +80,9 @@ def _data(context: Context, folder: Path) -> dict[str, Any]:
     from score_rag.data import load
 
     settings = context.pipeline.data
-    interactions, report = load(settings.source, settings.path, seed=context.seed, reading=settings.reading(), **settings.preparing())
+    interactions, report = load(
+        settings.source, settings.path, seed=context.seed, reading=settings.reading(), progress=context.report, **settings.preparing()
+    )
     interactions.write(folder)
     write_json(folder / "report.json", report.to_dict())
     return {

@@ -36,7 +36,7 @@ def test_shipped_pipeline_is_valid_complete_and_named_like_its_file(path):
     assert said(yaml.safe_load(path.read_text(encoding="utf-8"))) == keys(Pipeline), "what the file says is the experiment: every key"
     if path.stem == "template":
         plain = Pipeline(name="template", description=pipeline.description, data={"source": "table"})
-        assert pipeline == plain, "the template shows the defaults"
+        assert pipeline.model_dump() == plain.model_dump(), "the template shows the defaults"
     for prompt in (pipeline.documents.prompt, pipeline.reranker.assess_prompt, pipeline.predictor.prompt):
         find_prompt(prompt)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -43,6 +44,15 @@ def test_nothing_heavy_is_imported_before_it_is_used(code):
         check=True,
     )
     assert told.stdout.strip() == ""
+
+
+def test_the_package_keeps_onnxruntime_from_reporting_and_leaves_the_choice_to_the_user():
+    """Its builds for Linux send events to their maker's server, unless the variable is set before they start."""
+    code = "import os, score_rag; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    plain = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    for given, expected in ((plain, "1"), ({**plain, "ORT_DISABLE_TELEMETRY": "0"}, "0")):
+        told = subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, check=True)
+        assert told.stdout.strip() == expected
 
 
 def test_serving_modules_import_no_training_package():

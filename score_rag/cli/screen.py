@@ -46,6 +46,9 @@ def bars(*, quiet: bool = False) -> Iterator[Report]:
 
         def report(what: str, done: int, total: int) -> None:
             if what not in tasks or progress.tasks[tasks[what]].finished:
+                for known in progress.tasks:
+                    # What is done has been said; only what is going on keeps a line.
+                    progress.update(known.id, visible=known.visible and not known.finished)
                 tasks[what] = progress.add_task(what, total=total)
             progress.update(tasks[what], completed=done, total=total)
 

@@ -13,6 +13,7 @@ from score_rag.data.log import Event, Item, UserLog
 from score_rag.data.prepare import prepare
 from score_rag.data.report import DataReport
 from score_rag.errors import DataError, InputError, did_you_mean
+from score_rag.progress import Report, silent
 
 __all__ = ["SOURCES", "DataReport", "Event", "Interactions", "Item", "UserLog", "load", "prepare", "read_source", "source_files"]
 
@@ -26,7 +27,13 @@ SOURCES = {
 
 
 def load(
-    source: str, path: Path | str | None = None, *, seed: int = 0, reading: Mapping[str, Any] | None = None, **preparing: Any
+    source: str,
+    path: Path | str | None = None,
+    *,
+    seed: int = 0,
+    reading: Mapping[str, Any] | None = None,
+    progress: Report = silent,
+    **preparing: Any,
 ) -> tuple[Interactions, DataReport]:
     """Read a source and prepare it: the one table, and the account of how it came about.
 
@@ -35,6 +42,7 @@ def load(
         path: The folder of its files (not for `sample`).
         seed: Of the simulated sample, and of all draws.
         reading: As `read_source` takes it: file and column names.
+        progress: Told how far the work is.
         preparing: As `prepare` takes it: threshold, split, negatives, ...
 
     Raises:
@@ -42,8 +50,12 @@ def load(
         DataError: A file is missing or malformed.
     """
     report = DataReport(source)
-    events, items = read_source(source, path, report=report, seed=seed, **(reading or {}))
-    return prepare(events, items, report=report, seed=seed, **preparing), report
+    progress("reading data", 0, 2)
+    events, items = read_source(source, path, report=report, seed=seed, progress=progress, **(reading or {}))
+    progress("reading data", 1, 2)
+    interactions = prepare(events, items, report=report, seed=seed, **preparing)
+    progress("reading data", 2, 2)
+    return interactions, report
 
 
 def read_source(
@@ -54,6 +66,7 @@ def read_source(
     seed: int = 0,
     interactions: str | None = None,
     items: str | None = None,
+    progress: Report = silent,
     **columns: Any,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(events, items) as a source says them: ids, label or rating, times and split if it has them; nothing filtered or sorted.
@@ -65,6 +78,7 @@ def read_source(
         seed: For `sample`: which simulated world.
         interactions: Name of the file of events, where the usual one is not meant (amazon, recbole, table).
         items: Name of the catalogue's file, likewise.
+        progress: Told how far the simulation of the sample is.
         columns: For `table`: as `read_tables` takes them.
 
     Raises:
@@ -76,7 +90,7 @@ def read_source(
     if source == "sample":
         from score_rag.data.sample import simulate
 
-        world = simulate(seed)
+        world = simulate(seed, progress=progress)
         report.rows_read += len(world.events)
         return world.events.select("user_id", "item_id", "label", "timestamp"), world.items
     folder = _folder(source, path)

@@ -22,6 +22,7 @@ import numpy as np
 import polars as pl
 
 from score_rag.data.interactions import Interactions
+from score_rag.progress import Report, silent
 
 __all__ = ["FILMS", "read_films", "simulate"]
 
@@ -46,7 +47,7 @@ def read_films() -> pl.DataFrame:
     )
 
 
-def simulate(seed: int = 0, *, users: int = 600, events: int = 50) -> Interactions:
+def simulate(seed: int = 0, *, users: int = 600, events: int = 50, progress: Report = silent) -> Interactions:
     """The sample world.
 
     Args:
@@ -57,10 +58,10 @@ def simulate(seed: int = 0, *, users: int = 600, events: int = 50) -> Interactio
     Returns:
         Interactions, not yet split; liked means rated 4 or 5.
     """
-    return Interactions(*_world(seed, users, events)[:2])
+    return Interactions(*_world(seed, users, events, progress)[:2])
 
 
-def _world(seed: int, users: int, events: int) -> tuple[pl.DataFrame, pl.DataFrame, np.ndarray]:
+def _world(seed: int, users: int, events: int, progress: Report = silent) -> tuple[pl.DataFrame, pl.DataFrame, np.ndarray]:
     """(events, items, true probability of liking for each event); the last is what the best possible scorer would know."""
     generator = np.random.default_rng(seed)
     films = read_films()
@@ -95,6 +96,8 @@ def _world(seed: int, users: int, events: int) -> tuple[pl.DataFrame, pl.DataFra
             liked = generator.random() < true
             rating = int(generator.integers(4, 6)) if liked else int(generator.integers(1, 4))
             rows.append((str(user + 1), films["item_id"][film], rating, _START + int(time), float(true)))
+        if user % 50 == 49 or user + 1 == users:
+            progress("simulating users", user + 1, users)
     frame = pl.DataFrame(rows, schema=["user_id", "item_id", "rating", "timestamp", "true"], orient="row")
     frame = frame.sort("timestamp", maintain_order=True).with_columns(label=(pl.col("rating") >= 4).cast(pl.Int8))
     return frame.drop("true"), films, frame["true"].to_numpy()
