@@ -99,7 +99,7 @@ class Documents(_Section):
     max_liked: int = Field(10, ge=0)
     max_disliked: int = Field(5, ge=0)
     every: int = Field(16, ge=1)
-    max_versions: int = Field(6, ge=1)
+    sparser_after: int = Field(6, ge=1)
 
 
 class Retriever(_Section):

@@ -93,39 +93,45 @@ def _distinctive(liked: Sequence[Sequence[str]], disliked: Sequence[Sequence[str
     return best[:count]
 
 
-def build_documents(log: UserLog, describer: Describer, *, every: int = 10, max_versions: int = 6, report: Report = silent) -> pl.DataFrame:
+def build_documents(
+    log: UserLog, describer: Describer, *, every: int = 10, sparser_after: int = 6, report: Report = silent
+) -> pl.DataFrame:
     """Documents of every user, in versions.
 
     Args:
         log: The events that may be told (training events).
         describer: Says them.
-        every: A version is written each time so many more events are known (and for the last one).
-        max_versions: Keep the newest so many versions of a user, beside the first.
+        every: A version is written each time so many more events are known; the first, after a quarter of that.
+        sparser_after: From so many times `every` events on, a version is written only when the history has grown by that share (of 6: 1/6).
+            What is written when never depends on what follows: how stale a document is must not tell how much its user went on to do.
 
     Returns:
         A frame with `DOCUMENT_COLUMNS`. A document is visible at `as_of` iff `known_until < as_of <= superseded_at`.
     """
     rows = []
+    last_second = max((log.of(user_id)[-1].timestamp for user_id in log.users), default=0)
     for done, user_id in enumerate(log.users, start=1):
         events = log.of(user_id)
         # A version may not end inside a second: its other events would become known a version later, yet are as old.
         ends = [end for end in range(1, len(events) + 1) if end == len(events) or events[end].timestamp > events[end - 1].timestamp]
-        told, last = [], 0
+        told: list[tuple[int, int]] = []
+        last = 0
         for end in ends:
-            if end - last >= every or end == len(events):
-                told.append(end)
+            if end - last >= max(every if last else (every + 3) // 4, last // sparser_after):
+                told.append((end, events[end - 1].timestamp))
                 last = end
-        if len(told) > max_versions + 1:
-            told = told[:1] + told[-max_versions:]
-        for version, end in enumerate(told):
+        if last < len(events):
+            # That nothing follows is known only when the log ends; until then the version before stands.
+            told.append((len(events), last_second))
+        for version, (end, known_until) in enumerate(told):
             rows.append(
                 {
                     "document_id": f"{user_id}@{version}",
                     "user_id": user_id,
                     "text": describer.describe(events[:end]),
                     "events": end,
-                    "known_until": events[end - 1].timestamp,
-                    "superseded_at": events[told[version + 1] - 1].timestamp if version + 1 < len(told) else FOREVER,
+                    "known_until": known_until,
+                    "superseded_at": told[version + 1][1] if version + 1 < len(told) else FOREVER,
                 }
             )
         if done % 200 == 0 or done == len(log):

@@ -88,6 +88,8 @@ def evaluate_run(
     events = list(event_rows(frame))
     notes = [f"data: {pipeline.data.source}, split: {pipeline.data.split}, history: {pipeline.data.history}, ties: {interactions.ties}"]
     notes += read_json(parts.folder("data") / "report.json")["warnings"]
+    if split == "train":
+        notes.append("these rows were learnt from: the numbers say how well they are remembered, nothing else")
     if len(frame) < (interactions.events["split"] == split).sum():
         notes.append(f"{len(frame):,} rows of whole users, drawn by seed {pipeline.seed}")
 

@@ -60,6 +60,17 @@ def export_onnx(module: torch.nn.Module, example: dict[str, torch.Tensor], path:
     finally:
         for logger, level in zip(loud, levels, strict=True):
             logger.setLevel(level)
+    _without_traces(path)
+
+
+def _without_traces(path: Path) -> None:
+    """Leave out where each node came from: torch numbers its traces by process, so equal models would have unequal files."""
+    import onnx
+
+    model = onnx.load(path)
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+    onnx.save(model, path)
 
 
 class OnnxModel:

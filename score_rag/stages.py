@@ -132,7 +132,7 @@ def _documents(context: Context, folder: Path) -> dict[str, Any]:
     prompt = context.prompt(settings.prompt)
     describer = Describer(prompt, interactions.catalogue, max_liked=settings.max_liked, max_disliked=settings.max_disliked)
     documents = build_documents(
-        interactions.train_log, describer, every=settings.every, max_versions=settings.max_versions, report=context.report
+        interactions.train_log, describer, every=settings.every, sparser_after=settings.sparser_after, report=context.report
     )
     documents.write_parquet(folder / "documents.parquet")
     _keep_prompt(prompt.path, folder, settings.prompt)

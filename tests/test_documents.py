@@ -40,7 +40,7 @@ def test_distinctive_genres_are_those_liked_more_than_the_rest(describer):
 def test_exactly_one_version_is_visible_and_it_tells_only_earlier_events(describer):
     times = [1, 2, 2, 3, 5, 5, 5, 8, 9, 9]
     log = UserLog(Event("u", str(n), True, time) for n, time in enumerate(times))
-    documents = build_documents(log, describer, every=2, max_versions=2)
+    documents = build_documents(log, describer, every=2, sparser_after=2)
     assert documents["superseded_at"].max() == FOREVER
     for now in range(1, 12):
         seen = documents.filter((documents["known_until"] < now) & (documents["superseded_at"] >= now))

@@ -1,48 +1,205 @@
-"""No future: turning round every label at or after a moment leaves every score of that moment bit-equal."""
+"""No future: whatever happens at or after a moment, what is said of that moment stays bit-equal.
+
+Random logs (ties, gaps, single-event users, repeated events, sampled negatives, both policies of ties) are tampered with from a question's
+second on: labels turned round, items exchanged, events taken out and put in. Each carrier of information is then asked twice.
+"""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
+from leak_worlds import COMMON, ITEMS, TIMES, USERS, questions, seconds, table, worlds
 
-from score_rag.data.interactions import Interactions
-from score_rag.evaluate import open_parts
-from score_rag.predictor.context import prompts
+from score_rag.crm.sasrec import SASRec, _Task
+from score_rag.data.log import Event
+from score_rag.data.report import DataReport
+from score_rag.data.split import split_events
+from score_rag.documents import Describer, build_documents
+from score_rag.evaluation.trivial import trivial_scores
+from score_rag.predictor.context import ContextFinder
+from score_rag.predictor.evidence import Witnesses
+from score_rag.predictor.examples import sample_events
+from score_rag.predictor.prompt import Behaviour, PromptBuilder
+from score_rag.prompts import find_prompt
+from score_rag.reranker.examples import sample_requests
+from score_rag.reranker.offline import OfflineAssessor
+from score_rag.retriever.index import BehaviourIndex
 
-
-@pytest.mark.parametrize("percent", [30, 60, 90])
-def test_scores_do_not_move_when_the_future_is_turned_round(toy_run, percent):
-    """Through the whole serving path: history, query text, retrieved users, reranked users, their verdicts, the prompt, the probability."""
-    before, after = open_parts(toy_run), open_parts(toy_run)
-    events = before.interactions.events
-    now = int(events["timestamp"][len(events) * percent // 100])
-    flipped = events.with_columns(label=pl.when(pl.col("timestamp") >= now).then(1 - pl.col("label")).otherwise(pl.col("label")))
-    after.__dict__["interactions"] = Interactions(flipped, before.interactions.items)
-    assert not flipped.equals(events)
-    asked = [event for event in before.interactions.rows() if event.timestamp == now]
-    asked += [event._replace(timestamp=now) for event in list(before.interactions.rows())[:: max(1, len(events) // 15)]]
-    scores = []
-    for parts in (before, after):
-        questions = parts.finder.questions(asked)
-        contexts = parts.finder.find(questions)
-        answers = parts.predictor.score(prompts(parts.builder, questions, contexts))
-        scores.append(np.array([[answer.probability, answer.mass] for answer in answers]))
-    np.testing.assert_array_equal(scores[0], scores[1])
+MODEL = SASRec(dim=8, layers=1, heads=2, max_length=3)
+MODEL._prepare([item.item_id for item in ITEMS], 0)
 
 
-def test_the_check_can_fail(toy_run):
-    """The same comparison with the past turned round must move the scores."""
-    before, after = open_parts(toy_run), open_parts(toy_run)
-    flipped = before.interactions.events.with_columns(label=1 - pl.col("label"))
-    after.__dict__["interactions"] = Interactions(flipped, before.interactions.items)
-    asked = list(before.interactions.rows("test"))[:10]
-    scores = []
-    for parts in (before, after):
-        questions = parts.finder.questions(asked)
-        scores.append([a.probability for a in parts.predictor.score(prompts(parts.builder, questions, parts.finder.find(questions)))])
-    assert not np.allclose(*scores)
+def told(events):
+    return [event._replace(row=-1) for event in events]
 
 
-def test_documents_of_the_index_tell_training_events_only(toy_parts):
-    assert toy_parts.retriever.index.documents["known_until"].max() < toy_parts.interactions.train_end
+class Hashed:
+    """An encoder that needs no model: equal texts have equal vectors."""
+
+    def encode(self, texts, **_):
+        vectors = [np.random.default_rng(list(text.encode()) or [0]).normal(size=4) for text in texts]
+        return np.array([vector / np.linalg.norm(vector) for vector in vectors], dtype=np.float32).reshape(-1, 4)
+
+
+def describer(world):
+    return Describer(find_prompt("describe_user"), world.catalogue, max_liked=4, max_disliked=2)
+
+
+def behaviours(world):
+    return build_documents(world.train_log, describer(world), every=2, sparser_after=2)
+
+
+def documents(world, asked):
+    """Every user's document that is visible at the question's time, by the rule as it is written."""
+    seen = [row for row in behaviours(world).rows(named=True) if row["known_until"] < asked.timestamp <= row["superseded_at"]]
+    assert len({row["user_id"] for row in seen}) == len(seen)
+    return sorted((row["user_id"], row["text"], row["events"], row["known_until"]) for row in seen)
+
+
+def neighbours(world, asked):
+    frame, encoder = behaviours(world), Hashed()
+    index = BehaviourIndex(Path("nowhere"), frame, encoder.encode(frame["text"].to_list()), "nothing")
+    finder = ContextFinder(world, describer(world), index, encoder, similarity_top_k=3)
+    hits = finder.retrieve(finder.questions([asked]))[0]
+    assert all(hit.user_id != asked.user_id and hit.known_until < asked.timestamp for hit in hits)
+    return sorted((hit.user_id, hit.text, round(hit.score, 6), hit.events) for hit in hits)
+
+
+def lookups(world, asked):
+    logs, now = (world.log, world.train_log), asked.timestamp
+    verdicts = [log.verdict(user, item, now) for log in logs for user in USERS for item in COMMON]
+    return verdicts, [told(log.before(user, now, last=4, liked_only=liked)) for log in logs for user in USERS for liked in (False, True)]
+
+
+def prompt(world, asked):
+    builder = PromptBuilder(find_prompt("predict"), world.catalogue, Witnesses(world.train_log, world.catalogue), history=4)
+    others = [user for user in USERS if user != asked.user_id]
+    near = [Behaviour(user, "") for user in others]
+    return builder.build(world.log.earlier(asked), asked.item_id, neighbours=near, retrieved=others, as_of=asked.timestamp)
+
+
+def evidence(world, asked):
+    witnesses, mine = Witnesses(world.train_log, world.catalogue, similar=3), world.log.earlier(asked)
+    views = [witnesses.view(user, "", item_id=item, as_of=asked.timestamp, history=mine) for user in USERS for item in COMMON[:4]]
+    return views, [witnesses.crowd(list(USERS), item_id=item, as_of=asked.timestamp) for item in COMMON]
+
+
+def sequences(world, asked):
+    """What SASRec's training reads before each target earlier than the question, and before the question itself."""
+    task = _Task(MODEL, world, negatives=0, negative_weight=0, seed=0)
+
+    def reads(events):
+        return [(items[: end + 1], item, label) for items, targets in task._sequences(events) for end, item, label in targets]
+
+    own = [event for event in world.rows() if event.user_id == asked.user_id]
+    earlier = reads([event for event in own if event.timestamp < asked.timestamp])
+    assert reads(own)[: len(earlier)] == earlier
+    until = reads([event for event in own if (event.timestamp, event.row) <= (asked.timestamp, asked.row)])
+    return earlier, until[-1][:2] if until else None
+
+
+CARRIERS = {
+    "history": lambda world, asked: [told(world.log.earlier(asked, last=n, liked_only=n is not None)) for n in (None, 2)],
+    "look-ups": lookups,
+    "evidence": evidence,
+    "prompt": prompt,
+    "assessment": lambda world, asked: [OfflineAssessor(world).characteristics("", item, asked.timestamp) for item in COMMON],
+    "vector": lambda world, asked: MODEL.user_vectors([world.log.earlier(asked)]).tolist(),
+    "recommender's score": lambda world, asked: MODEL.score(world.log.earlier(asked), COMMON).tolist(),
+    "sequences": sequences,
+}
+VERSIONED = {"documents": documents, "neighbours": neighbours}
+LEARNT = {
+    "all documents": lambda world, asked: behaviours(world).rows(),
+    "averages": lambda world, asked: [
+        (name, *value) for name, value in trivial_scores(world, world.events.filter(pl.col("event") == asked.row)).items()
+    ],
+    "training rows": lambda world, asked: _Task(MODEL, world, negatives=0, negative_weight=0, seed=0).rows,
+    "vectors": lambda world, asked: MODEL.user_vectors([world.train_log.of(user) for user in world.train_log.users]).tolist(),
+    "requests": lambda world, asked: sample_requests(world, describer(world), 5, seed=0),
+    "examples": lambda world, asked: [(event, world.log.earlier(event)) for event in sample_events(world, "train", 6, seed=0, least=1)],
+    "assessments": lambda world, asked: [OfflineAssessor(world).characteristics("", item, 2**40) for item in COMMON],
+}
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+
+
+def moved(carriers, pair):
+    """The carriers that say something else in the tampered world."""
+    world, asked, after, same = pair
+    return [name for name, say in carriers.items() if say(world, asked) != say(after, same)]
+
+
+@QUICK
+@given(questions())
+def test_nothing_at_or_after_a_question_reaches_it(pair):
+    assert moved(CARRIERS, pair) == []
+
+
+@QUICK
+@given(questions(happens=False))
+def test_what_others_later_judged_reaches_no_document_and_no_neighbour(pair):
+    assert moved(VERSIONED, pair) == []
+
+
+@settings(QUICK, max_examples=200, phases=[Phase.generate], derandomize=True)
+@given(questions())
+def test_whether_others_later_judged_at_all_reaches_no_document_and_no_neighbour(pair):
+    assert moved(VERSIONED, pair) == []
+
+
+@QUICK
+@given(questions(held_out=True))
+def test_nothing_held_out_reaches_what_is_learnt(pair):
+    assert moved(LEARNT | VERSIONED, pair) == []
+
+
+@pytest.mark.parametrize("carrier", CARRIERS | VERSIONED | LEARNT)
+def test_every_one_of_these_checks_can_fail(carrier):
+    """The same comparisons with the past tampered with: every third judgement gone, the rest turned round."""
+    rows = [(USERS[n % 5], COMMON[n * n % 8], n // 3 % 2, TIMES[0] + n // 2, ("train", "train", "test")[n // 20], False) for n in range(60)]
+    world = table(rows, "strict")
+    past = [(*row[:2], 1 - row[2], *row[3:]) for n, row in enumerate(rows[:-1]) if n % 3]
+    after = table([*past, rows[-1]], "strict")
+    assert moved({carrier: (CARRIERS | VERSIONED | LEARNT)[carrier]}, (world, list(world.rows())[-1], after, list(after.rows())[-1]))
+
+
+@QUICK
+@given(world=worlds())
+def test_a_sampled_negative_is_no_history(world):
+    without = world.with_events(world.events.filter(~pl.col("sampled")))
+    own = {(event.user_id, event.item_id) for event in without.rows()}
+    assert not any(event.sampled and (event.user_id, event.item_id) in own for event in world.rows())
+    last = Event("a", COMMON[0], True, max(TIMES) + 1)
+    for say in (lookups, evidence, prompt, documents):
+        assert say(world, last) == say(without, last)
+
+
+@QUICK
+@given(
+    st.lists(st.tuples(st.integers(8, 20), st.integers(-3, 3), st.integers(-56, 56)), min_size=1, max_size=20),
+    st.tuples(st.integers(8, 12), st.integers(0, 3), st.integers(1, 4)),
+)
+@example([(month, off, 23) for month in range(8, 21) for off in (-1, 0)], (10, 1, 2))
+def test_a_month_ends_where_it_ends_in_utc(moments, bounds):
+    """Times a few seconds off a month's end, told from zones up to fourteen hours away."""
+    ends = [datetime(2000 + month // 12, month % 12 + 1, 1, tzinfo=UTC) + timedelta(seconds=off) for month, off, _ in moments]
+    zones = [timezone(timedelta(minutes=15 * zone)) for _, _, zone in moments]
+    times = seconds([when.astimezone(zone).isoformat() for when, zone in zip(ends, zones, strict=True)])
+    assert times == [int(when.timestamp()) for when in ends]
+    first, more, rest = bounds
+    months = {"train": (first, first + more), "valid": (first + more + 1,) * 2, "test": (first + more + 2, first + more + 1 + rest)}
+    frame = pl.DataFrame({"user_id": "u", "timestamp": sorted(times)})
+    kept = split_events(frame, "months", months=months, start="2000-01", report=DataReport("told"))
+    wanted = [
+        (int(when.timestamp()), name)
+        for when in sorted(ends)
+        for name, (start, end) in months.items()
+        if start <= (when.year - 2000) * 12 + when.month - 1 <= end
+    ]
+    assert kept.select("timestamp", pl.col("split").cast(pl.String())).rows() == wanted

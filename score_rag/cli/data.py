@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from score_rag.cli.options import Json
+from score_rag.cli.options import Json, PipelineName, Set
 
 if TYPE_CHECKING:
+    from score_rag.audit import Audit
+    from score_rag.data.describe import DataSummary
     from score_rag.data.fetch import Fetched
 
-__all__ = ["app", "facts", "fetch_data", "listing"]
+__all__ = ["app", "facts", "fetch_data", "listing", "look_for_leaks", "summarise"]
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch, show and check data.", rich_markup_mode=None)
 
@@ -88,3 +90,73 @@ def facts(fetched: Fetched) -> dict[str, Any]:
         "checked": list(fetched.checked),
         "already": fetched.already,
     }
+
+
+@app.command()
+def show(
+    pipeline: PipelineName,
+    plot: Annotated[Path | None, typer.Option(help="Also draw the data into this PNG file.")] = None,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Read a pipeline's data and say what it is like: sizes, dates, density, like rates, ties, cold shares, texts. No run is needed."""
+    summary = summarise(pipeline, picture=plot, overrides=set_ or [], quiet=json)
+    from score_rag.cli.screen import console, print_json
+
+    if json:
+        print_json(summary.to_dict())
+        return
+    for table in summary.to_tables():
+        console().print(table)
+    if plot is not None:
+        typer.echo(f"drawn into {plot}")
+
+
+def summarise(name: str, *, picture: Path | None, overrides: list[str], quiet: bool) -> DataSummary:
+    """Read and describe, with bars; draw where a picture is asked for."""
+    from score_rag.cli.screen import bars
+    from score_rag.config import load_pipeline
+    from score_rag.data import load
+    from score_rag.data.describe import describe
+
+    pipeline = load_pipeline(name, overrides=overrides)
+    settings = pipeline.data
+    with bars(quiet=quiet) as progress:
+        interactions, report = load(
+            settings.source, settings.path, seed=pipeline.seed, reading=settings.reading(), progress=progress, **settings.preparing()
+        )
+        if picture is not None:
+            from score_rag.data.plot import plot as draw
+
+            draw(interactions, picture, title=pipeline.name)
+        return describe(interactions, report)
+
+
+@app.command()
+def check(
+    pipeline: PipelineName,
+    sample: Annotated[int, typer.Option(min=1, help="How many questions, histories and documents to look at.")] = 300,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Look for anything from the future: in the data, and in as much of the run as is finished. Exits with 1 where something is found."""
+    found = look_for_leaks(pipeline, sample=sample, overrides=set_ or [], quiet=json)
+    if json:
+        from score_rag.cli.screen import print_json
+
+        print_json(found.to_dict())
+    else:
+        for line in found.lines():
+            typer.echo(line)
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+def look_for_leaks(name: str, *, sample: int, overrides: list[str], quiet: bool) -> Audit:
+    """Audit a pipeline, with bars."""
+    from score_rag.audit import audit
+    from score_rag.cli.screen import bars
+    from score_rag.config import load_pipeline
+
+    with bars(quiet=quiet) as report:
+        return audit(load_pipeline(name, overrides=overrides), sample=sample, report=report)

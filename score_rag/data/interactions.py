@@ -10,7 +10,7 @@ Events are sorted by timestamp; rows of the same second keep the source's order.
 of MovieLens shares its timestamp with another row of the same user, and what happened in the same second is not known yet. (The policy
 `ties: file-order`, which lets the source's order decide within a second, exists to reproduce published numbers.)
 
-A sampled negative is a question with the answer No, never a judgement: it stands in `events`, and in no history, document or count.
+A sampled negative is a question with the answer No, never a judgement: it stands in `events`, and in no history and no document.
 """
 
 from __future__ import annotations

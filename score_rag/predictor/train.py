@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from score_rag.errors import DataError
-from score_rag.files import write_json
+from score_rag.files import read_json, write_json
 from score_rag.predictor.predictor import load_causal_model, score_tokens
 from score_rag.predictor.tokens import answer_ids, wrap_chat
 from score_rag.progress import Report, silent
@@ -162,6 +162,11 @@ def fit_predictor(
     tuned.eval()
     shutil.rmtree(folder / "trainer", ignore_errors=True)
     tuned.save_pretrained(str(folder / "adapter"))
+    # The card says nothing, and where the embedded base lay while it was trained is no part of the result.
+    (folder / "adapter" / "README.md").unlink(missing_ok=True)
+    if embedded:
+        told = read_json(folder / "adapter" / "adapter_config.json")
+        write_json(folder / "adapter" / "adapter_config.json", {**told, "base_model_name_or_path": "base"})
     settings = {
         "base": "embedded" if embedded else base,
         "embedded": embedded,

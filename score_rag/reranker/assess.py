@@ -18,11 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from score_rag.data.log import Event
 from score_rag.errors import AssessorError
-from score_rag.files import digest_json
+from score_rag.files import digest_json, write_text
 from score_rag.progress import Report, silent
 from score_rag.prompts import Prompt
 
-__all__ = ["Assessment", "Request", "assess", "planned_calls", "read_answers"]
+__all__ = ["Assessment", "Request", "assess", "planned_calls", "read_answers", "write_answers"]
 
 
 class Assessment(BaseModel):
@@ -123,8 +123,7 @@ def assess(
                     except AssessorError as error:
                         failure = failure or error
                         continue
-                    line = {"key": keys[place], "model": model, "user_id": requests[place].user_id, "item_id": requests[place].item_id}
-                    stream.write(json.dumps({**line, **answers[keys[place]].model_dump()}, ensure_ascii=False) + "\n")
+                    stream.write(_line(keys[place], model, requests[place], answers[keys[place]]))
                     stream.flush()
                     done += 1
                     report("asking for assessments", done, len(requests))
@@ -168,6 +167,29 @@ def read_answers(path: Path) -> dict[str, Assessment]:
                 hint="remove that line; it will be asked again",
             ) from error
     return answers
+
+
+def write_answers(
+    requests: Sequence[Request],
+    answers: Sequence[Assessment],
+    *,
+    model: str,
+    prompt: Prompt,
+    out: Path,
+    max_answer_tokens: int = 400,
+    temperature: float = 0.0,
+) -> None:
+    """Write the answers to exactly these requests, in their order: the same bytes however they came in, and none of other questions."""
+    lines: dict[str, str] = {}
+    for request, answer in zip(requests, answers, strict=True):
+        key = _key(request, model, prompt, max_answer_tokens, temperature)
+        lines[key] = _line(key, model, request, answer)
+    write_text(out, "".join(lines.values()))
+
+
+def _line(key: str, model: str, request: Request, answer: Assessment) -> str:
+    facts = {"key": key, "model": model, "user_id": request.user_id, "item_id": request.item_id}
+    return json.dumps({**facts, **answer.model_dump()}, ensure_ascii=False) + "\n"
 
 
 def _drop_torn_line(path: Path) -> None:

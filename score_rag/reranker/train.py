@@ -18,7 +18,7 @@ from score_rag.files import write_json
 from score_rag.onnx import export_onnx
 from score_rag.progress import Report, silent
 from score_rag.prompts import Prompt
-from score_rag.reranker.assess import Request, assess
+from score_rag.reranker.assess import Request, assess, write_answers
 from score_rag.reranker.examples import RankedList, rank_by_assessment, sample_requests
 from score_rag.reranker.offline import OFFLINE_MODEL, offline_provider
 from score_rag.reranker.reranker import rerank_text
@@ -106,7 +106,8 @@ def fit_reranker(
         seed=seed,
         report=report,
     )
-    shutil.copyfile(assessments_path, folder / "assessments.jsonl")
+    kept = folder / "assessments.jsonl"
+    write_answers(requests, answers, model=assessor, prompt=prompt, out=kept, max_answer_tokens=max_answer_tokens)
     settings = {"top_n": top_n, "assessor": assessor, "base": base, "embedded": base == EMBEDDED, "max_tokens": max_tokens}
     write_json(folder / "reranker.json", settings)
     return {"assessments": len(answers), **metrics}
@@ -130,7 +131,8 @@ def _embed(folder: Path, texts: Sequence[str], report: Report) -> np.ndarray:
         report("comparing behaviours with assessments", min(start + 256, len(unique)), len(unique))
     place = {text: row for row, text in enumerate(unique)}
     vectors: np.ndarray = np.concatenate(parts)[[place[text] for text in texts]]
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 def train_reranker(

@@ -1,0 +1,190 @@
+"""A run, audited: what documents tell, which are found, what the assessor knew, and answers in a world with another future."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import polars as pl
+
+from score_rag.audit.check import Audit, Check, compared, draw, moment
+from score_rag.data.interactions import Interactions, event_rows
+from score_rag.data.log import Event
+from score_rag.parts import Parts
+from score_rag.predictor.context import prompts
+from score_rag.predictor.predictor import Answer
+from score_rag.progress import Report, silent
+from score_rag.prompts import find_prompt
+
+__all__ = ["audit_parts"]
+
+_MOMENTS = 5
+"""Whole worlds are made again for so many moments: each takes about as long as reading the data."""
+_ASSESSED = 25
+"""Assessments made again, each from a world that ends at its question."""
+_BY_STORE = 30
+"""Questions put to the store too, one by one."""
+
+
+def audit_parts(parts: Parts, finished: Sequence[str], *, sample: int = 300, report: Report = silent) -> Audit:
+    """Audit a run's artefacts.
+
+    Args:
+        parts: The run; its data stage is finished.
+        finished: Names of the stages that may be looked at.
+        sample: How many documents and questions to look at.
+    """
+    seed = parts.pipeline.seed
+    asked = list(event_rows(draw(parts.interactions.events, sample, seed)))
+    looks: dict[str, Callable[[], Check | str]] = {
+        "documents": lambda: _documents(parts, sample),
+        "crm": lambda: _vectors(parts),
+        "retriever": lambda: _neighbours(parts, asked),
+        "reranker": lambda: _assessments(parts),
+        "predictor": lambda: _answers(parts, asked),
+    }
+    checks: list[Check] = []
+    notes: list[str] = []
+    for done, (stage, look) in enumerate(looks.items(), start=1):
+        if stage in finished:
+            found = look()
+            if isinstance(found, str):
+                notes.append(found)
+            else:
+                checks.append(found)
+        report("auditing the run", done, len(looks))
+    return Audit(tuple(checks), tuple(notes))
+
+
+def _documents(parts: Parts, sample: int) -> Check:
+    """A document says what describing exactly its user's training judgements up to its time says."""
+    frame = pl.read_parquet(parts.folder("documents") / "documents.parquet")
+    count = min(sample, len(frame))
+    some = frame[np.sort(np.random.default_rng(parts.pipeline.seed).choice(len(frame), count, replace=False))]
+    told = _by_user(parts.interactions.events.filter((pl.col("split") == "train") & ~pl.col("sampled")), some["user_id"])
+    wrong = []
+    for row in some.to_dicts():
+        known = [event for event in told.get(row["user_id"], ()) if event.timestamp <= row["known_until"]]
+        if (len(known), parts.describer.describe(known)) != (row["events"], row["text"]):
+            wrong.append(f"document {row['document_id']}: does not tell exactly the training events up to {moment(row['known_until'])}")
+    return compared("documents", count, "documents, each telling exactly the training events up to its time", wrong)
+
+
+def _vectors(parts: Parts) -> Check:
+    """The recommender's vectors of users come from training judgements alone."""
+    from score_rag.crm.artefacts import read_vectors
+    from score_rag.crm.sasrec import SASRec
+
+    users, stored = read_vectors(parts.folder("crm"), "users")
+    told = _by_user(
+        parts.interactions.events.filter((pl.col("split") == "train") & ~pl.col("sampled")), pl.Series(users, dtype=pl.String())
+    )
+    vectors = SASRec.from_pretrained(parts.folder("crm")).user_vectors([told.get(user, ()) for user in users])
+    # Another machine may add in another order; an event more or less moves a vector far more than that.
+    off = np.abs(vectors - stored["vectors"]).max(axis=1) > 1e-4
+    wrong = [f"user {users[place]}: the vector is not that of the training events" for place in np.flatnonzero(off)]
+    return compared("vectors", len(users), "users' vectors of the recommender, from training events alone", wrong)
+
+
+def _neighbours(parts: Parts, asked: Sequence[Event]) -> Check:
+    """What is retrieved is somebody else's document, known before the question and not yet replaced; some are asked of the store too."""
+    from score_rag.retriever.retriever import UserQuery
+
+    finder = parts.make_finder(None)
+    questions = finder.questions(asked)
+    facts = {row["document_id"]: row for row in parts.retriever.index.documents.to_dicts()}
+    found = [(event, hit.document_id) for event, hits in zip(asked, finder.retrieve(questions), strict=True) for hit in hits]
+    for event, question in list(zip(asked, questions, strict=True))[:: max(1, len(asked) // _BY_STORE)]:
+        if text := finder.query(question):
+            nodes = parts.retriever.retrieve(UserQuery(text, user_id=event.user_id, as_of=event.timestamp))
+            found += [(event, node.node.node_id) for node in nodes]
+    wrong = []
+    for event, name in found:
+        row = facts[name]
+        if row["user_id"] == event.user_id:
+            wrong.append(f"user {event.user_id} is told of themself")
+        elif not row["known_until"] < event.timestamp <= row["superseded_at"]:
+            wrong.append(f"user {event.user_id} asked at {moment(event.timestamp)}: document {name} is of {moment(row['known_until'])}")
+    return compared(
+        "neighbours", len(found), f"documents found for {len(asked):,} questions, each known by then and somebody else's", wrong
+    )
+
+
+def _assessments(parts: Parts) -> Check | str:
+    """A kept assessment of the offline assessor is what it says in a world that ends before the question."""
+    from score_rag.reranker.assess import assess, planned_calls
+    from score_rag.reranker.examples import sample_requests
+    from score_rag.reranker.offline import OFFLINE_MODEL, OfflineAssessor
+
+    pipeline, world = parts.pipeline, parts.interactions
+    settings = pipeline.reranker
+    if settings.assessor != OFFLINE_MODEL:
+        return f"not looked at: assessments of {settings.assessor}, which would have to be asked again"
+    requests = sample_requests(world, parts.describer, settings.pairs, history=pipeline.data.history, seed=pipeline.seed)
+    out, prompt = parts.folder("reranker") / "assessments.jsonl", find_prompt(settings.assess_prompt)
+    of = "assessments, each made again from a world that ends before its question"
+    lost = planned_calls(requests, model=settings.assessor, prompt=prompt, out=out, max_answer_tokens=settings.max_answer_tokens)
+    if lost:
+        return compared("assessments", len(requests), of, [f"{lost} questions of this run have no kept answer: others were asked"], lost)
+    kept = assess(requests, model=settings.assessor, prompt=prompt, out=out, max_answer_tokens=settings.max_answer_tokens)
+    some = list(zip(requests, kept, strict=True))[:: max(1, len(requests) // _ASSESSED)]
+    wrong = []
+    for request, answer in some:
+        past = world.with_events(world.events.filter(pl.col("timestamp") < request.as_of))
+        if answer.characteristics != OfflineAssessor(past).characteristics(request.user_id, request.item_id, request.as_of):
+            wrong.append(
+                f"user {request.user_id}, item {request.item_id} at {moment(request.as_of)}: the assessment knew more, or other things"
+            )
+    return compared("assessments", len(some), of, wrong)
+
+
+class _Elsewhere(Parts):
+    """The same trained parts over other events."""
+
+    def __init__(self, parts: Parts, interactions: Interactions) -> None:
+        super().__init__(parts.pipeline, parts.folder)
+        # Cached properties look here first, so nothing trained is opened twice.
+        vars(self).update(interactions=interactions, retriever=parts.retriever, reranker=parts.reranker, predictor=parts.predictor)
+
+
+def _answers(parts: Parts, asked: Sequence[Event]) -> Check:
+    """Prompts and probabilities are bit-equal where all labels from the question's second on are turned round, or all those events gone."""
+    events = parts.interactions.events
+    # The drawn rows are asked a few moments at a time: the moment of one of them, together with rows that are moved there.
+    groups = [list(group) for group in np.array_split(np.arange(len(asked)), min(_MOMENTS, len(asked)))]
+    wrong, told = [], 0
+    for group in groups:
+        now = asked[group[len(group) // 2]].timestamp
+        first = int(events["timestamp"].search_sorted(now, side="left"))
+        # Moved to the first row of that second, so that no policy of ties makes anything within it earlier.
+        moved = [asked[place]._replace(timestamp=now, row=first) for place in group]
+        later = pl.col("timestamp") >= now
+        others = {
+            "labels turned round": events.with_columns(label=pl.when(later).then(1 - pl.col("label")).otherwise(pl.col("label"))),
+            "events gone": events.filter(~later),
+        }
+        texts, answers = _ask(parts, moved)
+        for name, frame in others.items():
+            if not len(frame):
+                continue
+            there, given = _ask(_Elsewhere(parts, parts.interactions.with_events(frame)), moved)
+            told += len(moved)
+            for event, *pair in zip(moved, texts, there, answers, given, strict=True):
+                if pair[0] != pair[1] or pair[2] != pair[3]:
+                    what = "prompt" if pair[0] != pair[1] else "probability"
+                    wrong.append(f"user {event.user_id}, item {event.item_id} at {moment(now)}: another {what} with later {name}")
+    return compared("answers", told, "prompts and probabilities, each with another future", wrong)
+
+
+def _ask(parts: Parts, events: Sequence[Event]) -> tuple[list[str], list[Answer]]:
+    questions = parts.finder.questions(events)
+    texts = prompts(parts.builder, questions, parts.finder.find(questions))
+    return texts, parts.predictor.score(texts)
+
+
+def _by_user(events: pl.DataFrame, users: pl.Series) -> dict[str, list[Event]]:
+    own: dict[str, list[Event]] = {}
+    wanted = set(users.to_list())
+    for event in event_rows(events.filter(pl.col("user_id").cast(pl.String()).is_in(list(wanted)))):
+        own.setdefault(event.user_id, []).append(event)
+    return own
