@@ -82,6 +82,8 @@ def evaluate_run(
 
     parts = open_parts(pipeline)
     interactions = parts.interactions
+    out = run_folder(pipeline) / "evaluation"
+    out.mkdir(exist_ok=True)
     theirs = None if against in (None, "no-ci", "item-average") else _open_other(parts, str(against))
     split = split or pipeline.evaluation.split
     frame = choose_rows(interactions, split, rows or pipeline.evaluation.rows, seed=pipeline.seed)
@@ -113,8 +115,6 @@ def evaluate_run(
         notes=notes,
         slices=_warm_and_cold(interactions, frame),
     )
-    out = run_folder(pipeline) / "evaluation"
-    out.mkdir(exist_ok=True)
     write_json(out / f"{split}.json", card.to_dict())
     frame.with_columns([pl.Series(name, value) for name, value in scores.items()]).write_parquet(out / f"{split}.parquet")
     return card

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from score_rag.config import Pipeline
 from score_rag.data.interactions import Interactions
 from score_rag.documents import Describer
+from score_rag.files import read_json
 from score_rag.prompts import Prompt, read_prompt
 
 if TYPE_CHECKING:
@@ -35,6 +36,22 @@ class Parts:
         self.pipeline = pipeline
         self.folder = folder
         self._predict_prompt = predict_prompt
+
+    @cached_property
+    def told(self) -> dict[str, str]:
+        """What ran at each stage; an embedded part is called what it is."""
+        told = {"crm": "SASRec, trained on this data"}
+        retriever = read_json(self.folder("retriever") / "retriever.json")
+        name = "all-MiniLM-L6-v2 (embedded)" if retriever["embedded"] else retriever["base"]
+        told["retriever"] = f"{name}, fine-tuned on SASRec's neighbours"
+        reranker = read_json(self.folder("reranker") / "reranker.json")
+        base = "cross-encoder from all-MiniLM-L6-v2 (embedded)" if reranker["embedded"] else f"cross-encoder from {reranker['base']}"
+        rule = " (embedded: rule-based, no language model)" if reranker["assessor"].startswith("score-rag/") else ""
+        told["reranker"] = f"{base}, taught by assessments of {reranker['assessor']}{rule}"
+        predictor = read_json(self.folder("predictor") / "predictor.json")
+        own = "small Llama (embedded: trained from scratch on this run's text)"
+        told["predictor"] = f"{own if predictor['embedded'] else predictor['base']}, LoRA-tuned"
+        return told
 
     @cached_property
     def interactions(self) -> Interactions:

@@ -281,7 +281,11 @@ def _judge(pipeline: Pipeline, stage: Stage, *, inputs: bool = True) -> tuple[St
         # Stores touch their own files when they are opened; a changed size of anything else is a change of content.
         if (folder / name).stat().st_size != size and not any(name.startswith(f"{cache}/") for cache in stage.caches):
             return "stale", f"output file {name} was changed"
-    old, new = done["key"], _key(pipeline, stage, inputs=inputs)
+    try:
+        old, new = done["key"], _key(pipeline, stage, inputs=inputs)
+    except DataError as error:
+        # Told where its data is, but it is not there: that is no "unchanged".
+        return "stale", f"{error.what}: {error.where}"
     if old["inputs"] and not new["inputs"]:
         # Asked about a run without being told where its data is: the data is taken to be what it was.
         new["inputs"] = old["inputs"]

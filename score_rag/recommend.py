@@ -12,7 +12,6 @@ from score_rag.config import Pipeline
 from score_rag.data.log import Event, Item
 from score_rag.documents import Describer, describe_item
 from score_rag.errors import InputError, did_you_mean
-from score_rag.files import read_json
 from score_rag.parts import Parts
 from score_rag.pipeline import finished_folder
 from score_rag.predictor.context import Context, Question, prompts
@@ -196,24 +195,9 @@ class Recommender:
             mass=answer.mass,
             neighbours=neighbours,
             prompt=prompt,
-            parts=self._parts(),
+            parts=self.parts.told,
             warnings=warnings,
         )
-
-    def _parts(self) -> dict[str, str]:
-        """What ran at each stage; an embedded part is called what it is."""
-        told = {"crm": "SASRec, trained on this data"}
-        retriever = read_json(self.parts.folder("retriever") / "retriever.json")
-        name = "all-MiniLM-L6-v2 (embedded)" if retriever["embedded"] else retriever["base"]
-        told["retriever"] = f"{name}, fine-tuned on SASRec's neighbours"
-        reranker = read_json(self.parts.folder("reranker") / "reranker.json")
-        base = "cross-encoder from all-MiniLM-L6-v2 (embedded)" if reranker["embedded"] else f"cross-encoder from {reranker['base']}"
-        rule = " (embedded: rule-based, no language model)" if reranker["assessor"].startswith("score-rag/") else ""
-        told["reranker"] = f"{base}, taught by assessments of {reranker['assessor']}{rule}"
-        predictor = read_json(self.parts.folder("predictor") / "predictor.json")
-        own = "small Llama (embedded: trained from scratch on this run's text)"
-        told["predictor"] = f"{own if predictor['embedded'] else predictor['base']}, LoRA-tuned"
-        return told
 
 
 def preview_prompt(pipeline: Pipeline, name: str, user_id: str, item_id: str) -> str:

@@ -43,6 +43,11 @@ def typed(monkeypatch, capsys, *words: str) -> tuple[int, str, str]:
         (["prompts", "show", "predictt"], 2, "did you mean 'predict'"),
         (["prompts", "check", "nothing"], 2, "no prompt 'nothing'"),
         (["pipelines", "show", "nothing"], 2, "no pipeline 'nothing'"),
+        (["recommend", "--user", "42", "--top", "3", "--show-prompt"], 2, "without --top"),
+        (["run", "sample", "--set", "runs=/proc/nowhere"], 1, "cannot be written to"),
+        (["init", "/proc/nowhere"], 1, "the file system refused"),
+        (["run", "sample", "--set", "data.columns={user_id: x}"], 2, "only source table"),
+        (["data", "show", "ml-1m", "--set", "data.path=/nowhere"], 1, "not there"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )
@@ -81,12 +86,40 @@ def test_status_and_dry_run_tell_how_a_run_stands(monkeypatch, capsys, toy_run, 
     words = ["run", toy_pipeline, "--dry-run", "--json", "--set", "reranker.pairs=20"]
     code, out, _ = typed(monkeypatch, capsys, *words)
     found = {stage["name"]: stage for stage in json.loads(out)}
-    assert found["reranker"]["action"] == "would run" and "at most 20 calls" in found["reranker"]["plan"]
+    calls, kept = map(int, re.match(r"(\d+) calls to score-rag/offline; (\d+) answers are kept", found["reranker"]["plan"]).groups())
+    assert found["reranker"]["action"] == "would run" and calls + kept == 20 and calls < 20, "what was asked before is not asked again"
     assert found["reranker"]["reason"] == "reranker.pairs: 24 → 20"
+    code, out, _ = typed(monkeypatch, capsys, "run", toy_pipeline, "--dry-run", "--set", "documents.every=5")
+    assert code == 0 and out == ""
+    code, out, _ = typed(monkeypatch, capsys, "run", toy_pipeline, "--dry-run", "--json", "--set", "documents.every=5")
+    assert "at most 24 calls" in {stage["name"]: stage for stage in json.loads(out)}["reranker"]["plan"]
     code, out, _ = typed(monkeypatch, capsys, "status", toy_pipeline)
     assert out.count("finished") == 6
     code, _, err = typed(monkeypatch, capsys, "run", toy_pipeline)
     assert code == 0 and err.count("skipped (unchanged)") == 6
+
+
+def test_a_recommendation_from_a_stale_run_says_so(monkeypatch, capsys, toy_run, toy_pipeline):
+    words = ["recommend", "--user", "0", "--item", "1", "--pipeline", toy_pipeline, "--set", "crm.dim=8"]
+    code, out, err = typed(monkeypatch, capsys, *words)
+    assert code == 0 and "P(like)" in out
+    assert err.startswith("note: crm is stale (crm.dim: 16 → 8)") and err.rstrip().endswith(f"score-rag run {toy_pipeline} --set crm.dim=8")
+
+
+def test_data_is_listed_shown_drawn_and_checked(monkeypatch, capsys, tmp_path, toy_run, toy_pipeline):
+    listed = json.loads(typed(monkeypatch, capsys, "data", "list", "--json")[1])
+    assert {"movielens", "amazon", "recbole", "table"} <= {source["name"] for source in listed["sources"]}
+    assert "ml-1m" in typed(monkeypatch, capsys, "data", "list")[1]
+    code, out, _ = typed(monkeypatch, capsys, "data", "show", toy_pipeline, "--plot", tmp_path / "toy.png")
+    assert code == 0 and "336" in out and (tmp_path / "toy.png").read_bytes().startswith(b"\x89PNG")
+    shown = json.loads(typed(monkeypatch, capsys, "data", "show", toy_pipeline, "--json")[1])
+    assert shown["events"] == 24 * 14 and shown["reading"]["rows_read"] == 24 * 14
+    code, out, _ = typed(monkeypatch, capsys, "data", "check", toy_pipeline, "--sample", "20")
+    assert code == 0 and re.search(r"histories: ok, \d+ questions", out) and "not looked at" not in out
+    code, out, _ = typed(monkeypatch, capsys, "data", "check", toy_pipeline, "--sample", "20", "--json")
+    assert code == 0 and json.loads(out)["ok"] is True
+    code, _, err = typed(monkeypatch, capsys, "data", "fetch", "ml-1mm")
+    assert code == 2 and "did you mean 'ml-1m'" in err
 
 
 def test_evaluate_prints_the_trivial_rows_beside_score(monkeypatch, capsys, toy_run, toy_pipeline):

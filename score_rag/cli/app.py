@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -48,6 +49,8 @@ def _root(
 
 def main() -> None:
     """Run the command line; an error of ours is one red line and a hint, never a traceback."""
+    # Threads that wait by spinning keep other processes, and on small machines each other, from working.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except ScoreError as error:
@@ -55,9 +58,21 @@ def main() -> None:
 
         show_error(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
     except BrokenPipeError:
         # Whoever read us has gone (`| head`); closing quietly is what they expect.
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:
+        from score_rag.cli.screen import show_error
+
+        show_error(
+            ScoreError(
+                "the file system refused",
+                where=error.filename,
+                found=error.strerror or str(error),
+                hint="is it a place that you may write to? runs go to another with --set runs=FOLDER",
+            )
+        )
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

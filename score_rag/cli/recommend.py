@@ -32,6 +32,8 @@ def recommend(
     json: Json = False,
 ) -> None:
     """Will this user like this item? Prints P(like) and the other users it rests on."""
+    if show_prompt and top is not None:
+        raise InputError("--show-prompt shows one question's prompt", expected="--item 17 --show-prompt, without --top")
     found = recommendations(user, item, pipeline, history=history, top=top, as_of=as_of, overrides=set_ or [], quiet=json)
     if json:
         from score_rag.cli.screen import print_json
@@ -147,7 +149,7 @@ def show(found: Recommendation, *, prompt: bool) -> None:
             )
         screen.print(table)
     else:
-        screen.print("[dim]no other users were found: the answer rests on the user's own history[/]")
+        screen.print("[dim]no other users were found[/]")
     for stage, told in found.parts.items():
         screen.print(f"[dim]{stage:<10} {escape(told)}[/]")
     for warning in found.warnings:

@@ -53,25 +53,36 @@ def run_stages(
                 screen.print(f"    [dim]{escape(note)}[/]", soft_wrap=True)
 
     with bars(quiet=quiet) as report:
-        return run_pipeline(pipeline, stages(pipeline), only=only, until=until, force=force, dry_run=dry_run, report=report, tell=tell)
+        found = run_pipeline(pipeline, stages(pipeline), only=only, until=until, force=force, dry_run=dry_run, report=report, tell=tell)
+    if not quiet and not dry_run and found[-1].name == "predictor":
+        from score_rag.parts import Parts
+        from score_rag.pipeline import finished_folder
+
+        for stage, told in Parts(pipeline, lambda name: finished_folder(pipeline, name)).told.items():
+            screen.print(f"[dim]{stage:<10} {escape(told)}[/]", soft_wrap=True)
+    return found
 
 
 def line(stage: StageStatus) -> str:
     """A stage's outcome in a line."""
     mark = {"ran": "[green]✓[/]", "skipped": "[dim]·[/]", "would run": "[yellow]→[/]"}.get(stage.action, " ")
-    told = "; ".join(part for part in (stage.reason, stage.plan) if part)
+    # That a stage ran because it had not run yet needs no saying.
+    reason = "" if stage.action == "ran" and stage.state == "finished" and stage.reason == "not run yet" else stage.reason
+    told = "; ".join(part for part in (reason, stage.plan) if part)
     seconds = f" [dim]{stage.seconds:.0f} s[/]" if stage.action == "ran" and stage.seconds is not None else ""
     return (
-        f"{mark} {stage.name:<10} {stage.action}{seconds} [dim]({told})[/] {facts(stage.metrics) if stage.action == 'ran' else ''}".rstrip()
+        f"{mark} {stage.name:<10} {stage.action}{seconds}{f' [dim]({told})[/]' if told else ''} "
+        f"{facts(stage.metrics) if stage.action == 'ran' else ''}".rstrip()
     )
 
 
-def facts(metrics: dict[str, Any]) -> str:
-    """Numbers worth a glance, two levels deep."""
+def facts(metrics: dict[str, Any], before: str = "") -> str:
+    """Numbers worth a glance, two levels deep: `lora: epoch 1, lora: valid_auc 0.71`."""
     said = []
     for name, value in metrics.items():
+        name = f"{before}{name}"
         if isinstance(value, dict):
-            said += [facts(value)]
+            said += [facts(value, f"{name}: ")]
         elif isinstance(value, float):
             said.append(f"{name} {value:.3f}")
         elif isinstance(value, int) and not isinstance(value, bool):

@@ -112,36 +112,39 @@ def read_source(
 
 
 def source_files(source: str, path: Path | str | None, interactions: str | None = None, items: str | None = None) -> list[Path]:
-    """The files that a source reads, for noticing that one changed; none where they are not there."""
+    """The files that a source reads, for noticing that one changed; none where it was not told where they are.
+
+    Raises:
+        DataError: The folder, or a file in it, is not there.
+    """
     if source == "sample":
         from score_rag.data.sample import FILMS
 
         return [FILMS]
-    folder = Path(path).expanduser() if path is not None else None
-    if folder is None or not folder.is_dir():
+    if path is None:
         return []
-    try:
-        if source == "movielens":
-            from score_rag.data.movielens import movielens_files
+    folder = _folder(source, path)
+    if source == "movielens":
+        from score_rag.data.movielens import movielens_files
 
-            found = list(movielens_files(folder))
-        elif source == "amazon":
-            from score_rag.data.amazon import amazon_files
+        found = list(movielens_files(folder))
+    elif source == "amazon":
+        from score_rag.data.amazon import amazon_files
 
-            found = list(amazon_files(folder, interactions, items))
-        elif source == "recbole":
-            from score_rag.data.recbole import recbole_files
+        found = list(amazon_files(folder, interactions, items))
+    elif source == "recbole":
+        from score_rag.data.recbole import recbole_files
 
-            several, one = recbole_files(folder, interactions, items)
-            found = [*several, one]
-        else:
-            from score_rag.data.generic import table_files
+        several, one = recbole_files(folder, interactions, items)
+        found = [*several, one]
+    else:
+        from score_rag.data.generic import table_files
 
-            found = list(table_files(folder, interactions, items))
-    except DataError:
-        # Whoever reads them will say what is missing; here it only means that nothing can have changed.
-        return []
-    return [file for file in found if file.is_file()]
+        found = list(table_files(folder, interactions, items))
+    lost = [file for file in found if not file.is_file()]
+    if lost:
+        raise DataError("a data file is missing", where=lost[0], hint="say where the data is: --set data.path=FOLDER")
+    return found
 
 
 def _folder(source: str, path: Path | str | None) -> Path:

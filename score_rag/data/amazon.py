@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 
 from score_rag.data.catalogue import tidy_items
-from score_rag.data.json_lines import field_names, objects, read_json_events
+from score_rag.data.json_lines import cell_text, field_names, objects, read_json_events
 from score_rag.data.report import DataReport
-from score_rag.data.table import Mistakes
+from score_rag.data.table import Mistakes, require_rows
 from score_rag.errors import DataError
 
 __all__ = ["amazon_files", "read_amazon"]
@@ -73,20 +73,21 @@ def read_amazon(
     wanted = set(events["item_id"].unique().cast(pl.String()).drop_nulls())
     catalogue = tidy_items(_products(metadata, wanted, mistakes), file=metadata, mistakes=mistakes, report=report)
     mistakes.settle(folder)
+    require_rows(events, where=reviews)
     return events, catalogue
 
 
 def _products(file: Path, wanted: Collection[str], mistakes: Mistakes) -> pl.DataFrame:
     rows = []
     for line, found in objects(file, mistakes=mistakes, literal=True):
-        item_id = found.get("parent_asin") or found.get("asin")
+        item_id = (cell_text(found.get("parent_asin") or found.get("asin")) or "").strip()
         if item_id in wanted:
             title = found.get("title")
             rows.append(
                 {
                     "_line": line,
                     "item_id": item_id,
-                    "title": html.unescape(title) if isinstance(title, str) else None,
+                    "title": html.unescape(cell_text(title) or "") if isinstance(title, str) else None,
                     "year": None,
                     "genres": _genres(found),
                     "creators": _texts([found.get("brand") or found.get("store")]),
@@ -105,4 +106,4 @@ def _genres(found: Mapping[str, Any]) -> list[str]:
 
 
 def _texts(values: list[Any]) -> list[str]:
-    return [html.unescape(value) for value in values if isinstance(value, str) and value.strip()]
+    return [html.unescape(cell_text(value) or "") for value in values if isinstance(value, str) and value.strip()]

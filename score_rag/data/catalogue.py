@@ -8,7 +8,7 @@ import polars as pl
 
 from score_rag.data.interactions import ITEM_COLUMNS
 from score_rag.data.report import DataReport
-from score_rag.data.table import Mistakes
+from score_rag.data.table import Mistakes, shown
 from score_rag.errors import DataError
 
 __all__ = ["clean_titles", "complete_items", "tidy_items"]
@@ -16,6 +16,10 @@ __all__ = ["clean_titles", "complete_items", "tidy_items"]
 _ARTICLES = "The|A|An|La|Le|Les|Il|Lo|L'|Das|Der|Die|El|Los|Las|Un|Une|Den|Det"
 _LONGEST_TITLE = 200
 _MOST_WORDS = 12
+# Line breaks and control characters; with them white space, and the marks that turn the direction of all text behind them. The joiners
+# that emoji and some scripts are spelled with stay.
+_BREAK = r"[\p{Cc}\x{2028}\x{2029}]"
+_SPACE = r"[\s\p{Cc}\x{202A}-\x{202E}\x{2066}-\x{2069}\x{FEFF}]+"
 
 
 def clean_titles(titles: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -25,8 +29,8 @@ def clean_titles(titles: pl.Series) -> tuple[pl.Series, pl.Series]:
     [['Heat', 'The Sting', 'Babylon 5'], [1995, 1973, None]]
     """
     text = titles.str.strip_chars()
-    years = text.str.extract(r"\((\d{4})\)\s*$").cast(pl.Int32)
-    bare = text.str.replace(r"\s*\(\d{4}\)\s*$", "")
+    years = text.str.extract(r"\(([0-9]{4})\)\s*$").cast(pl.Int32)
+    bare = text.str.replace(r"\s*\([0-9]{4}\)\s*$", "")
     turned = bare.str.replace(rf"^(.*), ({_ARTICLES})( \(.*\))?$", "$2 $1$3")
     return turned, years
 
@@ -41,34 +45,64 @@ def tidy_items(items: pl.DataFrame, *, file: Path, mistakes: Mistakes, report: D
         mistakes: Takes missing ids and impossible years; the caller settles.
         report: Takes decisions: missing titles, long titles, items listed twice.
     """
-    mistakes.add(items, items["item_id"].is_null() | (items["item_id"].fill_null("") == ""), "item_id", file=file, expected="an id")
+    empty = items.select(pl.all_horizontal(items[name].is_null() for name in ("item_id", "title"))).to_series()
+    report.decide("empty lines in the catalogue, left out", int(empty.sum()))
+    items = items.filter(~empty)
+    ids = items["item_id"].str.strip_chars()
+    nameless = ids.is_null() | (ids == "").fill_null(True) | ids.str.contains("\0", literal=True).fill_null(True)
+    mistakes.add(items, nameless, "item_id", file=file, expected="an id")
+    report.decide("item ids with white space around them, trimmed", int((ids != items["item_id"]).sum()))
+    titles = items["title"].str.strip_chars()
+    broken = titles.str.contains(_BREAK)
+    report.decide("titles with line breaks or control characters, which became spaces", int(broken.sum()))
+    titles = _one_line(titles)
+    bare, own = clean_titles(titles)
     if "year" in items.columns:
-        years = items["year"].str.strip_chars().cast(pl.Float64, strict=False).cast(pl.Int32, strict=False)
-        said = items["year"].fill_null("").str.strip_chars() != ""
-        mistakes.add(items, years.is_null() & said, "year", file=file, expected="a year")
-        titles = items["title"]
+        said = items["year"].str.strip_chars()
+        number = said.cast(pl.Float64, strict=False)
+        fits = number.is_between(1, 9999) & (number == number.floor())
+        mistakes.add(items, (said != "") & ~fits.fill_null(False), "year", file=file, expected="a year such as 1995")
+        years = number.set(~fits.fill_null(False), None).cast(pl.Int32)
+        # A year that the title repeats would be told twice.
+        titles = titles.set((own == years).fill_null(False), None).fill_null(bare)
     else:
-        titles, years = clean_titles(items["title"])
-    # A title is one line of a prompt: white space of any kind in it is a space.
-    titles = titles.str.replace_all(r"[\s\p{C}]+", " ").str.strip_chars()
+        titles, years = bare, own
     blank = titles.fill_null("") == ""
     report.decide("items without a title, named by their id", int(blank.sum()))
-    long = titles.str.len_chars().fill_null(0) > _LONGEST_TITLE
-    report.decide(f"titles longer than {_LONGEST_TITLE} characters, cut", int(long.sum()))
-    titles = titles.str.slice(0, _LONGEST_TITLE)
-    out = items.select("item_id").with_columns(
-        title=pl.when(blank).then(pl.lit("item ") + pl.col("item_id")).otherwise(titles), year=years.cast(pl.Int32)
-    )
+    titles = _cut(titles, "titles", report)
+    out = pl.DataFrame({"item_id": ids, "title": pl.select(pl.when(blank).then(_name(ids)).otherwise(titles)).to_series(), "year": years})
     for column in ("genres", "creators", "keywords"):
         if column in items.columns:
             words = items[column] if items.schema[column] == pl.List(pl.String()) else items[column].fill_null("").str.split(list_separator)
-            tidy = words.list.eval(
-                pl.element().str.replace_all(r"[\s\p{C}]+", " ").str.strip_chars().filter(pl.element().str.strip_chars() != "")
-            )
-            out = out.with_columns(tidy.list.head(_MOST_WORDS).alias(column))
-    again = out["item_id"].is_duplicated() & ~out["item_id"].is_first_distinct()
-    report.decide("items listed more than once, the first entry is used", int(again.sum()))
-    return out.filter(~again & out["item_id"].is_not_null())
+            out = out.with_columns(_tidy_words(words, column, report).alias(column))
+    again = ~out["item_id"].is_first_distinct()
+    report.decide("items listed more than once, the first entry is used", int((again & ~nameless).sum()))
+    return out.filter(~again & ~nameless)
+
+
+def _one_line(text: pl.Series) -> pl.Series:
+    """A title is a part of one line of a prompt: white space of any kind in it is a space, and so are control characters."""
+    return text.str.replace_all(_SPACE, " ").str.strip_chars()
+
+
+def _cut(text: pl.Series, what: str, report: DataReport) -> pl.Series:
+    report.decide(f"{what} longer than {_LONGEST_TITLE} characters, cut", int((text.str.len_chars() > _LONGEST_TITLE).sum()))
+    return text.str.slice(0, _LONGEST_TITLE)
+
+
+def _name(ids: pl.Series) -> pl.Series:
+    """What an item without a title is called."""
+    return _one_line("item " + ids).str.slice(0, _LONGEST_TITLE)
+
+
+def _tidy_words(words: pl.Series, column: str, report: DataReport) -> pl.Series:
+    flat = pl.DataFrame({"row": pl.int_range(len(words), eager=True), "word": words}).explode("word").drop_nulls()
+    flat = flat.with_columns(word=_cut(_one_line(flat["word"]), column, report)).filter(pl.col("word") != "")
+    lists = flat.group_by("row", maintain_order=True).agg("word")
+    many = lists["word"].list.len() > _MOST_WORDS
+    report.decide(f"items with more than {_MOST_WORDS} {column}, of which the first are used", int(many.sum()))
+    every = pl.DataFrame({"row": pl.int_range(len(words), eager=True)}).join(lists, on="row", how="left", maintain_order="left")
+    return every["word"].list.head(_MOST_WORDS).fill_null([])
 
 
 def complete_items(events: pl.DataFrame, items: pl.DataFrame, report: DataReport, *, where: object) -> pl.DataFrame:
@@ -83,8 +117,8 @@ def complete_items(events: pl.DataFrame, items: pl.DataFrame, report: DataReport
         raise DataError(
             "not one item of the events is in the catalogue",
             where=where,
-            expected=f"ids such as {', '.join(map(repr, items['item_id'].head(3)))}",
-            found=f"ids such as {', '.join(map(repr, lost['item_id'].head(3)))}",
+            expected=f"ids such as {', '.join(map(shown, items['item_id'].head(3)))}" if len(items) else "a catalogue that is not empty",
+            found=f"ids such as {', '.join(map(shown, lost['item_id'].head(3)))}",
             hint="are leading zeros or the wrong column the reason? (data.item_columns)",
         )
     report.decide("items that have events but are not in the catalogue, named by their id", len(lost))
@@ -92,6 +126,6 @@ def complete_items(events: pl.DataFrame, items: pl.DataFrame, report: DataReport
         return items
     lacking = {name: kind for name, kind in ITEM_COLUMNS.items() if name in items.columns}
     named = lost.select(pl.lit(None, dtype=kind).alias(name) for name, kind in lacking.items()).with_columns(
-        item_id=lost["item_id"], title=pl.lit("item ") + lost["item_id"]
+        item_id=lost["item_id"], title=_name(lost["item_id"])
     )
     return pl.concat([items, named.select(items.columns)])

@@ -5,24 +5,37 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, cast
 
 import polars as pl
 
 from score_rag.data.report import DataReport
-from score_rag.data.table import EVENT_TYPES, Mistakes, is_plain, parse_events, require_columns, whole_seconds
+from score_rag.data.table import EVENT_TYPES, Mistakes, is_plain, parse_events, require_columns, shown, whole_seconds
 from score_rag.errors import DataError
 
 __all__ = ["Dialect", "read_delimited_events", "read_delimited_text", "read_header"]
 
 _LONGEST_CELL = 10_000_000
+_CHUNK = 1 << 22
 _SHOWN_BYTES = 30
+# Stands for a separator of several signs, which quick readers do not know: the unit separator of ASCII, made for this and used by nobody.
+_STAND_IN = "\x1f"
 _MISSING = "say where the data is: --set data.path=FOLDER"
+_QUICK_ERRORS = (pl.exceptions.PolarsError, OSError, EOFError, zlib.error, UnicodeError)
+# How files begin that are no text.
+_OTHER_FORMS = (
+    (b"\x1f\x8b", "gzip", "let its name end in .gz"),
+    (b"PK\x03\x04", "a zip archive or a spreadsheet", "unpack it, or save it as CSV"),
+    (b"PAR1", "Parquet", "let its name end in .parquet"),
+    (b"\xff\xfe", "UTF-16", "--set data.encoding=utf-16 (source table), or save it as UTF-8"),
+    (b"\xfe\xff", "UTF-16", "--set data.encoding=utf-16 (source table), or save it as UTF-8"),
+)
 
 
 @dataclass(frozen=True)
@@ -30,9 +43,9 @@ class Dialect:
     """How a file is written.
 
     Attributes:
-        separator: Between cells; `::` (MovieLens 1M) is understood.
+        separator: Between cells; several signs (`::`, MovieLens 1M) are understood.
         quoted: Whether cells may stand in double quotes.
-        encoding: `utf-8` or `latin-1`.
+        encoding: `utf-8`, `latin-1` or any other that Python knows.
         header: Column names, where the file has no line of its own for them.
     """
 
@@ -47,6 +60,16 @@ class Dialect:
         tabbed = file.name.removesuffix(".gz").endswith((".tsv", ".tab", ".inter", ".item", ".user"))
         return cls(separator="\t") if tabbed else cls()
 
+    @property
+    def sign(self) -> str:
+        """The one byte between cells, once the text is `_opened`."""
+        return self.separator if len(self.separator.encode()) == 1 else _STAND_IN
+
+    @property
+    def plain(self) -> bool:
+        """Whether the file can be read as it is, without decoding and rewriting it in memory."""
+        return self.encoding == "utf-8" and self.sign == self.separator
+
 
 def read_delimited_events(
     file: Path, columns: Mapping[str, str], *, mistakes: Mistakes, report: DataReport, dialect: Dialect | None = None
@@ -56,82 +79,174 @@ def read_delimited_events(
     Args:
         file: Plain or gzipped (`.gz`).
         columns: Our names (those of `EVENT_TYPES`) to the file's; all must be there.
-        mistakes: Takes malformed cells; the caller settles.
+        mistakes: Takes malformed cells and rows; the caller settles.
         report: Takes the number of rows read, and decisions.
 
     Returns:
         The columns, rows in the file's order or (where that was quicker) in order of time, those of one time in the file's order.
 
     Raises:
-        DataError: The file is missing, empty, in another encoding, torn, or lacks columns; or lines have too many cells (all named).
+        DataError: The file is missing, empty, torn or no text, or lacks columns.
     """
     dialect = dialect or Dialect.of(file)
-    read_header(file, columns, dialect=dialect)
-    theirs = {name: EVENT_TYPES[ours] for ours, name in columns.items()}
+    names = read_header(file, columns, dialect=dialect)
     ours = {name: word for word, name in columns.items()}
-    decided = dict(report.decisions)
+    text = None
     try:
-        quick = _read(file, dialect, theirs, sort=columns.get("timestamp")).rename(ours)
-        rows = len(quick)
-        quick = whole_seconds(quick, report)
-        if is_plain(quick):
-            report.rows_read += rows
-            return quick
-    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error):
+        source: Any = file if dialect.plain else io.BytesIO(_whole(file, dialect))
+        quotes, odd = _marks(source, dialect)
+        if not (quotes and (not dialect.plain or _loose_quotes(source, dialect))):
+            quick = _typed(source, names, columns, dialect, quotes).rename(ours)
+            seconds = whole_seconds(quick, report) if is_plain(quick, ids=quotes or odd) else None
+            if seconds is not None:
+                report.rows_read += len(seconds)
+                return seconds
+            del quick
+            text = _texts(source, names, dialect, quotes)
+    except _QUICK_ERRORS:
         # Whatever the quick reading stumbled over, the careful one names.
         pass
-    report.decisions = decided
-    text = read_delimited_text(file, list(columns.values()), dialect=dialect).rename(ours)
+    if text is None:
+        text = read_delimited_text(file, list(columns.values()), mistakes=mistakes, dialect=dialect)
+    text = text.select("_line", **{word: pl.col(name) for word, name in columns.items()})
     report.rows_read += len(text)
     return parse_events(text, file=file, mistakes=mistakes, report=report, called=columns)
 
 
-def read_delimited_text(file: Path, required: Sequence[str], *, dialect: Dialect | None = None) -> pl.DataFrame:
-    """Every cell as text, and `_line`: its line in the file (the first, where a quoted cell spans several).
+def read_delimited_text(file: Path, required: Sequence[str], *, mistakes: Mistakes, dialect: Dialect | None = None) -> pl.DataFrame:
+    """Every cell as text (null where there is nothing), and `_line`: the line in the file where its row starts; read row by row.
+
+    Args:
+        required: Columns that must be there.
+        mistakes: Takes rows with too many or too few cells, in another encoding or with quotes that do not close; the caller settles.
 
     Raises:
-        DataError: As `read_delimited_events`.
+        DataError: The file is missing, empty, torn or no text, or lacks columns.
     """
     dialect = dialect or Dialect.of(file)
-    read_header(file, {name: name for name in required}, dialect=dialect)
-    try:
-        frame = _read(file, dialect, None)
-    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
-        _diagnose(file, dialect)
-        raise DataError("a data file cannot be read", where=file, found=str(error).splitlines()[0]) from error
-    breaks = [pl.col(name).str.count_matches("\n").fill_null(0) for name in frame.columns]
-    first = 1 if dialect.header else 2
+    names = read_header(file, {name: name for name in required}, dialect=dialect)
+    cells: list[list[str]] = []
+    lines: list[int] = []
+    csv.field_size_limit(_LONGEST_CELL)
+    with _opened(file, dialect) as stream:
+        signed = stream if dialect.sign == dialect.separator else (line.replace(dialect.separator, dialect.sign) for line in stream)
+        rows = csv.reader(signed, delimiter=dialect.sign, quoting=_quoting(dialect), strict=True)
+        if dialect.header is None:
+            next(rows)
+        while True:
+            line = rows.line_num + 1
+            try:
+                row = next(rows)
+            except StopIteration:
+                break
+            except csv.Error as error:
+                mistakes.note(f"{file.name}, line {line}: expected quotes that close and are doubled inside, found: {error}")
+                continue
+            if len(names) > 1 and not "".join(row).strip():
+                row = [""] * len(names)
+            wrong = _wrong(row, len(names), dialect.encoding)
+            if wrong:
+                mistakes.note(f"{file.name}, line {line}: {wrong}")
+            else:
+                cells.append(row if dialect.sign == dialect.separator else [cell.replace(_STAND_IN, dialect.separator) for cell in row])
+                lines.append(line)
+    frame = pl.DataFrame(cells, schema=dict.fromkeys(names, pl.String()), orient="row")
+    return frame.with_columns(pl.when(pl.all() != "").then(pl.all())).with_columns(_line=pl.Series(lines, dtype=pl.Int64))
+
+
+def _wrong(row: list[str], width: int, encoding: str) -> str | None:
+    if len(row) != width:
+        return f"expected {width} cells, found {len(row)}"
+    whole = "".join(row)
+    if "\0" in whole:
+        return "expected text, found a NUL byte"
+    strange = next((cell for cell in row if any("\udc80" <= sign <= "\udcff" for sign in cell)), None) if not whole.isascii() else None
+    if strange is None:
+        return None
+    found = strange.encode("utf-8", "surrogateescape")[:_SHOWN_BYTES]
+    hint = " (source table: --set data.encoding=latin-1)" if encoding == "utf-8" else ""
+    return f"expected {encoding.upper()}, found {found!r}{hint}"
+
+
+def _whole(file: Path, dialect: Dialect) -> bytes:
+    """The file as quick readers know it, whole in memory: for small and old files (MovieLens 100K and 1M)."""
+    with gzip.open(file, "rb") if file.name.endswith(".gz") else file.open("rb") as stream:
+        text = stream.read().decode("utf-8-sig" if dialect.encoding == "utf-8" else dialect.encoding)
+    if dialect.sign != dialect.separator and _STAND_IN in text:
+        raise UnicodeError("the stand-in is taken")
+    return text.replace(dialect.separator, dialect.sign).encode()
+
+
+def _marks(source: Path | io.BytesIO, dialect: Dialect) -> tuple[bool, bool]:
+    """(whether there are quotes, whether anything is there that could make an id odd); a small part of the time that reading takes."""
+    quotes, odd = not dialect.quoted, False
+    with _bytes(source) as stream:
+        while not (quotes and odd) and (chunk := stream.read(_CHUNK)):
+            quotes = quotes or b'"' in chunk
+            odd = odd or not chunk.isascii() or b" " in chunk or b"\0" in chunk or (dialect.sign != "\t" and b"\t" in chunk)
+    return quotes and dialect.quoted, odd
+
+
+def _bytes(source: Path | io.BytesIO) -> IO[bytes]:
+    if isinstance(source, io.BytesIO):
+        return io.BytesIO(source.getbuffer())
+    return cast("IO[bytes]", gzip.open(source)) if source.name.endswith(".gz") else source.open("rb")
+
+
+def _loose_quotes(source: Path, dialect: Dialect) -> bool:
+    """Whether some quote stands within a cell, neither doubled nor at an edge: quick readers drop such quotes, or the text behind them."""
+    edge = re.escape(dialect.sign)
+    lines = pl.scan_csv(
+        source, has_header=False, separator=_STAND_IN, quote_char=None, schema={"line": pl.String()}, truncate_ragged_lines=True, glob=False
+    )
+    return bool(lines.select(pl.col("line").str.contains(rf'[^"{edge}]"[^"{edge}\r]').any()).collect(engine="streaming").item())
+
+
+def _scan(source: Any, schema: Mapping[str, pl.DataType], dialect: Dialect, quotes: bool) -> pl.LazyFrame:
+    return pl.scan_csv(
+        source,
+        # Our names, in order, whatever a quick reader would make of a byte-order mark, of quotes or of nothing in the header.
+        schema=dict(schema),
+        has_header=False,
+        skip_lines=0 if dialect.header else 1,
+        separator=dialect.sign,
+        quote_char='"' if quotes else None,
+        glob=False,
+    )
+
+
+def _typed(source: Any, names: Sequence[str], columns: Mapping[str, str], dialect: Dialect, quotes: bool) -> pl.DataFrame:
+    """The columns with their types, sorted by time (which costs little while reading)."""
+    theirs = {name: EVENT_TYPES[word] for word, name in columns.items()}
+    categories = [name for name, kind in theirs.items() if kind == pl.Categorical()]
+    if quotes:
+        # A cell with text behind its closing quote is refused as text, but cut as a category.
+        theirs |= dict.fromkeys(categories, pl.String())
+    lazy = _scan(source, {name: theirs.get(name, pl.String()) for name in names}, dialect, quotes)
+    # The last column is looked at even if nobody wants it: otherwise rows with too many cells pass.
+    end = [pl.col(names[-1]).str.len_bytes().alias("_end")] if names[-1] not in theirs else []
+    lazy = lazy.select(*theirs, *end).with_columns(pl.col(categories).cast(pl.Categorical()))
+    if "timestamp" in columns:
+        lazy = lazy.sort(columns["timestamp"], maintain_order=True)
+    return lazy.collect(engine="streaming").select(*theirs)
+
+
+def _texts(source: Any, names: Sequence[str], dialect: Dialect, quotes: bool) -> pl.DataFrame:
+    """As `read_delimited_text`, but quicker; for a file whose quotes are in order."""
+    frame = _scan(source, dict.fromkeys(names, pl.String()), dialect, quotes).collect(engine="streaming")
+    breaks = [pl.col(name).str.count_matches("\n", literal=True).fill_null(0) for name in frame.columns] if quotes else [pl.lit(0)]
     before = pl.sum_horizontal(breaks).cum_sum().shift(1, fill_value=0)
-    return frame.with_columns(_line=pl.int_range(pl.len(), dtype=pl.Int64) + first + before)
-
-
-def _read(file: Path, dialect: Dialect, types: Mapping[str, pl.DataType] | None, *, sort: str | None = None) -> pl.DataFrame:
-    """Columns with their types, sorted by one of them (which costs little while reading); or all columns, as text."""
-    source: Any = file
-    if dialect.encoding != "utf-8" or len(dialect.separator) > 1:
-        # Small files only (MovieLens 100K and 1M): whole in memory, in a form that the reader knows.
-        text = (
-            file.read_bytes().decode(dialect.encoding).replace(dialect.separator, "\t" if len(dialect.separator) > 1 else dialect.separator)
-        )
-        source = io.BytesIO(text.encode("utf-8"))
-    separator = "\t" if len(dialect.separator) > 1 else dialect.separator
-    shared: dict[str, Any] = {"separator": separator, "quote_char": '"' if dialect.quoted else None, "has_header": dialect.header is None}
-    if dialect.header:
-        shared["new_columns"] = list(dialect.header)
-    if types is None:
-        return pl.scan_csv(source, infer_schema=False, **shared).collect(engine="streaming")
-    lazy = pl.scan_csv(source, schema_overrides=types, **shared).select(list(types))
-    return (lazy if sort is None else lazy.sort(sort, maintain_order=True)).collect(engine="streaming")
+    return frame.with_columns(_line=pl.int_range(pl.len(), dtype=pl.Int64) + (1 if dialect.header else 2) + before)
 
 
 def read_header(file: Path, columns: Mapping[str, str], *, dialect: Dialect | None = None) -> list[str]:
-    """A file's column names.
+    """A file's column names; those that it leaves without one are numbered.
 
     Args:
         columns: Those that must be there, by their names in the file (the values).
 
     Raises:
-        DataError: The file is missing or empty, or lacks columns, or has some twice.
+        DataError: The file is missing, empty or no text, or lacks columns, or has some twice.
     """
     dialect = dialect or Dialect.of(file)
     if not file.is_file():
@@ -139,12 +254,20 @@ def read_header(file: Path, columns: Mapping[str, str], *, dialect: Dialect | No
     if dialect.header:
         return list(dialect.header)
     with _opened(file, dialect) as stream:
-        first = stream.readline()
+        first = stream.readline(_LONGEST_CELL)
     if not first.strip():
-        raise DataError("a data file is empty", where=file, expected="a header line")
-    names = next(csv.reader([first], delimiter=dialect.separator, quoting=_quoting(dialect)))
+        raise DataError(f"a data file {'starts with a blank line' if first else 'is empty'}", where=file, expected="a header line")
+    csv.field_size_limit(_LONGEST_CELL)
+    line = first.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace(dialect.separator, dialect.sign)
+    try:
+        names = next(csv.reader([line], delimiter=dialect.sign, quoting=_quoting(dialect)))
+    except csv.Error as error:
+        hint = "do its lines end in carriage returns alone? save it with line feeds" if "\r" in first.rstrip() else None
+        raise DataError(
+            "a header cannot be read", where=file, expected="column names", found=f"{error}: {shown(line)}", hint=hint
+        ) from error
     require_columns(names, columns, file=file, hint=_other_separator(first.strip(), dialect, columns))
-    return names
+    return [name or f"_unnamed_{place}" for place, name in enumerate(names)]
 
 
 def _quoting(dialect: Dialect) -> Literal[0, 3]:
@@ -153,50 +276,30 @@ def _quoting(dialect: Dialect) -> Literal[0, 3]:
 
 def _other_separator(first: str, dialect: Dialect, columns: Mapping[str, str]) -> str | None:
     """A hint where another separator would have found the columns in the first line."""
-    for name, other in (("semicolons", ";"), ("tabs", "\t"), ("commas", ","), ("bars", "|")):
+    for name, other in (("semicolons", ";"), ("tabs", "\t"), ("commas", ","), ("bars", "|"), ("double colons", "::")):
         if other != dialect.separator and set(columns.values()) <= {cell.strip('" ') for cell in first.split(other)}:
-            return f"its cells are separated by {name}: --set 'data.separator=\"{other if other != chr(9) else chr(92) + 't'}\"'"
+            typed = "\\t" if other == "\t" else other
+            return f"its cells are separated by {name}: --set 'data.separator=\"{typed}\"' (source table)"
     return None
 
 
 @contextmanager
 def _opened(file: Path, dialect: Dialect) -> Iterator[IO[str]]:
-    """The file as text; a byte-order mark is skipped, bytes of another encoding come as lone surrogates."""
+    """The file as text; a byte-order mark is skipped, bytes of another encoding come as lone surrogates; lines end at line feeds only."""
     encoding = "utf-8-sig" if dialect.encoding == "utf-8" else dialect.encoding
+    zipped = file.name.endswith(".gz")
     try:
-        if file.name.endswith(".gz"):
-            with gzip.open(file, "rt", encoding=encoding, errors="surrogateescape", newline="") as stream:
-                yield stream
-        else:
-            with file.open(encoding=encoding, errors="surrogateescape", newline="") as stream:
-                yield stream
+        with gzip.open(file) if zipped else file.open("rb") as stream:
+            start = stream.read(4)
+        for sign, form, hint in _OTHER_FORMS:
+            if start.startswith(sign) and not (form == "UTF-16" and "16" in encoding):
+                raise DataError("a data file is no text", where=file, expected="delimited text", found=form, hint=hint)
+        opened: Any = gzip.open if zipped else Path.open
+        with opened(file, "rt", encoding=encoding, errors="surrogateescape", newline="\n") as stream:
+            yield stream
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
             "a gzipped file is torn or is none", where=file, found=str(error), hint="download it again; nothing was written"
         ) from error
-
-
-def _diagnose(file: Path, dialect: Dialect) -> None:
-    """Name the lines that keep a file from being read: in another encoding, or with too many cells.
-
-    Raises:
-        DataError: Lists them.
-    """
-    mistakes = Mistakes()
-    csv.field_size_limit(_LONGEST_CELL)
-    with _opened(file, dialect) as stream:
-        separator = dialect.separator if len(dialect.separator) == 1 else "\t"
-        rows = csv.reader(stream, delimiter=separator, quoting=_quoting(dialect), strict=True)
-        width = len(dialect.header) if dialect.header else None
-        try:
-            for row in rows:
-                strange = next((cell for cell in row if any("\udc80" <= sign <= "\udcff" for sign in cell)), None)
-                if strange is not None:
-                    shown = strange.encode("utf-8", "surrogateescape")[:_SHOWN_BYTES]
-                    mistakes.note(f"{file.name}, line {rows.line_num}: expected UTF-8, found {shown!r}")
-                width = len(row) if width is None else width
-                if len(row) > width and len(dialect.separator) == 1:
-                    mistakes.note(f"{file.name}, line {rows.line_num}: expected {width} cells, found {len(row)}")
-        except csv.Error as error:
-            mistakes.note(f"{file.name}, line {rows.line_num}: expected quotes that close, found: {error}")
-    mistakes.settle(file)
+    except (OSError, UnicodeError) as error:
+        raise DataError("a data file cannot be read", where=file, expected=f"text in {encoding}", found=shown(str(error))) from error

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import codecs
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import polars as pl
 
 from score_rag.data.catalogue import tidy_items
 from score_rag.data.delimited import Dialect, read_delimited_events, read_delimited_text, read_header
-from score_rag.data.json_lines import field_names, objects, read_json_events
+from score_rag.data.json_lines import cell_text, field_names, objects, read_json_events
 from score_rag.data.report import DataReport
-from score_rag.data.table import EVENT_TYPES, Mistakes, is_plain, parse_events, require_columns, whole_seconds
+from score_rag.data.table import EVENT_TYPES, Mistakes, is_plain, parse_events, require_columns, require_rows, shown, whole_seconds
 from score_rag.errors import DataError, InputError, did_you_mean
 
 __all__ = ["read_tables", "table_files"]
 
 _KINDS = ("parquet", "csv", "csv.gz", "tsv", "tsv.gz", "jsonl", "jsonl.gz", "ndjson", "json", "json.gz")
-_ITEM_COLUMNS = ("item_id", "title", "year", "genres", "creators", "keywords")
+_LISTS = ("genres", "creators", "keywords")
+_ITEM_COLUMNS = ("item_id", "title", "year", *_LISTS)
+_WORDS = pl.List(pl.String())
+_DECIMAL = "ids stored as decimals (7.0), read as whole numbers"
+# Damaged Parquet makes its reader panic, which is no ordinary exception.
+_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 def table_files(folder: Path, interactions: str | None = None, items: str | None = None) -> tuple[Path, Path]:
@@ -76,14 +82,17 @@ def read_tables(
     wanted = _mapping(columns or {}, tuple(EVENT_TYPES), "data.columns")
     told = _mapping(item_columns or {}, _ITEM_COLUMNS, "data.item_columns")
     dialects = [_dialect(file, separator, encoding) for file in (events_file, items_file)]
+    if not list_separator:
+        raise InputError("nothing cannot separate a list", where="data.list_separator", expected="one or more signs")
     chosen = _choose(events_file, wanted, columns or {}, ("user_id", "item_id"), dialects[0])
     if "label" in chosen and "rating" in chosen:
         chosen.pop("rating")
     events = _events(events_file, chosen, dialects[0], mistakes, report)
     chosen = _choose(items_file, told, item_columns or {}, ("item_id", "title"), dialects[1])
-    catalogue = _items(items_file, chosen, dialects[1], mistakes)
+    catalogue = _items(items_file, chosen, dialects[1], mistakes, list_separator)
     tidy = tidy_items(catalogue, file=items_file, mistakes=mistakes, report=report, list_separator=list_separator)
     mistakes.settle(folder)
+    require_rows(events, where=events_file)
     return events, tidy
 
 
@@ -91,12 +100,27 @@ def _mapping(given: Mapping[str, str], known: tuple[str, ...], where: str) -> di
     strangers = [name for name in given if name not in known]
     if strangers:
         raise InputError(f"there is no column {strangers[0]!r} of ours to map", where=where, hint=did_you_mean(strangers[0], known))
-    return {name: given.get(name, name) for name in known}
+    theirs = list(given.values())
+    shared = sorted({name for name in theirs if theirs.count(name) > 1})
+    if shared:
+        raise InputError(f"one column cannot be two of ours: {', '.join(shared)}", where=where, expected="each column of the file once")
+    # A column that was given one meaning loses the one that its name has.
+    return {name: given.get(name, name) for name in known if name in given or name not in theirs}
 
 
 def _dialect(file: Path, separator: str | None, encoding: str) -> Dialect:
     usual = Dialect.of(file)
-    return Dialect(separator=separator or usual.separator, encoding=encoding)
+    if separator is not None and (not separator or set(separator) & set('"\r\n\0')):
+        raise InputError(
+            "this cannot separate cells", where="data.separator", expected='a comma, "\\t", "::" or the like', found=repr(separator)
+        )
+    try:
+        known = codecs.lookup(encoding)
+    except LookupError:
+        raise InputError(
+            "there is no such encoding", where="data.encoding", expected="utf-8, latin-1, cp1252, ...", found=encoding
+        ) from None
+    return Dialect(separator=separator or usual.separator, encoding="utf-8" if known.name in ("utf-8", "utf-8-sig") else known.name)
 
 
 def _kind(file: Path) -> str:
@@ -108,7 +132,7 @@ def _choose(file: Path, wanted: Mapping[str, str], given: Mapping[str, str], req
     """Our names to the file's, of the columns that it has; the required ones and those that were named must be among them."""
     must = {name: wanted[name] for name in wanted if name in required or name in given}
     if _kind(file) == "parquet":
-        found = list(_parquet(file).collect_schema())
+        found = _parquet_names(file)
         require_columns(found, must, file=file)
     elif _kind(file) == "json":
         found = field_names(file)
@@ -124,61 +148,106 @@ def _events(file: Path, columns: dict[str, str], dialect: Dialect, mistakes: Mis
     if _kind(file) == "json":
         return read_json_events(file, columns, mistakes=mistakes, report=report)
     frame = _collect(file, columns)
+    _require_kinds(frame, file, columns, lists=())
     report.rows_read += len(frame)
-    whole = {name for name, kind in frame.schema.items() if kind.is_integer()}
-    typed = all(frame.schema[name] in (pl.String(), pl.Categorical()) or name in whole for name in frame.columns if name.endswith("_id"))
-    plain = all(frame.schema[name].is_numeric() for name in frame.columns if name in ("rating", "label", "timestamp"))
-    if typed and plain and ("timestamp" not in frame.columns or "timestamp" in whole):
-        ids = [pl.col(name).cast(pl.String()) for name in frame.columns if name in whole and name.endswith("_id")]
-        quick = frame.with_columns(ids).with_columns(pl.col(name).cast(EVENT_TYPES[name]) for name in frame.columns)
-        decided = dict(report.decisions)
-        quick = whole_seconds(quick, report)
-        if is_plain(quick):
-            return quick
-        report.decisions = decided
-    return parse_events(_text(frame), file=file, mistakes=mistakes, report=report, called=columns)
+    quick = _typed(frame)
+    seconds = whole_seconds(quick, report) if quick is not None and is_plain(quick) else None
+    if seconds is None:
+        return parse_events(_text(frame), file=file, mistakes=mistakes, report=report, called=columns)
+    for name, what in (("timestamp", "times read as dates"), ("user_id", _DECIMAL), ("item_id", _DECIMAL)):
+        kind = frame.schema.get(name)
+        report.decide(what, len(frame) if kind is not None and (kind.is_temporal() or (what == _DECIMAL and kind.is_float())) else 0)
+    return seconds
 
 
-def _items(file: Path, columns: dict[str, str], dialect: Dialect, mistakes: Mistakes) -> pl.DataFrame:
-    ours = {theirs: name for name, theirs in columns.items()}
+def _typed(frame: pl.DataFrame) -> pl.DataFrame | None:
+    """A Parquet file's events with their types; None where some column needs more care than a cast."""
+    out = []
+    for name, kind in frame.schema.items():
+        cells = pl.col(name)
+        if EVENT_TYPES[name] == pl.Categorical():
+            whole = kind.is_float() and bool(((frame[name] == frame[name].floor()) & (frame[name].abs() < 2**53)).all())
+            if not (kind.is_integer() or whole or kind in (pl.String, pl.Categorical, pl.Enum)):
+                return None
+            out.append((cells.cast(pl.Int64) if whole else cells).cast(pl.String()).cast(pl.Categorical()))
+        elif name == "timestamp" and kind.is_temporal():
+            # Without a zone, it is UTC.
+            out.append(cells.cast(pl.Datetime("us")).dt.epoch("s") if kind == pl.Date else cells.dt.epoch("s"))
+        elif (name == "timestamp" and not kind.is_integer()) or not (kind.is_numeric() or kind == pl.Boolean()):
+            return None
+        else:
+            out.append(cells.cast(EVENT_TYPES[name], strict=False))
+    return frame.select(out)
+
+
+def _items(file: Path, columns: dict[str, str], dialect: Dialect, mistakes: Mistakes, separator: str) -> pl.DataFrame:
     if _kind(file) == "delimited":
-        return read_delimited_text(file, list(columns.values()), dialect=dialect).rename(ours).select("_line", *columns)
-    if _kind(file) == "json":
-        rows = [
-            {"_line": line, **{name: _cell(found.get(theirs)) for name, theirs in columns.items()}}
-            for line, found in objects(file, mistakes=mistakes)
-        ]
-        return pl.DataFrame(rows, schema={"_line": pl.Int64(), **dict.fromkeys(columns, pl.String())})
-    return _text(_collect(file, columns))
-
-
-def _cell(value: object) -> str | None:
-    """A JSON value as a cell; a list becomes its parts joined by `|`."""
-    if value is None or isinstance(value, str):
-        return value
-    return "|".join(map(str, value)) if isinstance(value, list) else str(value)
+        text = read_delimited_text(file, list(columns.values()), mistakes=mistakes, dialect=dialect)
+        return text.select("_line", **{name: pl.col(theirs) for name, theirs in columns.items()})
+    if _kind(file) == "parquet":
+        frame = _collect(file, columns)
+        _require_kinds(frame, file, columns, lists=_LISTS)
+        return _text(frame)
+    rows = []
+    for line, found in objects(file, mistakes=mistakes):
+        row: dict[str, object] = {"_line": line}
+        for name, theirs in columns.items():
+            cell = found.get(theirs)
+            if name in _LISTS:
+                row[name] = (
+                    [text for text in map(cell_text, cell) if text] if isinstance(cell, list) else (cell_text(cell) or "").split(separator)
+                )
+            elif isinstance(cell, list | dict):
+                mistakes.note(f"{file.name}, line {line}: {theirs}: expected text, found {shown(cell_text(cell))}")
+            else:
+                row[name] = cell_text(cell)
+        rows.append(row)
+    return pl.DataFrame(rows, schema={"_line": pl.Int64(), **{name: _WORDS if name in _LISTS else pl.String() for name in columns}})
 
 
 def _parquet(file: Path) -> pl.LazyFrame:
+    # A file's name is a name, never a pattern, and a folder called `year=2020` is no column.
+    return pl.scan_parquet(file, glob=False, hive_partitioning=False)
+
+
+def _parquet_names(file: Path) -> list[str]:
     try:
-        frame = pl.scan_parquet(file)
-        frame.collect_schema()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError("a data file cannot be read", where=file, expected="Parquet", found=str(error).splitlines()[0]) from error
-    return frame
+        return list(_parquet(file).collect_schema())
+    except _UNREADABLE as error:
+        raise _unreadable(file, error) from error
 
 
 def _collect(file: Path, columns: Mapping[str, str]) -> pl.DataFrame:
     try:
         return _parquet(file).select(pl.col(theirs).alias(name) for name, theirs in columns.items()).collect()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError("a data file cannot be read", where=file, expected="Parquet", found=str(error).splitlines()[0]) from error
+    except _UNREADABLE as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: BaseException) -> DataError:
+    said = (str(error).splitlines() or ["nothing"])[0]
+    return DataError("a data file cannot be read: it is torn or is no Parquet", where=file, expected="Parquet", found=said)
+
+
+def _require_kinds(frame: pl.DataFrame, file: Path, columns: Mapping[str, str], lists: Collection[str]) -> None:
+    """Every column must be of a kind that a cell of text could tell; those of `lists` may be lists of them.
+
+    Raises:
+        DataError: Names the columns that are not.
+    """
+    wrong = []
+    for name, kind in frame.schema.items():
+        inner = kind.inner if name in lists and isinstance(kind, pl.List | pl.Array) else kind
+        simple = inner.is_numeric() or inner in (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date, pl.Datetime, pl.Null)
+        if not simple:
+            wrong.append(f"{columns[name]}: {kind}")
+    if wrong:
+        raise DataError("columns are of a kind that cannot be read", where=file, expected="text, numbers or dates", found=", ".join(wrong))
 
 
 def _text(frame: pl.DataFrame) -> pl.DataFrame:
-    """Every cell as text, lists joined by `|`, and the row's number as its line."""
-    lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
-    frame = frame.with_columns(pl.col(name).cast(pl.List(pl.String())).list.join("|") for name in lists)
+    """Every cell as text, lists as lists of text, and the row's number as its line."""
+    lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List | pl.Array)]
     times = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Datetime) and kind.time_zone is not None]
     frame = frame.with_columns(pl.col(name).dt.convert_time_zone("UTC").dt.replace_time_zone(None) for name in times)
-    return frame.cast(pl.String()).with_row_index("_line", offset=1)
+    return frame.cast({name: _WORDS if name in lists else pl.String() for name in frame.columns}).with_row_index("_line", offset=1)

@@ -7,38 +7,55 @@ import gzip
 import io
 import itertools
 import json
+import math
+import re
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from score_rag.data.report import DataReport
-from score_rag.data.table import EVENT_TYPES, Mistakes, is_plain, parse_events, whole_seconds
+from score_rag.data.table import EVENT_TYPES, Mistakes, in_seconds, is_plain, parse_cells, shown, whole_seconds
 from score_rag.errors import DataError
 
-__all__ = ["field_names", "objects", "read_json_events"]
+__all__ = ["cell_text", "field_names", "objects", "read_json_events"]
 
 _PIECE = 200_000
 
 
 def read_json_events(file: Path, columns: Mapping[str, str], *, mistakes: Mistakes, report: DataReport) -> pl.DataFrame:
     """The events of a file; see `delimited.read_delimited_events`."""
-    types = {theirs: pl.String() if ours in ("user_id", "item_id", "split") else EVENT_TYPES[ours] for ours, theirs in columns.items()}
+    types = {theirs: pl.String() if EVENT_TYPES[ours] == pl.Categorical() else EVENT_TYPES[ours] for ours, theirs in columns.items()}
     ours = {theirs: name for name, theirs in columns.items()}
-    parts, start = [], 1
+    parts: list[pl.DataFrame] = []
+    # The lines of each part, which only a mixture of units is asked for.
+    places: list[pl.Series | range] = []
+    start = 1
     for lines in _pieces(file):
-        part = _quick(lines, types, ours, report)
-        if part is None:
-            text = _as_text(lines, list(columns.values()), start, file, mistakes).rename(ours)
+        part = _quick(lines, types, ours)
+        if part is not None:
+            parts.append(part)
+            places.append(range(start, start + len(part)))
+            report.rows_read += len(part)
+        else:
+            text = _as_text(lines, columns, start, file, mistakes)
             report.rows_read += len(text)
-            part = parse_events(text, file=file, mistakes=mistakes, report=report, called=columns)
-        parts.append(part)
+            part, told = parse_cells(text, file=file, mistakes=mistakes, report=report, called=columns)
+            parts.append(part)
+            places.append(told)
         start += len(lines)
     if not parts:
         raise DataError("a data file is empty", where=file, expected="a JSON object a line")
-    return pl.concat(parts)
+    events = pl.concat(parts)
+    seconds = whole_seconds(events, report) if not len(mistakes) else None
+    if seconds is not None:
+        return seconds
+    numbers = pl.concat([pl.Series(place, dtype=pl.Int64) for place in places])
+    return in_seconds(events, numbers, file=file, mistakes=mistakes, report=report, called=columns.get("timestamp"))
 
 
 def objects(file: Path, *, mistakes: Mistakes, literal: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -55,7 +72,7 @@ def objects(file: Path, *, mistakes: Mistakes, literal: bool = False) -> Iterato
                 if isinstance(value, dict):
                     yield number, value
                 else:
-                    mistakes.note(f"{file.name}, line {number}: expected a JSON object, found {line[:40].decode('utf-8', 'replace')!r}")
+                    _note(line, number, file, mistakes)
         start += len(lines)
 
 
@@ -66,15 +83,38 @@ def field_names(file: Path, *, lines: int = 100) -> list[str]:
         DataError: The file is missing, empty or torn, or does not start with an object.
     """
     names: dict[str, None] = {}
+    first, array = b"", False
     for piece in _pieces(file, size=lines):
-        for line in piece:
+        first = next((line for line in piece if line.strip()), b"")
+        array = first.lstrip(b"\xef\xbb\xbf ").startswith(b"[")
+        for line in [] if array else piece:
             value = _parse(line, literal=True) if line.strip() else {}
             if isinstance(value, dict):
                 names.update(dict.fromkeys(value))
         break
     if not names:
-        raise DataError("a data file is no JSON lines", where=file, expected="a JSON object a line", found="none in its first lines")
+        if not first:
+            raise DataError("a data file is empty", where=file, expected="a JSON object a line")
+        raise DataError(
+            "a data file is no JSON lines",
+            where=file,
+            expected="a JSON object a line",
+            found=("an array: " if array else "") + shown(_told(first)),
+            hint=f"jq -c '.[]' {file.name}" if array else None,
+        )
     return list(names)
+
+
+def cell_text(value: Any) -> str | None:
+    """A JSON value as a cell: a number without a fraction as a whole one (7.0 is 7), a list or object as JSON."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        # Half a surrogate pair is no text; it becomes what no id may have in it, and no title keeps.
+        return value if value.isascii() else re.sub("[\ud800-\udfff]", "\0", value)
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{Decimal(repr(value)):f}".removesuffix(".0")
+    return json.dumps(value)
 
 
 def _pieces(file: Path, *, size: int = _PIECE) -> Iterator[list[bytes]]:
@@ -88,37 +128,49 @@ def _pieces(file: Path, *, size: int = _PIECE) -> Iterator[list[bytes]]:
         raise DataError(
             "a gzipped file is torn or is none", where=file, found=str(error), hint="download it again; nothing was written"
         ) from error
+    except OSError as error:
+        raise DataError("a data file cannot be read", where=file, found=str(error)) from error
 
 
-def _quick(lines: list[bytes], types: Mapping[str, pl.DataType], ours: Mapping[str, str], report: DataReport) -> pl.DataFrame | None:
+def _quick(lines: list[bytes], types: Mapping[str, pl.DataType], ours: Mapping[str, str]) -> pl.DataFrame | None:
     try:
         frame = pl.read_ndjson(io.BytesIO(b"".join(lines)), schema=dict(types)).rename(dict(ours))
     except pl.exceptions.PolarsError:
         return None
-    if len(frame) != len(lines):
-        return None
-    before = dict(report.decisions)
-    frame = whole_seconds(frame.with_columns(pl.col(name).cast(EVENT_TYPES[name]) for name in ours.values()), report)
-    if not is_plain(frame):
-        report.decisions = before
-        return None
-    report.rows_read += len(frame)
-    return frame
+    frame = frame.with_columns(pl.col(name).cast(EVENT_TYPES[name]) for name in ours.values())
+    return frame if len(frame) == len(lines) and is_plain(frame) else None
 
 
-def _as_text(lines: list[bytes], wanted: list[str], start: int, file: Path, mistakes: Mistakes) -> pl.DataFrame:
-    """Cells as text, of the lines that are objects."""
-    rows: dict[str, list[Any]] = {name: [] for name in (*wanted, "_line")}
+def _as_text(lines: list[bytes], columns: Mapping[str, str], start: int, file: Path, mistakes: Mistakes) -> pl.DataFrame:
+    """Cells as text, of the lines that are objects; a blank line is a row of nothing."""
+    rows: dict[str, list[Any]] = {name: [] for name in (*columns, "_line")}
     for number, line in enumerate(lines, start=start):
         value = _parse(line, literal=False) if line.strip() else {}
         if not isinstance(value, dict):
-            mistakes.note(f"{file.name}, line {number}: expected a JSON object, found {line[:40].decode('utf-8', 'replace')!r}")
+            _note(line, number, file, mistakes)
             continue
-        for name in wanted:
-            cell = value.get(name)
-            rows[name].append(cell if cell is None or isinstance(cell, str) else json.dumps(cell))
-        rows["_line"].append(number)
-    return pl.DataFrame(rows, schema={**dict.fromkeys(wanted, pl.String()), "_line": pl.Int64()})
+        cells = {name: value.get(theirs) for name, theirs in columns.items()}
+        nested = [name for name in ("user_id", "item_id") if isinstance(cells[name], list | dict)]
+        for name in nested:
+            mistakes.note(f"{file.name}, line {number}: {columns[name]}: expected an id, found {shown(json.dumps(cells[name]))}")
+        if not nested:
+            for name, cell in cells.items():
+                rows[name].append(cell_text(cell))
+            rows["_line"].append(number)
+    return pl.DataFrame(rows, schema={**dict.fromkeys(columns, pl.String()), "_line": pl.Int64()})
+
+
+def _note(line: bytes, number: int, file: Path, mistakes: Mistakes) -> None:
+    try:
+        line.decode("utf-8")
+        expected = "a JSON object"
+    except UnicodeDecodeError:
+        expected = "UTF-8"
+    mistakes.note(f"{file.name}, line {number}: expected {expected}, found {shown(_told(line))}")
+
+
+def _told(line: bytes) -> str:
+    return line[:200].decode("utf-8", "replace").strip()
 
 
 def _parse(line: bytes, literal: bool) -> Any:
@@ -128,10 +180,13 @@ def _parse(line: bytes, literal: bool) -> Any:
         return None
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         if not literal:
             return None
     try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        with warnings.catch_warnings():
+            # A strange escape in foreign data is no concern of whoever reads it.
+            warnings.simplefilter("ignore")
+            return ast.literal_eval(text.strip())
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return None

@@ -9,7 +9,7 @@ import polars as pl
 from score_rag.data.catalogue import tidy_items
 from score_rag.data.delimited import Dialect, read_delimited_events, read_delimited_text
 from score_rag.data.report import DataReport
-from score_rag.data.table import Mistakes
+from score_rag.data.table import Mistakes, require_rows
 from score_rag.errors import DataError
 
 __all__ = ["movielens_files", "read_movielens"]
@@ -51,26 +51,35 @@ def read_movielens(folder: Path, *, report: DataReport) -> tuple[pl.DataFrame, p
     mistakes = Mistakes()
     dialect = {"ratings.dat": _DOTS, "u.data": _TABS}.get(ratings.name)
     events = read_delimited_events(ratings, _COLUMNS, mistakes=mistakes, report=report, dialect=dialect)
-    films = {"movies.dat": _dots, "u.item": _bars}.get(movies.name, _commas)(movies)
+    films = {"movies.dat": _dots, "u.item": _bars}.get(movies.name, _commas)(movies, mistakes)
     items = tidy_items(films, file=movies, mistakes=mistakes, report=report)
     mistakes.settle(folder)
+    require_rows(events, where=ratings)
     return events, items
 
 
-def _commas(file: Path) -> pl.DataFrame:
-    films = read_delimited_text(file, ["movieId", "title", "genres"])
+def _commas(file: Path, mistakes: Mistakes) -> pl.DataFrame:
+    films = read_delimited_text(file, ["movieId", "title", "genres"], mistakes=mistakes)
     genres = films["genres"].fill_null("").str.replace("(no genres listed)", "", literal=True)
     return films.select("_line", "title", item_id="movieId").with_columns(genres=genres)
 
 
-def _dots(file: Path) -> pl.DataFrame:
+def _dots(file: Path, mistakes: Mistakes) -> pl.DataFrame:
     # Titles hold single colons; only the pair separates.
     names = ("item_id", "title", "genres")
-    return read_delimited_text(file, names, dialect=Dialect("::", quoted=False, encoding="latin-1", header=names))
+    try:
+        # 1M is in latin-1, 10M in UTF-8; text in the one that is not plain ASCII hardly ever makes sense in the other.
+        encoding = "utf-8" if file.read_bytes().decode("utf-8") else "latin-1"
+    except UnicodeDecodeError:
+        encoding = "latin-1"
+    except OSError:
+        # Whoever reads it names it.
+        encoding = "utf-8"
+    return read_delimited_text(file, names, mistakes=mistakes, dialect=Dialect("::", quoted=False, encoding=encoding, header=names))
 
 
-def _bars(file: Path) -> pl.DataFrame:
+def _bars(file: Path, mistakes: Mistakes) -> pl.DataFrame:
     names = ("item_id", "title", "released", "video", "url", *_GENRES_100K)
-    films = read_delimited_text(file, names, dialect=Dialect("|", quoted=False, encoding="latin-1", header=names))
+    films = read_delimited_text(file, names, mistakes=mistakes, dialect=Dialect("|", quoted=False, encoding="latin-1", header=names))
     flags = [pl.when(pl.col(name).str.strip_chars() == "1").then(pl.lit(name)) for name in _GENRES_100K[1:]]
     return films.select("_line", "item_id", "title", genres=pl.concat_list(flags).list.drop_nulls())

@@ -9,7 +9,7 @@ import polars as pl
 from score_rag.data.catalogue import tidy_items
 from score_rag.data.delimited import Dialect, read_delimited_events, read_delimited_text, read_header
 from score_rag.data.report import DataReport
-from score_rag.data.table import Mistakes
+from score_rag.data.table import Mistakes, require_rows, shown
 from score_rag.errors import DataError
 
 __all__ = ["read_recbole", "recbole_files"]
@@ -61,14 +61,17 @@ def read_recbole(
         raise DataError(
             "these files are of two forms", where=folder, expected="all with item_id_list, or none", found=", ".join(f.name for f in inter)
         )
-    catalogue = tidy_items(_items(item), file=item, mistakes=mistakes, report=report, list_separator=" ")
+    catalogue = tidy_items(_items(item, mistakes), file=item, mistakes=mistakes, report=report, list_separator=" ")
     mistakes.settle(folder)
+    require_rows(events, where=folder)
     return events, catalogue
 
 
 def _plain_names(file: Path) -> dict[str, str]:
     """Field to its column: `user_id` to `user_id:token`."""
     found = read_header(file, {}, dialect=_TABS)
+    if len(found) == 1:
+        raise DataError("a data file has one column only", where=file, expected="columns separated by tabs", found=shown(found[0]))
     return {name.split(":")[0]: name for name in found}
 
 
@@ -90,30 +93,40 @@ def _sequences(files: list[Path], names: list[dict[str, str]], mistakes: Mistake
     parts = []
     for file, found in zip(files, names, strict=True):
         columns = {"user_id": found.get("user_id", "user_id:token"), "item_id": found.get("item_id", "item_id:token")}
-        text = read_delimited_text(file, [*columns.values(), found["item_id_list"]], dialect=_TABS)
-        for ours, theirs in columns.items():
-            mistakes.add(text, text[theirs].fill_null("") == "", theirs, file=file, expected=f"an id ({ours})")
+        text = read_delimited_text(file, [*columns.values(), found["item_id_list"]], mistakes=mistakes, dialect=_TABS)
         whole = pl.concat_str(pl.col(found["item_id_list"]).fill_null(""), pl.col(columns["item_id"]).fill_null(""), separator=" ")
-        parts.append(
-            text.select(user_id=pl.col(columns["user_id"]), item_id=whole.str.split(" ").list.eval(pl.element().filter(pl.element() != "")))
-        )
-    rows = pl.concat(parts)
-    longest = rows.with_columns(length=pl.col("item_id").list.len(), row=pl.int_range(pl.len())).sort(
-        "length", descending=True, maintain_order=True
-    )
-    kept = longest.unique("user_id", keep="first", maintain_order=True).sort("row")
+        tokens = whole.str.split(" ").list.eval(pl.element().filter(pl.element() != ""))
+        blank = text.select(pl.all_horizontal(pl.col(name).is_null() for name in found.values())).to_series()
+        report.decide("empty lines", int(blank.sum()))
+        text = text.filter(~blank)
+        for ours, theirs in columns.items():
+            mistakes.add(text, text[theirs].fill_null("").str.strip_chars() == "", theirs, file=file, expected=f"an id ({ours})")
+        parts.append(text.select("_line", file=pl.lit(file.name), user_id=pl.col(columns["user_id"]).str.strip_chars(), item_id=tokens))
+    rows = pl.concat(parts).with_columns(length=pl.col("item_id").list.len(), row=pl.int_range(pl.len(), dtype=pl.Int64))
+    kept = rows.sort("length", descending=True, maintain_order=True).unique("user_id", keep="first", maintain_order=True).sort("row")
+    _require_parts(rows, kept, mistakes)
     report.decide("sequences unrolled into events (the longest of each user)", len(kept))
+    report.decide("shorter sequences of the same user, all within the longest, not counted again", len(rows) - len(kept))
     events = kept.select("user_id", "item_id").explode("item_id").cast({"user_id": pl.Categorical(), "item_id": pl.Categorical()})
     report.rows_read += len(events)
     return events
 
 
-def _items(file: Path) -> pl.DataFrame:
+def _require_parts(rows: pl.DataFrame, kept: pl.DataFrame, mistakes: Mistakes) -> None:
+    """A sequence that is not used must lie within the one of its user that is; otherwise events would be lost."""
+    spaced = pl.lit(" ") + pl.col("item_id").list.join(" ") + " "
+    longest = kept.select("user_id", longest=spaced)
+    told = rows.join(kept.select("row"), on="row", how="anti").join(longest, on="user_id", maintain_order="left")
+    for name, line in told.filter(~pl.col("longest").str.contains(spaced, literal=True)).select("file", "_line").iter_rows():
+        mistakes.note(f"{name}, line {line}: expected a part of the user's longest sequence, found another one")
+
+
+def _items(file: Path, mistakes: Mistakes) -> pl.DataFrame:
     found = _plain_names(file)
     title = next((column for name, column in found.items() if name.rpartition("_")[2] in _TITLES), None)
     if title is None:
         raise DataError("the item file has no titles", where=file, expected="a column title or name", found=", ".join(found.values()))
-    text = read_delimited_text(file, [found.get("item_id", "item_id:token"), title], dialect=_TABS)
+    text = read_delimited_text(file, [found.get("item_id", "item_id:token"), title], mistakes=mistakes, dialect=_TABS)
     columns = {"item_id": found["item_id"], "title": title}
     for ours, theirs in (("year", _YEARS), ("genres", _GENRES), ("creators", _CREATORS)):
         column = next((found[name] for name in theirs if name in found), None)

@@ -60,6 +60,9 @@ class DataReport:
         counted = {(split, sampled): count for split, sampled, count in interactions.events.group_by("split", "sampled").len().iter_rows()}
         self.kept = {split: counted.get((split, False), 0) for split in SPLITS}
         self.sampled = sum(counted.get((split, True), 0) for split in SPLITS)
+        for split in SPLITS:
+            if not self.kept[split]:
+                self.warn(f"the {split} split is empty")
         accounted = sum(self.kept.values()) + sum(self.dropped.values())
         if accounted != self.rows_read:
             raise DataError(

@@ -15,7 +15,18 @@ from score_rag.data.interactions import SPLITS
 from score_rag.data.report import DataReport
 from score_rag.errors import DataError
 
-__all__ = ["EVENT_TYPES", "Mistakes", "is_plain", "parse_events", "require_columns", "whole_seconds"]
+__all__ = [
+    "EVENT_TYPES",
+    "Mistakes",
+    "in_seconds",
+    "is_plain",
+    "parse_cells",
+    "parse_events",
+    "require_columns",
+    "require_rows",
+    "shown",
+    "whole_seconds",
+]
 
 _SHOWN = 20
 _MOST_CELL = 40
@@ -33,13 +44,15 @@ EVENT_TYPES: dict[str, pl.DataType] = {
 _EXPECTED = {
     "user_id": "an id",
     "item_id": "an id",
-    "rating": "a number",
+    "rating": "a number such as 4.5",
     "label": "0 or 1",
     "timestamp": "whole seconds since 1970, or a date such as 2021-06-30 or 2021-06-30T12:00:00+02:00",
     "split": " or ".join(SPLITS),
 }
 _DATES = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
 _ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z")
+# An id that needs a closer look: nothing, white space around it, a line break or NUL in it, or what may be a JSON list or object.
+_ODD_ID = r"^$|^\s|\s$|[\r\n\x00]|^[\[{]"
 # Seconds stay below the first number until the year 5138; what is above is counted in a finer unit.
 _UNITS = ((10**17, 10**9, "nanoseconds"), (10**14, 10**6, "microseconds"), (10**11, 10**3, "milliseconds"))
 
@@ -59,7 +72,7 @@ class Mistakes:
         rows = frame.filter(bad)
         self._more += len(rows)
         for line, value in rows.select("_line", column).head(_SHOWN).iter_rows():
-            self._found.append(f"{file.name}, line {line}: {called or column}: expected {expected}, found {_shown(value)}")
+            self._found.append(f"{file.name}, line {line}: {called or column}: expected {expected}, found {shown(value)}")
 
     def note(self, text: str) -> None:
         """Note one mistake in words."""
@@ -85,14 +98,19 @@ class Mistakes:
         )
 
 
-def _shown(value: str | None) -> str:
+def shown(value: str | None) -> str:
+    """A cell as messages quote it: short, and on one line."""
     if value is None:
         return "nothing"
     return repr(value if len(value) <= _MOST_CELL else value[: _MOST_CELL - 3] + "...")
 
 
-def is_plain(events: pl.DataFrame) -> bool:
-    """Whether a quick reading can stay: no cell is missing, every number finite, every time a second of our age, every label 0 or 1."""
+def is_plain(events: pl.DataFrame, *, ids: bool = True) -> bool:
+    """Whether a quick reading can stay: no cell is missing, every number finite, no time before 1970, every label 0 or 1, every id tidy.
+
+    Args:
+        ids: Look at the ids too; unneeded where nothing in the file could make one odd.
+    """
     if any(events[name].null_count() for name in events.columns):
         return False
     if not len(events):
@@ -103,16 +121,23 @@ def is_plain(events: pl.DataFrame) -> bool:
         return False
     if "split" in events.columns and not set(events["split"].unique().cast(pl.String())) <= set(SPLITS):
         return False
-    if "timestamp" in events.columns:
-        first, last = events["timestamp"].min(), events["timestamp"].max()
-        return bool(first >= 0 and last < _UNITS[-1][0])  # type: ignore[operator]  # whole numbers, by their type
-    return True
+    if "timestamp" in events.columns and events["timestamp"].min() < 0:  # type: ignore[operator]  # whole numbers, by their type
+        return False
+    return not ids or not any(events[name].unique().cast(pl.String()).str.contains(_ODD_ID).any() for name in ("user_id", "item_id"))
 
 
 def parse_events(
     text: pl.DataFrame, *, file: Path, mistakes: Mistakes, report: DataReport, called: Mapping[str, str] | None = None
 ) -> pl.DataFrame:
-    """Events from text cells, carefully.
+    """`parse_cells`, then `in_seconds`."""
+    events, lines = parse_cells(text, file=file, mistakes=mistakes, report=report, called=called)
+    return in_seconds(events, lines, file=file, mistakes=mistakes, report=report, called=(called or {}).get("timestamp"))
+
+
+def parse_cells(
+    text: pl.DataFrame, *, file: Path, mistakes: Mistakes, report: DataReport, called: Mapping[str, str] | None = None
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Events from text cells, carefully, and the line of each. Times are left in the unit that they are in: see `in_seconds`.
 
     Args:
         text: Any of the columns of `EVENT_TYPES`, as text, and `_line`.
@@ -122,10 +147,10 @@ def parse_events(
         called: Our names to the file's, for messages.
 
     Returns:
-        The columns with the types of `EVENT_TYPES`; rows with mistakes hold nulls.
+        The columns with the types of `EVENT_TYPES` (rows with mistakes hold nulls); their lines.
     """
     names = [name for name in EVENT_TYPES if name in text.columns]
-    empty = text.select(pl.all_horizontal(pl.col(name).is_null() for name in names)).to_series()
+    empty = text.select(pl.all_horizontal(pl.col(name).str.strip_chars().fill_null("") == "" for name in names)).to_series()
     report.drop("empty lines", int(empty.sum()))
     text = text.filter(~empty)
     called = called or {}
@@ -133,8 +158,7 @@ def parse_events(
     for name in names:
         cells = text[name]
         if name in ("user_id", "item_id"):
-            values = cells
-            bad = cells.is_null() | (cells.fill_null("") == "")
+            values, bad = _tidy_ids(cells, report)
         elif name == "split":
             values = cells.str.strip_chars()
             bad = ~values.is_in(SPLITS).fill_null(False)
@@ -149,23 +173,55 @@ def parse_events(
             values, bad = _parse_times(cells, report)
         mistakes.add(text, bad, name, file=file, expected=_EXPECTED[name], called=called.get(name))
         out[name] = values.set(bad, None).cast(EVENT_TYPES[name], strict=False)
-    events = pl.DataFrame(out)
-    if "timestamp" in names:
-        events = events.with_columns(timestamp=_in_seconds(text, events["timestamp"], file=file, mistakes=mistakes, report=report))
-    return events
+    return pl.DataFrame(out), text["_line"]
 
 
-def whole_seconds(events: pl.DataFrame, report: DataReport) -> pl.DataFrame:
-    """Times of a quick reading that are all in one finer unit, in seconds; unchanged (for the careful reading) otherwise."""
-    if "timestamp" not in events.columns or not len(events) or events["timestamp"].null_count():
+def _tidy_ids(cells: pl.Series, report: DataReport) -> tuple[pl.Series, pl.Series]:
+    """(ids without white space around them, which are none)."""
+    values = cells.str.strip_chars()
+    bad = values.is_null() | (values.fill_null("") == "") | cells.str.contains("\0", literal=True).fill_null(False)
+    report.decide("ids with white space around them, trimmed", int(((values != cells) & ~bad).sum()))
+    report.decide("ids with line breaks in them, kept (or is a quote not closed?)", int((values.str.contains(r"[\r\n]") & ~bad).sum()))
+    return values, bad
+
+
+def whole_seconds(events: pl.DataFrame, report: DataReport) -> pl.DataFrame | None:
+    """Events with their times in seconds, where all are in one unit; None where they are not."""
+    if "timestamp" not in events.columns or not len(events):
         return events
     low, high = int(events["timestamp"].min()), int(events["timestamp"].max())  # type: ignore[arg-type]  # whole numbers
+    if high < _UNITS[-1][0]:
+        return events
     for least, factor, unit in _UNITS:
-        if low >= least:
-            if high // factor < _UNITS[-1][0]:
-                report.decide(f"times read as {unit}", len(events))
-                return events.with_columns(timestamp=pl.col("timestamp") // factor)
-            return events
+        if low >= least and high // factor < _UNITS[-1][0]:
+            report.decide(f"times read as {unit}", len(events))
+            return events.with_columns(timestamp=pl.col("timestamp") // factor)
+    return None
+
+
+def in_seconds(
+    events: pl.DataFrame, lines: pl.Series, *, file: Path, mistakes: Mistakes, report: DataReport, called: str | None = None
+) -> pl.DataFrame:
+    """Events with their times in seconds: all in one finer unit are divided, a mixture of units is a mistake of the rows in a finer one.
+
+    Args:
+        lines: The line of each event.
+        called: What the file calls the times.
+    """
+    told = events["timestamp"].drop_nulls() if "timestamp" in events.columns else pl.Series([], dtype=pl.Int64)
+    if not len(told):
+        return events
+    for least, factor, unit in _UNITS:
+        fine = (events["timestamp"] >= least).fill_null(False)
+        if not fine.any():
+            continue
+        if (told >= least).all():
+            report.decide(f"times read as {unit}", len(told))
+            return events.with_columns(timestamp=pl.col("timestamp") // factor)
+        cells = pl.DataFrame({"_line": lines, "timestamp": events["timestamp"].cast(pl.String())})
+        expected = f"one unit in all rows (this looks like {unit}, others do not)"
+        mistakes.add(cells, fine, "timestamp", file=file, expected=expected, called=called)
+        break
     return events
 
 
@@ -190,30 +246,14 @@ def _parse_times(cells: pl.Series, report: DataReport) -> tuple[pl.Series, pl.Se
     return values, values.is_null() | (values < 0)
 
 
-def _in_seconds(text: pl.DataFrame, times: pl.Series, *, file: Path, mistakes: Mistakes, report: DataReport) -> pl.Series:
-    """Times in seconds: all in one finer unit are divided, a mixture of units is a mistake."""
-    told = times.drop_nulls()
-    if not len(told):
-        return times
-    for least, factor, unit in _UNITS:
-        fine = (times >= least).fill_null(False)
-        if not fine.any():
-            continue
-        if (told >= least).all():
-            report.decide(f"times read as {unit}", len(told))
-            return times // factor
-        mistakes.add(text, fine, "timestamp", file=file, expected=f"seconds, as in the other rows (this one looks like {unit})")
-        return times
-    return times
-
-
 def require_columns(found: Sequence[str], wanted: Mapping[str, str], *, file: Path, hint: str | None = None) -> None:
     """All of `wanted` (our name to the file's) must be among the file's columns, none twice.
 
     Raises:
         DataError: Names what is missing or repeated.
     """
-    twice = sorted({name for name in found if found.count(name) > 1})
+    # A column without a name (an index that pandas or R wrote) is nobody's business.
+    twice = sorted({name for name in found if name and found.count(name) > 1})
     if twice:
         raise DataError(f"a data file has columns twice: {', '.join(twice)}", where=file, expected="each name once", found=", ".join(found))
     missing = [theirs for theirs in wanted.values() if theirs not in found]
@@ -225,3 +265,13 @@ def require_columns(found: Sequence[str], wanted: Mapping[str, str], *, file: Pa
             found=", ".join(found)[:300] or "nothing",
             hint=hint or "say what they are called there: data.columns (see: score-rag pipelines show template)",
         )
+
+
+def require_rows(events: pl.DataFrame, *, where: Path) -> None:
+    """There must be an event.
+
+    Raises:
+        DataError: There is none.
+    """
+    if not len(events):
+        raise DataError("there are no events", where=where, expected="at least one row", found="a header alone, or empty lines")

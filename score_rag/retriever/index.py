@@ -7,6 +7,7 @@ to the same answers.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -137,6 +138,11 @@ class BehaviourIndex:
         return cls(folder, documents, vectors, str(settings["collection"]))
 
     @cached_property
+    def _read_only(self) -> bool:
+        place = self.folder / "chroma"
+        return place.is_dir() and not os.access(place, os.W_OK)
+
+    @cached_property
     def store(self) -> Any:
         """The Chroma collection.
 
@@ -163,7 +169,12 @@ class BehaviourIndex:
         return store
 
     def query(self, vector: np.ndarray, k: int, *, as_of: int | None = None, exclude_user: str | None = None) -> list[Hit]:
-        """The `k` nearest visible documents of other users, by Chroma; nearest first."""
+        """The `k` nearest visible documents of other users, by Chroma; nearest first.
+
+        Chroma writes to its files even to read them: where they must not be written to, the exact search answers instead.
+        """
+        if self._read_only:
+            return self.search(vector[None, :], k, as_of=[as_of], exclude=[exclude_user])[0]
         where: list[dict[str, Any]] = (
             [{"superseded_at": {"$eq": FOREVER}}]
             if as_of is None
