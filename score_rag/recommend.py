@@ -116,15 +116,10 @@ class Recommender:
         ]
 
     def _candidates(self, user_id: str | None, events: Sequence[Event], count: int) -> list[str]:
-        folder = self.parts.folder("crm")
+        from score_rag.crm.artefacts import candidates
+
         known = {event.item_id for event in events}
-        if user_id is not None and user_id in self.parts.interactions.train_log:
-            from score_rag.crm.artefacts import candidates
-
-            return [item_id for item_id, _ in candidates(folder, user_id, count, exclude=known)]
-        from score_rag.crm.sasrec import SASRec
-
-        return [item_id for item_id, _ in SASRec.from_pretrained(folder).recommend(events, count, exclude=known)]
+        return [item for item, _ in candidates(self.parts.folder("crm"), user_id, count, history=events, exclude=known)]
 
     def _item(self, item_id: str) -> Item:
         catalogue = self.parts.interactions.catalogue
@@ -194,10 +189,13 @@ class Recommender:
 
     def _parts(self) -> dict[str, str]:
         """What ran at each stage; an embedded part is called what it is."""
-        told = {"crm": "SASRec, trained on this data"}
+        from score_rag.crm.models import model_class
+
+        crm = model_class(read_json(self.parts.folder("crm") / "config.json")["model"])
+        told = {"crm": crm.name if crm.kind == "file" else f"{crm.name}, trained on this data"}
         retriever = read_json(self.parts.folder("retriever") / "retriever.json")
         name = "all-MiniLM-L6-v2 (embedded)" if retriever["embedded"] else retriever["base"]
-        told["retriever"] = f"{name}, fine-tuned on SASRec's neighbours"
+        told["retriever"] = f"{name}, fine-tuned on the neighbours by {crm.name}"
         reranker = read_json(self.parts.folder("reranker") / "reranker.json")
         base = "cross-encoder from all-MiniLM-L6-v2 (embedded)" if reranker["embedded"] else f"cross-encoder from {reranker['base']}"
         rule = " (embedded: rule-based, no language model)" if reranker["assessor"].startswith("score-rag/") else ""
