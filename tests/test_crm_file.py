@@ -68,8 +68,7 @@ def test_bad_vectors_are_refused(files, toy, tmp_path, ids, vectors, message):
         FileVectors().fit(toy, users=tmp_path / "bad.parquet", items=files[1])
 
 
-def test_bad_files_are_refused(files, tmp_path):
-    users, items = files
+def test_bad_files_are_refused(tmp_path):
     with pytest.raises(DataError, match="no file of vectors"):
         read_vector_file(tmp_path / "nowhere.npy")
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)

@@ -103,7 +103,7 @@ def test_targets_read_only_strictly_earlier_events():
     rows = [("u", str(n), 1, time) for n, time in enumerate((1, 2, 2, 2, 3))]
     found = judged(world(rows))
     # All three of second 2 know only the event of second 1; the last knows all four.
-    assert found.known.tolist() == [0, 1, 1, 1, 4] and found.before.tolist() == [[0, 0], [1, 1], [1, 1], [1, 1], [4, 4]]
+    assert found.known.tolist() == [0, 1, 1, 1, 4] and found.before[:, :2].tolist() == [[0, 0], [1, 1], [1, 1], [1, 1], [4, 4]]
     (window,) = windows_of(found, 50)
     assert window.tokens.tolist() == [1, 2, 3, 4] and window.states.tolist() == [0, 0, 0, 3] and window.targets.tolist() == [1, 2, 3, 4]
     by_row = judged(world(rows, ties="file-order"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from score_rag.crm.rates import smoothed
 from score_rag.crm.recommender import Asked, History
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
@@ -24,10 +25,11 @@ class Judgements:
         item: int64 [n], places from 1 (0 is padding).
         liked: int64 [n], 0 or 1.
         known: int64 [n]: so many of the user's tokens are earlier than the event.
-        before: float32 [n, 2]: liked and all judgements of the user that are earlier; zeros where only positives are read, for then the
-            share of likes says nothing.
+        before: float32 [n, 3]: of the user's earlier judgements, how many were likes, how many they were, and how many likes their items'
+            rates let expect. Zeros where only positives are read: the share of likes then says nothing.
         tokens: Per user, what is read of them: item places, negative where disliked.
         until: int64 [users]: time of each user's last training judgement.
+        rates: float64 [items + 1]: smoothed like-rates, by place.
     """
 
     users: list[str]
@@ -38,6 +40,7 @@ class Judgements:
     before: np.ndarray
     tokens: list[np.ndarray]
     until: np.ndarray
+    rates: np.ndarray
 
     @classmethod
     def of(cls, interactions: Interactions, place: dict[str, int], history: History) -> Judgements:
@@ -46,35 +49,41 @@ class Judgements:
         for event in interactions.rows("train"):
             by_user.setdefault(event.user_id, []).append(event)
         strict = interactions.ties == "strict"
-        rows: list[tuple[int, int, int, int, int, int]] = []
+        counts = np.zeros((len(place) + 1, 2))
+        for event in (event for events in by_user.values() for event in events):
+            counts[place[event.item_id] + 1] += (event.liked, 1)
+        rates = smoothed(counts)
+        rows: list[tuple[float, ...]] = []
         read: list[np.ndarray] = []
         for number, events in enumerate(by_user.values()):
-            rows += _targets(number, events, place, history, strict)
+            rows += _targets(number, events, place, rates, history, strict)
             read.append(np.array(tokens([event for event in events if not event.sampled], place, history), dtype=np.int64))
-        table = np.array(rows, dtype=np.int64).reshape(-1, 6)
+        table = np.array(rows, dtype=np.float64).reshape(-1, 7)
+        whole = table[:, :4].astype(np.int64)
         until = np.array([events[-1].timestamp for events in by_user.values()], dtype=np.int64)
         before = table[:, 4:].astype(np.float32)
-        return cls(list(by_user), table[:, 0], table[:, 1], table[:, 2], table[:, 3], before, read, until)
+        return cls(list(by_user), whole[:, 0], whole[:, 1], whole[:, 2], whole[:, 3], before, read, until, rates)
 
     def __len__(self) -> int:
         return len(self.user)
 
 
 def _targets(
-    number: int, events: Sequence[Event], place: dict[str, int], history: History, strict: bool
-) -> Iterable[tuple[int, int, int, int, int, int]]:
-    """(user, item, liked, tokens known, liked before, judged before) of each event of a user."""
-    done: list[tuple[int, int, int, int]] = [(-1, 0, 0, 0)]  # after each judgement: its time, tokens, liked, judged so far
+    number: int, events: Sequence[Event], place: dict[str, int], rates: np.ndarray, history: History, strict: bool
+) -> Iterable[tuple[float, ...]]:
+    """(user, item, liked, tokens known, and `before`) of each event of a user."""
+    done: list[tuple[int, int, int, int, float]] = [(-1, 0, 0, 0, 0.0)]  # after each judgement: its time, tokens, likes, all, expected
     for event in events:
         last = len(done) - 1
         while strict and last and done[last][0] >= event.timestamp:
             last -= 1
-        _, known, liked, judged = done[last]
-        yield number, place[event.item_id] + 1, int(event.liked), known, *((liked, judged) if history == "all" else (0, 0))
+        _, known, liked, judged, expected = done[last]
+        yield number, place[event.item_id] + 1, int(event.liked), known, *((liked, judged, expected) if history == "all" else (0, 0, 0))
         if not event.sampled:
-            _, known, liked, judged = done[-1]
-            read = event.liked or history == "all"
-            done.append((event.timestamp, known + int(read), liked + int(event.liked), judged + 1))
+            _, known, liked, judged, expected = done[-1]
+            known += int(event.liked or history == "all")
+            expected += rates[place[event.item_id] + 1]
+            done.append((event.timestamp, known, liked + int(event.liked), judged + 1, expected))
 
 
 def tokens(events: Iterable[Event], place: dict[str, int], history: History) -> list[int]:
@@ -87,11 +96,14 @@ def tokens(events: Iterable[Event], place: dict[str, int], history: History) -> 
     return [token for token in signed if token > 0 or history == "all"]
 
 
-def counts(asked: Sequence[Asked], history: History) -> np.ndarray:
-    """float32 [n, 2]: liked and all judgements in each history; zeros where only positives are read."""
-    if history == "positives":
-        return np.zeros((len(asked), 2), dtype=np.float32)
-    return np.array([(sum(e.liked for e in one.history), len(one.history)) for one in asked], dtype=np.float32).reshape(-1, 2)
+def counts(asked: Sequence[Asked], place: dict[str, int], rates: np.ndarray, history: History) -> np.ndarray:
+    """float32 [n, 3], as `Judgements.before`, of histories."""
+    out = np.zeros((len(asked), 3), dtype=np.float32)
+    if history == "all":
+        for row, one in enumerate(asked):
+            expected = float(rates[[place[event.item_id] + 1 for event in one.history]].sum()) if one.history else 0.0
+            out[row] = sum(event.liked for event in one.history), len(one.history), expected
+    return out
 
 
 def data_digest(interactions: Interactions) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from score_rag.crm.judgements import Judgements, data_digest
-from score_rag.crm.rates import item_counts
+from score_rag.crm.judgements import Judgements, counts, data_digest
+from score_rag.crm.rates import item_counts, smoothed
 from score_rag.crm.recommender import Asked, History, Recommender
 from score_rag.crm.train import ChooseBy, Device, Task, Validation, fit_network
 from score_rag.data.interactions import Interactions
@@ -47,6 +47,7 @@ class LearnedRecommender(Recommender):
         self._network: Any = None
         self._users: dict[str, int] = {}
         self._until: np.ndarray = np.zeros(0, dtype=np.int64)
+        self._rates: np.ndarray = np.zeros(1)
 
     @abstractmethod
     def _build(self, counts: np.ndarray, users: int) -> torch.nn.Module:
@@ -55,6 +56,9 @@ class LearnedRecommender(Recommender):
     @abstractmethod
     def _task(self, judged: Judgements, drawing: Drawing) -> tuple[int, Any]:
         """(rows, loss of rows) for the training loop."""
+
+    def _read_catalogue(self, interactions: Interactions) -> None:
+        """A chance to read what items are."""
 
     def _prepared(self, judged: Judgements) -> None:
         """A chance to keep something of the training events beside the network."""
@@ -100,7 +104,8 @@ class LearnedRecommender(Recommender):
         if not len(judged):
             raise InputError("there are no training events to learn from", expected="at least one row whose split is 'train'")
         self._users = {user: number for number, user in enumerate(judged.users)}
-        self._until = judged.until
+        self._until, self._rates = judged.until, judged.rates
+        self._read_catalogue(interactions)
         torch.manual_seed(seed)
         self._network = self._build(item_counts(judged, len(self.item_ids)), len(judged.users))
         self._prepared(judged)
@@ -126,6 +131,12 @@ class LearnedRecommender(Recommender):
         number = self._users.get(asked.user_id, -1) if asked.user_id is not None else -1
         return number if number >= 0 and (asked.as_of is None or asked.as_of > self._until[number]) else -1
 
+    def _before(self, asked: Sequence[Asked]) -> torch.Tensor:
+        """float32 [n, 3], as `Judgements.before`: what like-rates need to know of users."""
+        import torch
+
+        return torch.from_numpy(counts(asked, self._place, self._rates, self.history))
+
     def _tensors(self) -> Mapping[str, np.ndarray]:
         return {name: tensor.detach().cpu().numpy() for name, tensor in self._network.state_dict().items()}
 
@@ -137,3 +148,4 @@ class LearnedRecommender(Recommender):
         self._network = self._build(np.zeros((len(self.item_ids) + 1, 2), dtype=np.float32), len(self._users))
         self._network.load_state_dict({name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()})
         self._network.eval()
+        self._rates = smoothed(tensors["rates.counts"].astype(np.float64)) if "rates.counts" in tensors else self._rates

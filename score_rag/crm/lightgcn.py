@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from score_rag.crm.judgements import Judgements, counts
+from score_rag.crm.judgements import Judgements
 from score_rag.crm.learned import Drawing, LearnedRecommender
 from score_rag.crm.losses import Loss, pair_loss
 from score_rag.crm.recommender import Asked, History, VectorRecommender
@@ -90,7 +90,7 @@ class LightGCN(LearnedRecommender, VectorRecommender):
         if rates is None:
             return super()._offsets(asked)
         with torch.inference_mode():
-            offsets: np.ndarray = rates.offsets(torch.from_numpy(counts(asked, self.history)).to(rates.middle.device)).cpu().numpy()
+            offsets: np.ndarray = rates.offsets(self._before(asked).to(rates.middle.device)).cpu().numpy()
         return offsets
 
     def _vectors(self, asked: Sequence[Asked]) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from score_rag.crm.judgements import Judgements, counts
+from score_rag.crm.judgements import Judgements
 from score_rag.crm.learned import Drawing, LearnedRecommender
 from score_rag.crm.losses import Loss, pair_loss
 from score_rag.crm.recommender import Asked, History, VectorRecommender
@@ -60,8 +60,7 @@ class MF(LearnedRecommender, VectorRecommender):
         device = network.rates.middle.device
         numbers = torch.tensor([self._number(one) + 1 for one in asked], dtype=torch.int64, device=device)
         with torch.inference_mode():
-            before = torch.from_numpy(counts(asked, self.history)).to(device)
-            offsets: np.ndarray = (network.rates.offsets(before) + network.user_bias(numbers)[:, 0]).cpu().numpy()
+            offsets: np.ndarray = (network.rates.offsets(self._before(asked).to(device)) + network.user_bias(numbers)[:, 0]).cpu().numpy()
         return offsets
 
     def _vectors(self, asked: Sequence[Asked]) -> np.ndarray:

@@ -16,10 +16,19 @@ if TYPE_CHECKING:
 
     from score_rag.crm.judgements import Judgements
 
-__all__ = ["COUNTS", "item_counts", "like_rates"]
+__all__ = ["COUNTS", "item_counts", "like_rates", "smoothed"]
 
 COUNTS = 5.0
 """Judgements of the mean that each rate is smoothed by."""
+USER_COUNTS = 15.0
+"""Judgements as expected that a user's own are smoothed by: what moves a user's rate within an evening must not order their items."""
+
+
+def smoothed(counts: np.ndarray) -> np.ndarray:
+    """Like-rates [n] of counts [n, 2], the first row being padding; the mean where nothing was judged."""
+    mean = (counts[1:, 0].sum() + 1) / (counts[1:, 1].sum() + 2)
+    rates: np.ndarray = (counts[:, 0] + COUNTS * mean) / (counts[:, 1] + COUNTS)
+    return rates
 
 
 def item_counts(judged: Judgements, items: int) -> np.ndarray:
@@ -36,14 +45,18 @@ def like_rates(counts: np.ndarray) -> Any:
     from torch import nn
 
     class LikeRates(nn.Module):
-        """logit(mean) + w · (item's logit - logit(mean)) + v · (user's logit - logit(mean)); w and v start at 1 and are learned."""
+        """logit(mean) + w · (item's logit - logit(mean)) + v · user's rate; w, v and the mean's logit are learned.
+
+        A user's rate is what they liked above what their items' rates let expect, a judgement; so somebody who chose good films is not
+        taken for somebody easily pleased.
+        """
 
         counts: torch.Tensor
 
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("counts", torch.from_numpy(np.array(counts, dtype=np.float32)))
-            self.weights = nn.Parameter(torch.ones(2))
+            self.weights = nn.Parameter(torch.tensor([1.0, 4.0]))
             self.middle = nn.Parameter(torch.logit(self.mean()))
 
         def mean(self) -> torch.Tensor:
@@ -65,13 +78,21 @@ def like_rates(counts: np.ndarray) -> Any:
                 liked, judged = (liked - label).clamp(min=0), (judged - 1).clamp(min=0)
             return self.deviation(liked, judged)
 
+        def often(self, place: torch.Tensor, label: torch.Tensor | None = None) -> torch.Tensor:
+            """How much is known of items [n], 0 to about 1."""
+            return torch.log1p((self.counts[place, 1] - (0 if label is None else 1)).clamp(min=0)) / 5
+
+        def rate(self, before: torch.Tensor) -> torch.Tensor:
+            """Users' likes above expectation, a judgement, from [n, 3]: liked, judged, expected likes so far."""
+            return (before[:, 0] - before[:, 2]) / (before[:, 1] + USER_COUNTS)
+
         def user(self, before: torch.Tensor) -> torch.Tensor:
-            """Deviation of users, from [n, 2] counts of what they judged so far."""
-            return self.deviation(before[:, 0], before[:, 1])
+            """The same, as `forward` weighs it before it learned better."""
+            return 4 * self.rate(before)
 
         def forward(self, place: torch.Tensor, before: torch.Tensor, label: torch.Tensor | None = None) -> torch.Tensor:
             """Logits [n]."""
-            return self.middle + self.weights[0] * self.item(place, label) + self.weights[1] * self.user(before)
+            return self.middle + self.weights[0] * self.item(place, label) + self.weights[1] * self.rate(before)
 
         def biases(self) -> torch.Tensor:
             """What it adds to each item's score, [items]."""
@@ -80,6 +101,6 @@ def like_rates(counts: np.ndarray) -> Any:
 
         def offsets(self, before: torch.Tensor) -> torch.Tensor:
             """What it adds to all scores of a user, [n]."""
-            return self.weights[1] * self.user(before)
+            return self.weights[1] * self.rate(before)
 
     return LikeRates()
