@@ -80,6 +80,7 @@ class Crm(_Section):
     heads: int = Field(2, ge=1)
     dropout: float = Field(0.2, ge=0, lt=1)
     max_length: int = Field(50, ge=2)
+    content: bool = True
     negatives: int = Field(1, ge=0)
     negative_weight: float = Field(0.2, ge=0)
     epochs: int = Field(40, ge=1)

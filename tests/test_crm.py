@@ -200,7 +200,7 @@ def test_rates_are_the_rows_that_every_report_prints(toy):
 
 def test_models_are_made_by_name_with_the_settings_they_have(tmp_path):
     made = make_model("mf", dim=4, heads=3, layers=2, history="positives")
-    assert isinstance(made, MF) and made.settings == {"dim": 4, "dropout": 0.2, "loss": "bce"} and made.history == "positives"
+    assert isinstance(made, MF) and made.settings == {"dim": 4, "dropout": 0.2, "content": True, "loss": "bce"} and made.history == "positives"
     with pytest.raises(InputError, match="did you mean 'sasrec'"):
         make_model("sasrek")
     with pytest.raises(ModelError, match="no trained recommender"):

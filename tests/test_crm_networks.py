@@ -73,7 +73,7 @@ def test_a_lightgcn_user_is_the_sum_of_what_they_liked(toy):
     model = LightGCN(dim=8, layers=2).fit(toy, epochs=1, seed=0, device="cpu").bind(toy.train_log)
     users = toy.train_log.users
     with torch.inference_mode():
-        nodes = model._network.nodes.weight
+        nodes = model._network()
         whole = propagate(nodes, model._edges, edge_weights(model._edges, len(nodes)), 2)[: len(users)].numpy()
     np.testing.assert_allclose(model.user_vectors(users), whole, atol=1e-6)
     model.bind(toy.log)
@@ -92,9 +92,9 @@ def test_a_later_event_changes_no_earlier_state(toy):
 
 def test_the_item_matrix_is_read_and_scored_by(toy):
     model = SASRec(dim=16, layers=1).fit(toy, epochs=1, batch_size=8, seed=0, device="cpu")
-    np.testing.assert_array_equal(model.item_vectors(), model._network.items.weight[1:].detach().numpy())
+    np.testing.assert_array_equal(model.item_vectors(), model._network.items()[1:].detach().numpy())
     assert [name for name, tensor in model._network.named_parameters() if tensor.shape[:1] == (len(model.item_ids) + 1,)] == [
-        "items.weight",
+        "items.own.weight",
         "bias.weight",
     ]
 
@@ -169,27 +169,30 @@ def test_a_judgement_is_left_out_of_its_own_rate():
     item = torch.tensor([1])
     assert rates.item(item).item() == pytest.approx(whole, abs=1e-5)
     assert rates.item(item, torch.tensor([1.0])).item() == pytest.approx(without, abs=1e-5)
-    nothing = torch.zeros(1, 2)
+    nothing = torch.zeros(1, 3)
     assert rates(item, nothing).item() == pytest.approx(logit + whole, abs=1e-5)
-    assert rates.user(nothing).item() == pytest.approx(0.0, abs=1e-6)
+    assert rates.offsets(nothing).item() == 0.0
+    # Three of four liked where two were to be expected, smoothed by fifteen.
+    assert rates.offsets(torch.tensor([[3.0, 4.0, 2.0]])).item() == pytest.approx(4 * (3 - 2) / (4 + 15))
 
 
 def test_attention_sums_to_one_and_padding_changes_nothing(toy):
     model = DIN(dim=8).fit(toy, epochs=2, seed=0, device="cpu")
     network = model._network.eval()
     ids = torch.tensor([[3, -5, 7, 0], [2, 0, 0, 0], [0, 0, 0, 0]])
-    row, item, before = torch.arange(3), torch.tensor([4, 4, 4]), torch.tensor([[2.0, 3.0], [1.0, 1.0], [0.0, 0.0]])
+    row, item, before = torch.arange(3), torch.tensor([4, 4, 4]), torch.tensor([[2.0, 3.0, 1.5], [1.0, 1.0, 0.5], [0.0, 0.0, 0.0]])
     with torch.inference_mode():
-        weights = network.weights(ids, row, item)
-        np.testing.assert_allclose(weights.sum(1).numpy(), [1.0, 1.0, 0.0], atol=1e-6)
-        assert not weights[ids == 0].any() and (weights[ids != 0] > 0).all()
+        weights = network.weights(ids, item, network.items())
+        np.testing.assert_allclose(weights.sum(1).numpy(), np.ones((3, 2)), atol=1e-6)
+        assert not weights[:, :-1][ids == 0].any() and (weights[:, :-1][ids != 0] > 0).all()
+        assert (weights[2, -1] == 1).all(), "an empty history is looked away from"
         short = network(ids[:, :3], row, item, before)
         wide = network(torch.nn.functional.pad(ids, (0, 9)), row, item, before)
         np.testing.assert_allclose(short.numpy(), wide.numpy(), atol=1e-6)
-        other = network.weights(ids, row, torch.tensor([9, 9, 9]))
+        other = network.weights(ids, torch.tensor([9, 9, 9]), network.items())
         assert not torch.equal(weights, other), "attention is the target's"
     history = [Event("", "2", True, 1), Event("", "4", False, 2)]
-    values = network.values(torch.tensor([[3, -5]]))[0].detach().numpy()
+    values = network.values(torch.tensor([[3, -5]]), network.items())[0].detach().numpy()
     np.testing.assert_allclose(model.history_vectors([history])[0], values.mean(axis=0), atol=1e-6)
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from score_rag.crm.interest import interest_network
 from score_rag.crm.judgements import Judgements, tokens
-from score_rag.crm.interest import content_of, interest_network
 from score_rag.crm.learned import Drawing, LearnedRecommender
 from score_rag.crm.recommender import Asked, History
-from score_rag.data.interactions import Interactions
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +38,7 @@ class DIN(LearnedRecommender):
         heads: Ways of looking at a history.
         dropout: While training, of vectors and of the perceptron.
         max_length: The most recent so many items are read.
+        content: Whether items are known by genres and years too.
         history: `all` judgements, or `positives` only.
     """
 
@@ -47,10 +47,11 @@ class DIN(LearnedRecommender):
     batch: ClassVar[int] = 512
     rate: ClassVar[float] = 2e-3
 
-    def __init__(self, *, dim: int = 16, heads: int = 2, dropout: float = 0.3, max_length: int = 100, history: History = "all") -> None:
+    def __init__(
+        self, *, dim: int = 16, heads: int = 2, dropout: float = 0.3, max_length: int = 100, content: bool = True, history: History = "all"
+    ) -> None:
         super().__init__(history=history)
-        self.settings = {"dim": dim, "heads": heads, "dropout": dropout, "max_length": max_length}
-        self._content = np.zeros((0, 1), dtype=np.float32)
+        self.settings = {"dim": dim, "heads": heads, "dropout": dropout, "max_length": max_length, "content": content}
 
     def _read(self, asked: Sequence[Asked]) -> list[list[int]]:
         size = int(self.settings["max_length"])
@@ -64,7 +65,7 @@ class DIN(LearnedRecommender):
         filled = [place for place, row in enumerate(rows) if row]
         network = self._network.eval()
         with torch.inference_mode():
-            vectors = network.vectors()
+            vectors = network.items()
             for start in range(0, len(filled), 1024):
                 part = filled[start : start + 1024]
                 ids = torch.from_numpy(_left([rows[place] for place in part])).to(network.bias.weight.device)
@@ -104,13 +105,6 @@ class DIN(LearnedRecommender):
     def _build(self, counts: np.ndarray, users: int) -> torch.nn.Module:
         settings = {name: self.settings[name] for name in ("dim", "heads", "dropout")}
         return interest_network(counts, self._content, **settings)
-
-    def _read_catalogue(self, interactions: Interactions) -> None:
-        self._content = content_of(interactions.catalogue.values())
-
-    def _restore(self, tensors: Mapping[str, np.ndarray], extra: Mapping[str, Any]) -> None:
-        self._content = np.array(tensors["content"])
-        super()._restore(tensors, extra)
 
     def _task(self, judged: Judgements, drawing: Drawing) -> tuple[int, Any]:
         import torch

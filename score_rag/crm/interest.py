@@ -2,43 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from score_rag.data.log import Item
-
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["content_of", "interest_network"]
-
-_MOST_GENRES = 64
-
-
-def content_of(items: Iterable[Item]) -> np.ndarray:
-    """float32 [items + 1, genres + 1]: genres by rarity, at unit length; and the year, in decades from 2000 (the mean's, where unknown).
-
-    Row 0 is padding. Of many genres the most frequent 64 are kept.
-    """
-    items = list(items)
-    count: dict[str, int] = {}
-    for item in items:
-        for genre in item.genres:
-            count[genre] = count.get(genre, 0) + 1
-    column = {genre: place for place, genre in enumerate(sorted(count, key=lambda name: (-count[name], name))[:_MOST_GENRES])}
-    out = np.zeros((len(items) + 1, len(column) + 1), dtype=np.float32)
-    years = [item.year for item in items if item.year is not None]
-    middle = float(np.mean(years)) if years else 2000.0
-    for row, item in enumerate(items, start=1):
-        for genre in item.genres:
-            if genre in column:
-                out[row, column[genre]] = np.log((len(items) + 1) / (count[genre] + 1)) + 0.1
-        out[row, -1] = ((middle if item.year is None else item.year) - 2000.0) / 10
-    length = np.linalg.norm(out[:, :-1], axis=1, keepdims=True)
-    out[:, :-1] /= np.maximum(length, 1e-6)
-    return out
+__all__ = ["interest_network"]
 
 
 def interest_network(counts: np.ndarray, content: np.ndarray, *, dim: int, heads: int, dropout: float) -> torch.nn.Module:
@@ -46,25 +17,22 @@ def interest_network(counts: np.ndarray, content: np.ndarray, *, dim: int, heads
 
     Args:
         counts: float32 [items + 1, 2], as of `rates.item_counts`.
-        content: As of `content_of`.
+        content: float32 [items + 1, features], as of `content_of`.
         heads: Ways of looking at a history.
     """
     import torch
     from torch import nn
 
+    from score_rag.crm.content import item_table
     from score_rag.crm.rates import like_rates
 
     class Network(nn.Module):
         """(Histories [h, length] of signed items, row of each pair's history [n], items [n], counts [n, 3]) to logits [n]."""
 
-        content: torch.Tensor
-
         def __init__(self) -> None:
             super().__init__()
-            self.items = nn.Embedding(len(counts), dim, padding_idx=0)
+            self.items = item_table(len(counts), dim, content)
             self.bias = nn.Embedding(len(counts), 1, padding_idx=0)
-            self.told = nn.Linear(content.shape[1], dim, bias=False)
-            self.register_buffer("content", torch.from_numpy(content))
             self.rates = like_rates(counts)
             self.near = nn.Linear(5, heads)
             self.activation = nn.Sequential(nn.Linear(dim + 5, 16), nn.GELU(), nn.Linear(16, heads, bias=False))
@@ -72,15 +40,10 @@ def interest_network(counts: np.ndarray, content: np.ndarray, *, dim: int, heads
             self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(3 * dim + heads + 4, 32), nn.GELU(), nn.Dropout(dropout), last)
             self.evidence = nn.Parameter(torch.ones(heads))
             self.dropout = nn.Dropout(dropout)
-            nn.init.normal_(self.items.weight[1:], std=0.05)
             nn.init.zeros_(self.bias.weight)
             # The score starts as what like-rates and evidence say.
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
-
-        def vectors(self) -> torch.Tensor:
-            """[items + 1, dim]: what is learned of an item by itself, and by its genres and year. Row 0 is zeros."""
-            return self.items.weight + self.told(self.content) * (self.content.abs().sum(1, keepdim=True) > 0)
 
         def surprise(self, ids: torch.Tensor) -> torch.Tensor:
             """What each verdict adds to its item's like-rate, [n, length]: 1 - rate or -rate."""
@@ -92,9 +55,12 @@ def interest_network(counts: np.ndarray, content: np.ndarray, *, dim: int, heads
             return vectors[ids.abs()] * self.surprise(ids)[..., None]
 
         def weights(self, ids: torch.Tensor, target: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-            """Attention [n, length + 1, heads]: sums to 1, 0 at padding; the last place is for looking away, all there is to an empty history."""
+            """Attention [n, length + 1, heads]: sums to 1, 0 at padding.
+
+            The last place is for looking away; it is all that there is to an empty history.
+            """
             keys, asked = vectors[ids.abs()], vectors[target][:, None]
-            theirs, mine = self.content[ids.abs()], self.content[target][:, None]
+            theirs, mine = self.items.content[ids.abs()], self.items.content[target][:, None]
             genre = (theirs[..., :-1] * mine[..., :-1]).sum(-1)
             apart = (theirs[..., -1] - mine[..., -1]).abs()
             near = torch.stack([genre, genre**2, torch.exp(-2 * apart), torch.exp(-apart / 2), (ids > 0).float()], dim=-1)
@@ -107,7 +73,7 @@ def interest_network(counts: np.ndarray, content: np.ndarray, *, dim: int, heads
         def forward(
             self, ids: torch.Tensor, row: torch.Tensor, target: torch.Tensor, before: torch.Tensor, label: torch.Tensor | None = None
         ) -> torch.Tensor:
-            vectors = self.dropout(self.vectors())
+            vectors = self.dropout(self.items())
             history = ids[row]
             weights = self.weights(history, target, vectors)[:, :-1]
             # What the user's rate says already is no evidence of the item.

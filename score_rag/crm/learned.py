@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from score_rag.crm.content import content_of
 from score_rag.crm.judgements import Judgements, counts, data_digest
 from score_rag.crm.rates import item_counts, smoothed
 from score_rag.crm.recommender import Asked, History, Recommender
@@ -45,6 +46,7 @@ class LearnedRecommender(Recommender):
     def __init__(self, *, history: History = "all") -> None:
         super().__init__(history=history)
         self._network: Any = None
+        self._content: np.ndarray = np.zeros((1, 0), dtype=np.float32)
         self._users: dict[str, int] = {}
         self._until: np.ndarray = np.zeros(0, dtype=np.int64)
         self._rates: np.ndarray = np.zeros(1)
@@ -56,9 +58,6 @@ class LearnedRecommender(Recommender):
     @abstractmethod
     def _task(self, judged: Judgements, drawing: Drawing) -> tuple[int, Any]:
         """(rows, loss of rows) for the training loop."""
-
-    def _read_catalogue(self, interactions: Interactions) -> None:
-        """A chance to read what items are."""
 
     def _prepared(self, judged: Judgements) -> None:
         """A chance to keep something of the training events beside the network."""
@@ -105,7 +104,7 @@ class LearnedRecommender(Recommender):
             raise InputError("there are no training events to learn from", expected="at least one row whose split is 'train'")
         self._users = {user: number for number, user in enumerate(judged.users)}
         self._until, self._rates = judged.until, judged.rates
-        self._read_catalogue(interactions)
+        self._content = content_of(interactions.catalogue.values())[:, : None if self.settings["content"] else 0]
         torch.manual_seed(seed)
         self._network = self._build(item_counts(judged, len(self.item_ids)), len(judged.users))
         self._prepared(judged)
@@ -145,6 +144,7 @@ class LearnedRecommender(Recommender):
 
         self._users = {user: number for number, user in enumerate(extra.get("users", ()))}
         self._until = np.array(extra.get("until", ()), dtype=np.int64)
+        self._content = np.array(tensors["items.content"])
         self._network = self._build(np.zeros((len(self.item_ids) + 1, 2), dtype=np.float32), len(self._users))
         self._network.load_state_dict({name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()})
         self._network.eval()

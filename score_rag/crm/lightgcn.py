@@ -52,13 +52,14 @@ class LightGCN(LearnedRecommender, VectorRecommender):
     judgement), and the smoothed vectors of all items in their history that they liked, new ones among them, with equation 3's weights.
     So strangers and later likes need no new training, and a training user's vector is that of the whole graph. Somebody who liked nothing
     yet and has no base vector has zeros, which is nobody's neighbour, and is scored by the items' biases. An item that nobody liked in
-    training keeps its base vector, a small random one, and the bias of its like-rate.
+    training keeps its base vector (of its genres and year; without `content` a small random one), and the bias of its like-rate.
 
     While training with `bce`, a batch's own edges are left out of the graph: the edge would tell that the item was liked.
 
     Args:
         dim: Width of vectors.
         layers: Steps over the graph.
+        content: Whether items' base vectors tell of genres and years too.
         loss: `bce` or `softmax`.
         history: `all`: scores start from the user's like-rate so far; `positives`: from likes alone. The graph knows likes alone.
     """
@@ -68,9 +69,9 @@ class LightGCN(LearnedRecommender, VectorRecommender):
     batch: ClassVar[int] = 2048
     rate: ClassVar[float] = 1e-2
 
-    def __init__(self, *, dim: int = 32, layers: int = 2, loss: Loss = "bce", history: History = "all") -> None:
+    def __init__(self, *, dim: int = 32, layers: int = 2, content: bool = True, loss: Loss = "bce", history: History = "all") -> None:
         super().__init__(history=history)
-        self.settings = {"dim": dim, "layers": layers, "loss": loss}
+        self.settings = {"dim": dim, "layers": layers, "content": content, "loss": loss}
         self._edges: Any = None
 
     def item_vectors(self) -> np.ndarray:
@@ -83,19 +84,19 @@ class LightGCN(LearnedRecommender, VectorRecommender):
         found: np.ndarray = biases.detach().cpu().numpy().copy()
         return found
 
-    def _offsets(self, asked: Sequence[Asked]) -> np.ndarray:
+    def _offsets(self, asked: Sequence[Asked], vectors: np.ndarray) -> np.ndarray:
         import torch
 
         rates = self._network.rates
         if rates is None:
-            return super()._offsets(asked)
+            return super()._offsets(asked, vectors)
         with torch.inference_mode():
             offsets: np.ndarray = rates.offsets(self._before(asked).to(rates.middle.device)).cpu().numpy()
         return offsets
 
     def _vectors(self, asked: Sequence[Asked]) -> np.ndarray:
         _, parts, degrees = self._smoothed()
-        bases = self._network.nodes.weight[: len(self._users)].detach().cpu().numpy() / (self.settings["layers"] + 1)
+        bases = self._network.users.weight.detach().cpu().numpy() / (self.settings["layers"] + 1)
         out = np.zeros((len(asked), self.settings["dim"]), dtype=np.float32)
         for row, one in enumerate(asked):
             number = self._number(one)
@@ -112,7 +113,8 @@ class LightGCN(LearnedRecommender, VectorRecommender):
 
         network, layers, users = self._network, int(self.settings["layers"]), len(self._users)
         with torch.inference_mode():
-            nodes, edges = network.nodes.weight, self._edges.to(network.nodes.weight.device)
+            nodes = network()
+            edges = self._edges.to(nodes.device)
             weights = edge_weights(edges, len(nodes))
             items = propagate(nodes, edges, weights, layers)[users:].cpu().numpy()
             # A user's vector is (base + sum of neighbours' vectors after 0 .. layers-1 steps) / (layers + 1).
@@ -133,7 +135,7 @@ class LightGCN(LearnedRecommender, VectorRecommender):
         return {"users": list(self._users), "until": self._until.tolist()}
 
     def _build(self, counts: np.ndarray, users: int) -> torch.nn.Module:
-        return _network(counts, users, self.settings["dim"], self.settings["loss"] == "bce")
+        return _network(counts, self._content, users, self.settings["dim"], self.settings["loss"] == "bce")
 
     def _prepared(self, judged: Judgements) -> None:
         import torch
@@ -153,14 +155,14 @@ class LightGCN(LearnedRecommender, VectorRecommender):
         liked = torch.from_numpy(judged.liked.astype(np.float32))
 
         def loss(network: Any, batch: np.ndarray, generator: np.random.Generator) -> torch.Tensor:
-            device = network.nodes.weight.device
+            device = network.bias.weight.device
             rows = torch.from_numpy(batch)
             who, place, label = (column[rows].to(device) for column in (user, item, liked))
             there = weights
             if self.settings["loss"] == "bce":
                 there = weights.masked_fill(torch.from_numpy(np.isin(keys, mine[batch])), 0.0)
             with torch.autocast(device.type, enabled=False):
-                vectors = propagate(network.nodes.weight, edges.to(device), there.to(device), layers)
+                vectors = propagate(network(), edges.to(device), there.to(device), layers)
             items = torch.cat([torch.zeros_like(vectors[:1]), vectors[users:]])
             return pair_loss(
                 vectors[who],
@@ -178,20 +180,26 @@ class LightGCN(LearnedRecommender, VectorRecommender):
         return len(judged), loss
 
 
-def _network(counts: np.ndarray, users: int, dim: int, rates: bool) -> torch.nn.Module:
+def _network(counts: np.ndarray, content: np.ndarray, users: int, dim: int, rates: bool) -> torch.nn.Module:
+    import torch
     from torch import nn
 
+    from score_rag.crm.content import item_table
     from score_rag.crm.rates import like_rates
 
     class Network(nn.Module):
-        """Base vectors of users, then of items; biases of items (row 0 is padding)."""
+        """Base vectors of users, then of items, [users + items, dim]; biases of items (row 0 is padding)."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.nodes = nn.Embedding(users + len(counts) - 1, dim)
+            self.users = nn.Embedding(users, dim)
+            self.items = item_table(len(counts), dim, content, std=0.1)
             self.bias = nn.Embedding(len(counts), 1, padding_idx=0)
             self.rates = like_rates(counts) if rates else None
-            nn.init.normal_(self.nodes.weight, std=0.1)
+            nn.init.normal_(self.users.weight, std=0.1)
             nn.init.zeros_(self.bias.weight)
+
+        def forward(self) -> torch.Tensor:
+            return torch.cat([self.users.weight, self.items()[1:]])
 
     return Network()

@@ -24,11 +24,12 @@ class MF(LearnedRecommender, VectorRecommender):
     A training user asked about after their last training judgement has their learned vector, moved by one Newton step of the logistic loss
     towards what they judged since; everybody else has that step from zero over their whole history (its prior: the learned users' spread).
     Somebody without a history has a vector of zeros, which is nobody's neighbour, and is scored by the items' biases. An item without
-    training events keeps a small random vector and the mean's bias.
+    training events has the mean's bias and what its genres and year tell of it (without `content`: a small random vector).
 
     Args:
         dim: Width of vectors.
         dropout: Of vectors' entries, while training.
+        content: Whether items are known by genres and years too.
         loss: `bce` or `softmax`.
         history: `all` judgements are read after training, or `positives` only.
     """
@@ -36,12 +37,12 @@ class MF(LearnedRecommender, VectorRecommender):
     kind: ClassVar[str] = "mf"
     name: ClassVar[str] = "MF"
 
-    def __init__(self, *, dim: int = 32, dropout: float = 0.2, loss: Loss = "bce", history: History = "all") -> None:
+    def __init__(self, *, dim: int = 32, dropout: float = 0.2, content: bool = True, loss: Loss = "bce", history: History = "all") -> None:
         super().__init__(history=history)
-        self.settings = {"dim": dim, "dropout": dropout, "loss": loss}
+        self.settings = {"dim": dim, "dropout": dropout, "content": content, "loss": loss}
 
     def item_vectors(self) -> np.ndarray:
-        vectors: np.ndarray = self._network.items.weight[1:].detach().cpu().numpy().copy()
+        vectors: np.ndarray = self._network.items()[1:].detach().cpu().numpy().copy()
         return vectors
 
     def item_biases(self) -> np.ndarray:
@@ -51,12 +52,12 @@ class MF(LearnedRecommender, VectorRecommender):
         found: np.ndarray = biases.detach().cpu().numpy().copy()
         return found
 
-    def _offsets(self, asked: Sequence[Asked]) -> np.ndarray:
+    def _offsets(self, asked: Sequence[Asked], vectors: np.ndarray) -> np.ndarray:
         import torch
 
         network = self._network
         if network.rates is None:
-            return super()._offsets(asked)
+            return super()._offsets(asked, vectors)
         device = network.rates.middle.device
         numbers = torch.tensor([self._number(one) + 1 for one in asked], dtype=torch.int64, device=device)
         with torch.inference_mode():
@@ -65,7 +66,7 @@ class MF(LearnedRecommender, VectorRecommender):
 
     def _vectors(self, asked: Sequence[Asked]) -> np.ndarray:
         users = self._network.users.weight.detach().cpu().numpy()
-        items, biases, offsets = self.item_vectors(), self.item_biases(), self._offsets(asked)
+        items, biases, offsets = self.item_vectors(), self.item_biases(), self._offsets(asked, users)
         prior = 1.0 / max(float((users[1:] ** 2).mean()), 1e-6) if len(users) > 1 else 1e6
         out = np.zeros((len(asked), users.shape[1]), dtype=np.float32)
         for row, one in enumerate(asked):
@@ -83,7 +84,7 @@ class MF(LearnedRecommender, VectorRecommender):
         return {"users": list(self._users), "until": self._until.tolist()}
 
     def _build(self, counts: np.ndarray, users: int) -> torch.nn.Module:
-        return _network(counts, users, self.settings["dim"], self.settings["dropout"], self.settings["loss"] == "bce")
+        return _network(counts, self._content, users, self.settings["dim"], self.settings["dropout"], self.settings["loss"] == "bce")
 
     def _task(self, judged: Judgements, drawing: Drawing) -> tuple[int, Any]:
         import torch
@@ -92,7 +93,7 @@ class MF(LearnedRecommender, VectorRecommender):
         liked = torch.from_numpy(judged.liked.astype(np.float32))
 
         def loss(network: Any, batch: np.ndarray, generator: np.random.Generator) -> torch.Tensor:
-            device = network.items.weight.device
+            device = network.bias.weight.device
             rows = torch.from_numpy(batch)
             who, place, label = (column[rows].to(device) for column in (user, item, liked))
             offset = None
@@ -100,7 +101,7 @@ class MF(LearnedRecommender, VectorRecommender):
                 offset = network.rates(place, before[rows].to(device), label) + network.user_bias(who)[:, 0]
             return pair_loss(
                 network.dropout(network.users(who)),
-                network.items.weight,
+                network.items(),
                 network.bias.weight[:, 0],
                 place,
                 label,
@@ -122,9 +123,10 @@ def _newton(items: np.ndarray, liked: np.ndarray, base: np.ndarray, start: np.nd
     return step
 
 
-def _network(counts: np.ndarray, users: int, dim: int, dropout: float, rates: bool) -> torch.nn.Module:
+def _network(counts: np.ndarray, content: np.ndarray, users: int, dim: int, dropout: float, rates: bool) -> torch.nn.Module:
     from torch import nn
 
+    from score_rag.crm.content import item_table
     from score_rag.crm.rates import like_rates
 
     class Network(nn.Module):
@@ -133,12 +135,12 @@ def _network(counts: np.ndarray, users: int, dim: int, dropout: float, rates: bo
         def __init__(self) -> None:
             super().__init__()
             self.users = nn.Embedding(users + 1, dim, padding_idx=0)
-            self.items = nn.Embedding(len(counts), dim, padding_idx=0)
+            self.items = item_table(len(counts), dim, content, std=0.1)
             self.user_bias = nn.Embedding(users + 1, 1, padding_idx=0)
             self.bias = nn.Embedding(len(counts), 1, padding_idx=0)
             self.rates = like_rates(counts) if rates else None
             self.dropout = nn.Dropout(dropout)
-            for table, std in ((self.users, 0.1), (self.items, 0.1), (self.user_bias, 0.0), (self.bias, 0.0)):
+            for table, std in ((self.users, 0.1), (self.user_bias, 0.0), (self.bias, 0.0)):
                 nn.init.normal_(table.weight[1:], std=std)
 
     return Network()

@@ -200,10 +200,11 @@ class VectorRecommender(Recommender):
         """float32 [items]."""
         return np.zeros(len(self.item_ids), dtype=np.float32)
 
-    def _offsets(self, asked: Sequence[Asked]) -> np.ndarray:
-        """float32 [n]: what is added to all scores of a user."""
+    def _offsets(self, asked: Sequence[Asked], vectors: np.ndarray) -> np.ndarray:
+        """float32 [n]: what is added to all scores of users, whose `vectors` are given."""
         return np.zeros(len(asked), dtype=np.float32)
 
     def _scores(self, asked: Sequence[Asked], places: Sequence[np.ndarray]) -> list[np.ndarray]:
-        users, offsets, items, biases = self._vectors(asked), self._offsets(asked), self.item_vectors(), self.item_biases()
+        users, items, biases = self._vectors(asked), self.item_vectors(), self.item_biases()
+        offsets = self._offsets(asked, users)
         return [items[row] @ user + biases[row] + offset for user, offset, row in zip(users, offsets, places, strict=True)]

@@ -32,7 +32,8 @@ class SASRec(LearnedRecommender, VectorRecommender):
     """The recommender. Construct, then `fit`; or `from_pretrained`.
 
     It learns nothing of users by name: everybody is their history. Somebody without one has a vector of zeros, which is nobody's neighbour,
-    and is scored by the items' biases. An item without training events keeps a small random vector and the mean's bias.
+    and is scored by the items' biases. An item without training events has the mean's bias and what its genres and year tell of it (without
+    `content`: a small random vector).
 
     Args:
         dim: Width of item and user vectors.
@@ -40,6 +41,7 @@ class SASRec(LearnedRecommender, VectorRecommender):
         heads: Attention heads; divides `dim`.
         dropout: While training.
         max_length: The most recent so many items are read.
+        content: Whether items are known by genres and years too (not in the paper).
         loss: `bce` or `softmax`.
         history: `all` judgements, or `positives` only.
 
@@ -59,16 +61,18 @@ class SASRec(LearnedRecommender, VectorRecommender):
         heads: int = 2,
         dropout: float = 0.2,
         max_length: int = 50,
+        content: bool = True,
         loss: Loss = "bce",
         history: History = "all",
     ) -> None:
         super().__init__(history=history)
         if dim % heads:
             raise InputError("the heads do not divide the width", where="crm.heads", expected=f"a divisor of {dim}", found=heads)
-        self.settings = {"dim": dim, "layers": layers, "heads": heads, "dropout": dropout, "max_length": max_length, "loss": loss}
+        self.settings = {"dim": dim, "layers": layers, "heads": heads, "dropout": dropout, "max_length": max_length}
+        self.settings |= {"content": content, "loss": loss}
 
     def item_vectors(self) -> np.ndarray:
-        vectors: np.ndarray = self._network.items.weight[1:].detach().cpu().numpy().copy()
+        vectors: np.ndarray = self._network.items()[1:].detach().cpu().numpy().copy()
         return vectors
 
     def item_biases(self) -> np.ndarray:
@@ -78,15 +82,16 @@ class SASRec(LearnedRecommender, VectorRecommender):
         found: np.ndarray = biases.detach().cpu().numpy().copy()
         return found
 
-    def _offsets(self, asked: Sequence[Asked]) -> np.ndarray:
+    def _offsets(self, asked: Sequence[Asked], vectors: np.ndarray) -> np.ndarray:
         import torch
 
         rates = self._network.rates
         if rates is None:
-            return super()._offsets(asked)
+            return super()._offsets(asked, vectors)
         with torch.inference_mode():
-            offsets: np.ndarray = rates.offsets(self._before(asked).to(rates.middle.device)).cpu().numpy()
-        return offsets
+            offsets = rates.offsets(self._before(asked).to(rates.middle.device)).cpu().numpy()
+            own: np.ndarray = vectors @ self._network.offset.weight[0].cpu().numpy()
+        return own + offsets
 
     def _vectors(self, asked: Sequence[Asked]) -> np.ndarray:
         import torch
@@ -107,8 +112,8 @@ class SASRec(LearnedRecommender, VectorRecommender):
         return out
 
     def _build(self, counts: np.ndarray, users: int) -> torch.nn.Module:
-        settings = {name: value for name, value in self.settings.items() if name != "loss"}
-        return attention_network(counts, rates=self.settings["loss"] == "bce", **settings)
+        settings = {name: value for name, value in self.settings.items() if name not in ("loss", "content")}
+        return attention_network(counts, self._content, rates=self.settings["loss"] == "bce", **settings)
 
     def _task(self, judged: Judgements, drawing: Drawing) -> tuple[int, Any]:
         import torch
@@ -127,11 +132,11 @@ class SASRec(LearnedRecommender, VectorRecommender):
             rates = network.rates
             return pair_loss(
                 user,
-                network.items.weight,
+                network.items(),
                 network.bias.weight[:, 0],
                 place,
                 label,
-                offset=None if rates is None else rates(place, before[targets].to(device), label),
+                offset=None if rates is None else rates(place, before[targets].to(device), label) + network.offset(user)[:, 0],
                 kind=self.settings["loss"],
                 negatives=drawing.negatives,
                 negative_weight=drawing.weight,
