@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
@@ -78,18 +78,41 @@ class Data(_Section):
 class Crm(_Section):
     """The conventional recommender: CAR's teacher."""
 
-    model: Literal["sasrec"] = "sasrec"
+    model: Literal["sasrec", "lightgcn", "din", "mf", "file"] = "sasrec"
+    user_vectors: str | None = None
+    item_vectors: str | None = None
+    loss: Literal["bce", "softmax"] = "bce"
     dim: int = Field(48, ge=2)
     layers: int = Field(1, ge=1)
     heads: int = Field(2, ge=1)
     dropout: float = Field(0.2, ge=0, lt=1)
     max_length: int = Field(50, ge=2)
+    content: bool = True
+    negatives: int = Field(1, ge=0)
+    negative_weight: float = Field(0.2, ge=0)
     epochs: int = Field(40, ge=1)
     patience: int = Field(12, ge=1)
+    choose_by: Literal["auc", "ndcg"] = "auc"
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(4e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     neighbours: int = Field(5, ge=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.model == "file" and not (self.user_vectors and self.item_vectors):
+            raise ValueError("model: file needs user_vectors and item_vectors, two files")
+        if self.model == "din" and self.loss == "softmax":
+            raise ValueError("model: din knows loss: bce alone")
+        return self
+
+    def fitting(self) -> dict[str, Any]:
+        """What the model's `fit` takes of it."""
+        if self.model == "file":
+            return {"users": self.user_vectors, "items": self.item_vectors}
+        training = ("epochs", "patience", "choose_by", "batch_size", "learning_rate", "weight_decay", "device")
+        return {name: getattr(self, name) for name in (*training, "negatives", "negative_weight")}
 
 
 class Documents(_Section):

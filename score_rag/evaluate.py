@@ -100,7 +100,8 @@ def evaluate_run(
     low = sum(answer.mass < 0.5 for answer in answers)
     notes.append(f"mean mass of Yes and No: {np.mean([answer.mass for answer in answers]):.3f}; below .5 in {low} of {len(answers)} rows")
     reference = _compare(parts, theirs, events, against, scores, report)
-    scores["SASRec alone (CRM)"] = _crm_scores(parts, events, report)
+    name, alone = _crm_scores(parts, events, report)
+    scores[name] = alone
     trivial = trivial_scores(interactions, frame)
     scores.update(trivial)
     if against == "item-average":
@@ -188,15 +189,13 @@ def _without_others(parts: Parts, report: Report) -> Path:
     return folder
 
 
-def _crm_scores(parts: Parts, events: Sequence[Event], report: Report) -> np.ndarray:
-    """The conventional recommender's own score of each event, from strictly earlier events."""
-    from score_rag.crm.sasrec import SASRec
+def _crm_scores(parts: Parts, events: Sequence[Event], report: Report) -> tuple[str, np.ndarray]:
+    """The conventional recommender's name and its own score of each event, from strictly earlier events."""
+    from score_rag.crm.models import read_model
 
-    model = SASRec.from_pretrained(parts.folder("crm"))
-    log = parts.interactions.log
-    out = np.zeros(len(events))
-    for place, event in enumerate(events):
-        out[place] = model.score(log.earlier(event), [event.item_id])[0]
-        if place % 500 == 499 or place + 1 == len(events):
-            report("asking the CRM", place + 1, len(events))
-    return out
+    model = read_model(parts.folder("crm")).bind(parts.interactions.log)
+    out = [np.zeros(0)]
+    for start in range(0, len(events), 1024):
+        out.append(model.score_events(events[start : start + 1024]).astype(np.float64))
+        report("asking the CRM", min(start + 1024, len(events)), len(events))
+    return f"{model.name} alone (CRM)", np.concatenate(out)

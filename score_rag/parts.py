@@ -40,10 +40,13 @@ class Parts:
     @cached_property
     def told(self) -> dict[str, str]:
         """What ran at each stage; an embedded part is called what it is."""
-        told = {"crm": "SASRec, trained on this data"}
+        from score_rag.crm.models import model_class
+
+        crm = model_class(read_json(self.folder("crm") / "config.json")["model"])
+        told = {"crm": crm.name if crm.kind == "file" else f"{crm.name}, trained on this data"}
         retriever = read_json(self.folder("retriever") / "retriever.json")
         name = "all-MiniLM-L6-v2 (embedded)" if retriever["embedded"] else retriever["base"]
-        told["retriever"] = f"{name}, fine-tuned on SASRec's neighbours"
+        told["retriever"] = f"{name}, fine-tuned on the neighbours by {crm.name}"
         reranker = read_json(self.folder("reranker") / "reranker.json")
         base = "cross-encoder from all-MiniLM-L6-v2 (embedded)" if reranker["embedded"] else f"cross-encoder from {reranker['base']}"
         rule = " (embedded: rule-based, no language model)" if reranker["assessor"].startswith("score-rag/") else ""

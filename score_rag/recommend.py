@@ -123,15 +123,10 @@ class Recommender:
         ]
 
     def _candidates(self, user_id: str | None, events: Sequence[Event], count: int) -> list[str]:
-        folder = self.parts.folder("crm")
+        from score_rag.crm.artefacts import candidates
+
         known = {event.item_id for event in events}
-        if user_id is not None and user_id in self.parts.interactions.train_log:
-            from score_rag.crm.artefacts import candidates
-
-            return [item_id for item_id, _ in candidates(folder, user_id, count, exclude=known)]
-        from score_rag.crm.sasrec import SASRec
-
-        return [item_id for item_id, _ in SASRec.from_pretrained(folder).recommend(events, count, exclude=known)]
+        return [item for item, _ in candidates(self.parts.folder("crm"), user_id, count, history=events, exclude=known)]
 
     def _item(self, item_id: str) -> Item:
         catalogue = self.parts.interactions.catalogue

@@ -27,7 +27,7 @@ def stages(pipeline: Pipeline) -> list[Stage]:
     """The stages of a pipeline, in order."""
     return [
         Stage("data", run=_data, inputs=_data_inputs),
-        Stage("crm", run=_crm, needs=("data",), also=("data",)),
+        Stage("crm", run=_crm, needs=("data",), also=("data",), inputs=_crm_inputs),
         Stage("documents", run=_documents, needs=("data",), prompts=(pipeline.documents.prompt,)),
         Stage("retriever", run=_retriever, needs=("documents", "crm"), check=_retriever_there, caches=("index/chroma",)),
         Stage(
@@ -94,32 +94,24 @@ def _data(context: Context, folder: Path) -> dict[str, Any]:
     }
 
 
+def _crm_inputs(pipeline: Pipeline) -> list[Path]:
+    return [Path(name) for name in (pipeline.crm.user_vectors, pipeline.crm.item_vectors) if name and pipeline.crm.model == "file"]
+
+
 def _crm(context: Context, folder: Path) -> dict[str, Any]:
     from score_rag.crm.artefacts import write_crm
-    from score_rag.crm.sasrec import SASRec
+    from score_rag.crm.models import make_model
     from score_rag.data.interactions import Interactions
 
     settings = context.pipeline.crm
     interactions = Interactions.read(context.folder("data"))
-    model = SASRec(
-        dim=settings.dim,
-        layers=settings.layers,
-        heads=settings.heads,
-        dropout=settings.dropout,
-        max_length=settings.max_length,
-        history=context.pipeline.data.history,
-    )
-    model.fit(
-        interactions,
-        epochs=settings.epochs,
-        patience=settings.patience,
-        learning_rate=settings.learning_rate,
-        batch_size=settings.batch_size,
-        weight_decay=settings.weight_decay,
-        seed=context.seed,
-        report=context.report,
-    )
-    write_crm(model, interactions, folder, neighbours_k=settings.neighbours)
+    model: Any = make_model(settings.model, **settings.model_dump(exclude={"model"}), history=context.pipeline.data.history)
+    checkpoint = context.scratch / "crm"
+    trained = {} if settings.model == "file" else {"seed": context.seed, "checkpoint": checkpoint}
+    model.fit(interactions, **settings.fitting(), **trained, report=context.report)
+    write_crm(model, interactions, folder, neighbours_k=settings.neighbours, report=context.report)
+    # Last of all: until here a killed run goes on from the checkpoint.
+    shutil.rmtree(checkpoint, ignore_errors=True)
     return {**model.metrics, **_kind_of_labels(interactions)}
 
 

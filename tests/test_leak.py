@@ -16,7 +16,9 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from leak_worlds import COMMON, ITEMS, TIMES, USERS, questions, seconds, table, worlds
 
-from score_rag.crm.sasrec import SASRec, _Task
+from score_rag.crm.judgements import Judgements
+from score_rag.crm.sasrec import SASRec, windows_of
+from score_rag.data.interactions import Interactions, items_frame
 from score_rag.data.log import Event
 from score_rag.data.report import DataReport
 from score_rag.data.split import split_events
@@ -31,8 +33,15 @@ from score_rag.reranker.examples import sample_requests
 from score_rag.reranker.offline import OfflineAssessor
 from score_rag.retriever.index import BehaviourIndex
 
-MODEL = SASRec(dim=8, layers=1, heads=2, max_length=3)
-MODEL._prepare([item.item_id for item in ITEMS], 0)
+PLACE = {item.item_id: place for place, item in enumerate(ITEMS)}
+FITTED = Interactions(
+    pl.DataFrame(
+        {"user_id": list("pqpq"), "item_id": ["i0", "i1", "i2", "i3"], "label": [1, 0, 0, 1], "timestamp": range(4)},
+        schema_overrides={"user_id": pl.Categorical(), "item_id": pl.Categorical()},
+    ),
+    items_frame(ITEMS),
+)
+MODEL = SASRec(dim=8, layers=1, heads=2, max_length=3).fit(FITTED, epochs=1, device="cpu")
 
 
 def told(events):
@@ -92,10 +101,15 @@ def evidence(world, asked):
 
 def sequences(world, asked):
     """What SASRec's training reads before each target earlier than the question, and before the question itself."""
-    task = _Task(MODEL, world, negatives=0, negative_weight=0, seed=0)
 
     def reads(events):
-        return [(items[: end + 1], item, label) for items, targets in task._sequences(events) for end, item, label in targets]
+        rows = world.events.filter(pl.col("event").is_in([event.row for event in events]))
+        judged = Judgements.of(world.with_events(rows.with_columns(split=pl.lit("train"))), PLACE, "all")
+        return [
+            (window.tokens[: end + 1].tolist(), int(judged.item[target]), int(judged.liked[target]))
+            for window in windows_of(judged, 3)
+            for end, target in zip(window.states, window.targets, strict=True)
+        ]
 
     own = [event for event in world.rows() if event.user_id == asked.user_id]
     earlier = reads([event for event in own if event.timestamp < asked.timestamp])
@@ -110,8 +124,8 @@ CARRIERS = {
     "evidence": evidence,
     "prompt": prompt,
     "assessment": lambda world, asked: [OfflineAssessor(world).characteristics("", item, asked.timestamp) for item in COMMON],
-    "vector": lambda world, asked: MODEL.user_vectors([world.log.earlier(asked)]).tolist(),
-    "recommender's score": lambda world, asked: MODEL.score(world.log.earlier(asked), COMMON).tolist(),
+    "vector": lambda world, asked: MODEL.history_vectors([world.log.earlier(asked)]).tolist(),
+    "recommender's score": lambda world, asked: MODEL.score_history(world.log.earlier(asked), COMMON).tolist(),
     "sequences": sequences,
 }
 VERSIONED = {"documents": documents, "neighbours": neighbours}
@@ -120,8 +134,11 @@ LEARNT = {
     "averages": lambda world, asked: [
         (name, *value) for name, value in trivial_scores(world, world.events.filter(pl.col("event") == asked.row)).items()
     ],
-    "training rows": lambda world, asked: _Task(MODEL, world, negatives=0, negative_weight=0, seed=0).rows,
-    "vectors": lambda world, asked: MODEL.user_vectors([world.train_log.of(user) for user in world.train_log.users]).tolist(),
+    "training rows": lambda world, asked: [
+        (window.tokens.tolist(), window.states.tolist(), window.targets.tolist())
+        for window in windows_of(Judgements.of(world, PLACE, "all"), 3)
+    ],
+    "vectors": lambda world, asked: MODEL.history_vectors([world.train_log.of(user) for user in world.train_log.users]).tolist(),
     "requests": lambda world, asked: sample_requests(world, describer(world), 5, seed=0),
     "examples": lambda world, asked: [(event, world.log.earlier(event)) for event in sample_events(world, "train", 6, seed=0, least=1)],
     "assessments": lambda world, asked: [OfflineAssessor(world).characteristics("", item, 2**40) for item in COMMON],

@@ -73,13 +73,10 @@ def _documents(parts: Parts, sample: int) -> Check:
 def _vectors(parts: Parts) -> Check:
     """The recommender's vectors of users come from training judgements alone."""
     from score_rag.crm.artefacts import read_vectors
-    from score_rag.crm.sasrec import SASRec
+    from score_rag.crm.models import read_model
 
     users, stored = read_vectors(parts.folder("crm"), "users")
-    told = _by_user(
-        parts.interactions.events.filter((pl.col("split") == "train") & ~pl.col("sampled")), pl.Series(users, dtype=pl.String())
-    )
-    vectors = SASRec.from_pretrained(parts.folder("crm")).user_vectors([told.get(user, ()) for user in users])
+    vectors = read_model(parts.folder("crm")).bind(parts.interactions.train_log).user_vectors(users)
     # Another machine may add in another order; an event more or less moves a vector far more than that.
     off = np.abs(vectors - stored["vectors"]).max(axis=1) > 1e-4
     wrong = [f"user {users[place]}: the vector is not that of the training events" for place in np.flatnonzero(off)]

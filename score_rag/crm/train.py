@@ -1,31 +1,76 @@
-"""The one training loop of all conventional recommenders: shuffled batches, early stopping, the best epoch kept."""
+"""The one training loop of all conventional recommenders: shuffled batches, early stopping, the best epoch kept, exact resume."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from score_rag.crm.checkpoint import read_checkpoint, write_checkpoint
+from score_rag.crm.ranking import RankingTask
+from score_rag.crm.recommender import Asked, Recommender
+from score_rag.data.interactions import Interactions
+from score_rag.files import digest_json
 from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Task", "fit_network"]
+__all__ = ["ChooseBy", "Device", "Task", "Validation", "fit_network"]
+
+ChooseBy = Literal["auc", "ndcg"]
+Device = Literal["auto", "cpu", "cuda"]
+_MOST_VALID = 20_000
+_MOST_RANKED = 1_000
 
 
-class Task(Protocol):
-    """What a recommender gives to the loop."""
+class Validation:
+    """A recommender's score on validation events, for choosing epochs.
 
-    def __len__(self) -> int:
-        """Number of training rows."""
+    Args:
+        by: `auc` of events, each from strictly earlier history, or `ndcg` (@10) of full ranking from the end of training.
+    """
 
-    def loss(self, network: Any, batch: Sequence[int], generator: np.random.Generator) -> torch.Tensor:
-        """Mean loss of some rows."""
+    def __init__(self, model: Recommender, interactions: Interactions, by: ChooseBy) -> None:
+        self.model, self.by = model, by
+        self.ranking = RankingTask(interactions, "valid", most=_MOST_RANKED) if by == "ndcg" else None
+        events = list(interactions.rows("valid")) if by == "auc" else []
+        if len(events) > _MOST_VALID:
+            events = [events[place] for place in np.linspace(0, len(events) - 1, _MOST_VALID).astype(int)]
+        self.asked = [Asked(interactions.log.earlier(event), event.user_id, event.timestamp) for event in events]
+        self.places = [model._places([event.item_id]) for event in events]
+        self.labels = np.array([int(event.liked) for event in events])
 
-    def validate(self) -> float | None:
-        """The score to choose epochs by, higher is better; None where it cannot be computed."""
+    def __call__(self) -> float | None:
+        """The score; None where there is nothing to tell apart."""
+        from score_rag.evaluation.metrics import auc
+
+        if self.ranking is not None:
+            return float(self.ranking.rank(self.model).ndcg.mean()) if len(self.ranking) else None
+        if len(set(self.labels.tolist())) < 2:
+            return None
+        return auc(self.labels, np.concatenate(self.model._scores(self.asked, self.places)))
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a recommender gives to the loop.
+
+    Attributes:
+        rows: Number of training rows.
+        loss: Mean loss of some rows, given by their numbers: `loss(network, rows, generator)`.
+        validation: The score to choose epochs by.
+        made_from: A word for its data and its own settings: what a checkpoint must agree with.
+    """
+
+    rows: int
+    loss: Callable[[Any, np.ndarray, np.random.Generator], torch.Tensor]
+    validation: Validation
+    made_from: str
 
 
 def fit_network(
@@ -38,42 +83,73 @@ def fit_network(
     batch_size: int,
     weight_decay: float,
     seed: int,
-    device: str = "cpu",
+    device: Device = "auto",
+    checkpoint: Path | None = None,
     report: Report = silent,
 ) -> dict[str, Any]:
     """Train until `patience` epochs brought nothing better; leave the best epoch's weights in `network`, on the CPU.
 
+    On a GPU the forward pass runs in bfloat16 where that is safe (autocast); on the CPU everything is float32, and a training that was
+    killed and resumed ends with the same bits. Weight decay acts on matrices only.
+
+    Args:
+        batch_size: Rows of the task.
+        checkpoint: Folder of the state after each epoch. One that was made from the same settings and data is resumed (a finished one
+            returns at once); any other is written over.
+
     Returns:
-        `{"epoch": the kept one (0: untrained), "valid_auc": its score, "valid_auc_by_epoch": [...]}`.
+        `{"epoch": the kept one (0: untrained), "valid_auc": its score, "valid_auc_by_epoch": [...]}`, or `valid_ndcg`.
     """
     import torch
 
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
-    network.to(device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    best: dict[str, Any] = {"score": None, "epoch": 0, "weights": None}
-    scores: list[float | None] = []
-    for epoch in range(1, epochs + 1):
+    where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    network.to(where)
+    matrices = [p for p in network.parameters() if p.dim() > 1]
+    rest = [p for p in network.parameters() if p.dim() <= 1]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate)
+    said = [task.made_from, epochs, patience, learning_rate, batch_size, weight_decay, seed, where, torch.__version__]
+    made_from = digest_json([*said, [[name, *tensor.shape] for name, tensor in network.state_dict().items()]])
+    best: dict[str, torch.Tensor] | None = None
+    progress: dict[str, Any] = {"epoch": 0, "best": 0, "score": None, "scores": []}
+    found = None
+    if checkpoint is not None:
+        found = read_checkpoint(checkpoint, made_from=made_from, network=network, optimizer=optimizer, generator=generator)
+    if found is not None:
+        best, progress = found
+    mixed = torch.autocast("cuda", dtype=torch.bfloat16) if where == "cuda" else nullcontext()
+    while progress["epoch"] < epochs and progress["epoch"] - progress["best"] < patience:
         network.train()
-        order = generator.permutation(len(task))
+        order = generator.permutation(task.rows)
         for start in range(0, len(order), batch_size):
-            loss = task.loss(network, order[start : start + batch_size].tolist(), generator)
+            with mixed:
+                loss = task.loss(network, order[start : start + batch_size], generator)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        network.cpu()
-        score = task.validate()
-        scores.append(score)
+        network.eval()
+        score = task.validation()
+        progress = {**progress, "epoch": progress["epoch"] + 1, "scores": [*progress["scores"], score]}
         # Without a score (one class only) the last epoch is as good a choice as any.
-        if score is None or best["score"] is None or score > best["score"]:
-            best = {"score": score, "epoch": epoch, "weights": {n: t.detach().clone() for n, t in network.state_dict().items()}}
-        stop = epoch - best["epoch"] >= patience
-        report("training the recommender (CRM)", epochs if stop else epoch, epochs)
-        if stop:
-            break
-        network.to(device)
-    if best["weights"] is not None:
-        network.load_state_dict(best["weights"])
+        if score is None or progress["score"] is None or score > progress["score"]:
+            progress |= {"score": score, "best": progress["epoch"]}
+            best = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        if checkpoint is not None:
+            write_checkpoint(
+                checkpoint,
+                made_from=made_from,
+                network=network,
+                optimizer=optimizer,
+                generator=generator,
+                best=best,
+                progress=progress,
+            )
+        stop = progress["epoch"] - progress["best"] >= patience
+        report("training the recommender (CRM)", epochs if stop else progress["epoch"], epochs)
+    if best is not None:
+        network.load_state_dict(best)
     network.cpu().eval()
-    return {"epoch": best["epoch"], "valid_auc": best["score"], "valid_auc_by_epoch": scores}
+    name = f"valid_{task.validation.by}"
+    return {"epoch": progress["best"], name: progress["score"], f"{name}_by_epoch": progress["scores"]}

@@ -1,0 +1,146 @@
+"""DIN: what somebody did counts as much as it has to do with the item in question (Zhou et al., 2018; arXiv 1706.06978)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from score_rag.crm.interest import interest_network
+from score_rag.crm.judgements import Judgements, tokens
+from score_rag.crm.learned import Drawing, LearnedRecommender
+from score_rag.crm.recommender import Asked, History
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["DIN"]
+
+_CELLS = 200_000
+"""Most (judgement, item) pairs that are looked at in one go."""
+
+
+class DIN(LearnedRecommender):
+    """The recommender: attention from the item in question over the history, then a small perceptron.
+
+    It reads what items are told of (genres, year) beside their numbers, as the paper reads categories. Attention has a few heads; each
+    head's weights sum to 1 together with a place for looking away (the paper leaves them unnormalized; here histories differ tenfold in
+    length). What is attended to is how a verdict differs from what was to be expected: liked or not, less the item's like-rate and the
+    user's. The score starts from like-rates (see `rates`) and that evidence; loss is binary cross-entropy.
+
+    Its user vector, for neighbours: the mean over the history of items' vectors times how their verdicts differ from the items' like-rates,
+    which is the interest that attention would see if it looked at nothing in particular. Somebody without a history has zeros, which is
+    nobody's neighbour; the score is then a matter of the item alone. An item without training events is known by its genres and its year.
+
+    Args:
+        dim: Width of item vectors.
+        heads: Ways of looking at a history.
+        dropout: While training, of vectors and of the perceptron.
+        max_length: The most recent so many items are read.
+        content: Whether items are known by genres and years too.
+        history: `all` judgements, or `positives` only.
+    """
+
+    kind: ClassVar[str] = "din"
+    name: ClassVar[str] = "DIN"
+    batch: ClassVar[int] = 512
+    rate: ClassVar[float] = 2e-3
+
+    def __init__(
+        self, *, dim: int = 16, heads: int = 2, dropout: float = 0.3, max_length: int = 100, content: bool = True, history: History = "all"
+    ) -> None:
+        super().__init__(history=history)
+        self.settings = {"dim": dim, "heads": heads, "dropout": dropout, "max_length": max_length, "content": content}
+
+    def _read(self, asked: Sequence[Asked]) -> list[list[int]]:
+        size = int(self.settings["max_length"])
+        return [tokens(one.history[-size:] if self.history == "all" else one.history, self._place, self.history)[-size:] for one in asked]
+
+    def _vectors(self, asked: Sequence[Asked]) -> np.ndarray:
+        import torch
+
+        out = np.zeros((len(asked), self.settings["dim"]), dtype=np.float32)
+        rows = self._read(asked)
+        filled = [place for place, row in enumerate(rows) if row]
+        network = self._network.eval()
+        with torch.inference_mode():
+            vectors = network.items()
+            for start in range(0, len(filled), 1024):
+                part = filled[start : start + 1024]
+                ids = torch.from_numpy(_left([rows[place] for place in part])).to(network.bias.weight.device)
+                there = (ids != 0).float()
+                out[part] = ((network.values(ids, vectors) * there[..., None]).sum(1) / there.sum(1, keepdim=True)).cpu().numpy()
+        return out
+
+    def _scores(self, asked: Sequence[Asked], places: Sequence[np.ndarray]) -> list[np.ndarray]:
+        import torch
+
+        rows, before = self._read(asked), self._before(asked)
+        lengths = [len(place) for place in places]
+        flat = np.zeros(sum(lengths), dtype=np.float32)
+        if not len(flat):
+            return [np.zeros(0, dtype=np.float32) for _ in places]
+        owner = np.repeat(np.arange(len(asked)), lengths)
+        items = np.concatenate(places) + 1
+        # Alike lengths side by side: less padding.
+        length = np.array([len(row) for row in rows])[owner]
+        order = np.argsort(length, kind="stable")
+        network = self._network.eval()
+        device = network.bias.weight.device
+        with torch.inference_mode():
+            start = 0
+            while start < len(order):
+                # The part's last is its longest.
+                end = min(start + max(1, _CELLS // max(1, int(length[order[min(start + 4096, len(order)) - 1]]))), start + 4096)
+                part = order[start:end]
+                start = end
+                who, row = np.unique(owner[part], return_inverse=True)
+                ids = torch.from_numpy(_left([rows[n] for n in who])).to(device)
+                asked_items = torch.from_numpy(items[part]).to(device)
+                counted = before[owner[part]].to(device)
+                flat[part] = network(ids, torch.from_numpy(row).to(device), asked_items, counted).cpu().numpy()
+        return np.split(flat, np.cumsum(lengths)[:-1])
+
+    def _build(self, counts: np.ndarray, users: int) -> torch.nn.Module:
+        settings = {name: self.settings[name] for name in ("dim", "heads", "dropout")}
+        return interest_network(counts, self._content, **settings)
+
+    def _task(self, judged: Judgements, drawing: Drawing) -> tuple[int, Any]:
+        import torch
+        from torch.nn import functional
+
+        size = int(self.settings["max_length"])
+
+        def loss(network: Any, batch: np.ndarray, generator: np.random.Generator) -> torch.Tensor:
+            # In four parts of alike lengths: less padding.
+            batch = batch[np.argsort(np.minimum(judged.known[batch], size), kind="stable")]
+            parts = [part for part in np.array_split(batch, 4) if len(part)]
+            out: torch.Tensor = sum(some(network, part, generator) * (len(part) / len(batch)) for part in parts)  # type: ignore[assignment]
+            return out
+
+        def some(network: Any, batch: np.ndarray, generator: np.random.Generator) -> torch.Tensor:
+            device = network.bias.weight.device
+            known = [judged.tokens[judged.user[n]][max(judged.known[n] - size, 0) : judged.known[n]] for n in batch]
+            ids = torch.from_numpy(_left(known)).to(device)
+            item, before = torch.from_numpy(judged.item[batch]).to(device), torch.from_numpy(judged.before[batch]).to(device)
+            label = torch.from_numpy(judged.liked[batch].astype(np.float32)).to(device)
+            row = torch.arange(len(batch), device=device)
+            logits = network(ids, row, item, before, label)
+            out = functional.binary_cross_entropy_with_logits(logits, label)
+            if drawing.negatives and drawing.weight:
+                drawn = torch.from_numpy(generator.integers(1, len(self.item_ids) + 1, len(batch))).to(device)
+                # What like-rates say of a drawn item is taken off: not being judged is no judgement.
+                away = network(ids, row, drawn, before) - network.rates(drawn, before)
+                out = out + drawing.weight * functional.binary_cross_entropy_with_logits(away, torch.zeros_like(away))
+            return out
+
+        return len(judged), loss
+
+
+def _left(rows: Sequence[Sequence[int] | np.ndarray]) -> np.ndarray:
+    """int64 [n, longest (at least 1)], zeros behind."""
+    out = np.zeros((len(rows), max(1, max(len(row) for row in rows))), dtype=np.int64)
+    for place, row in enumerate(rows):
+        out[place, : len(row)] = row
+    return out

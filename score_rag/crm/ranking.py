@@ -1,0 +1,89 @@
+"""Full ranking: every item of the catalogue is a candidate, none is sampled (Krichene and Rendle 2020: sampled metrics mislead)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from score_rag.crm.recommender import Asked, Recommender
+from score_rag.data.interactions import SPLITS, Interactions
+
+__all__ = ["Ranked", "RankingTask", "ndcg_and_recall"]
+
+
+class Ranked(NamedTuple):
+    """Per user, in order of the task's users: NDCG@k and Recall@k."""
+
+    ndcg: np.ndarray
+    recall: np.ndarray
+
+
+class RankingTask:
+    """Who is asked, what must not be recommended to them, and what they went on to like.
+
+    A user's history is their judgements of the splits before `split`; what is in it is no candidate. Users who liked nothing new in `split`
+    are left out.
+
+    Args:
+        interactions: Events and catalogue.
+        split: `valid` or `test`.
+        most: At most so many users, evenly spaced; all where it is None.
+    """
+
+    def __init__(self, interactions: Interactions, split: str, *, most: int | None = None) -> None:
+        place = {item_id: number for number, item_id in enumerate(interactions.catalogue)}
+        earlier: dict[str, list] = {}  # type: ignore[type-arg]
+        for name in SPLITS[: SPLITS.index(split)]:
+            for event in interactions.rows(name):
+                if not event.sampled:
+                    earlier.setdefault(event.user_id, []).append(event)
+        liked: dict[str, set[int]] = {}
+        for event in interactions.rows(split):
+            if event.liked and not event.sampled:
+                liked.setdefault(event.user_id, set()).add(place[event.item_id])
+        self.asked: list[Asked] = []
+        self.known: list[np.ndarray] = []
+        self.relevant: list[np.ndarray] = []
+        for user, items in liked.items():
+            known = {place[event.item_id] for event in earlier.get(user, ())}
+            if items - known:
+                self.asked.append(Asked(earlier.get(user, []), user))
+                self.known.append(np.array(sorted(known), dtype=np.int64))
+                self.relevant.append(np.array(sorted(items - known), dtype=np.int64))
+        if most is not None and len(self.asked) > most:
+            kept = np.linspace(0, len(self.asked) - 1, most).astype(int)
+            self.asked, self.known, self.relevant = ([rows[n] for n in kept] for rows in (self.asked, self.known, self.relevant))
+        self.items = len(place)
+
+    def __len__(self) -> int:
+        return len(self.asked)
+
+    def rank(self, model: Recommender, k: int = 10, *, block: int = 256) -> Ranked:
+        """Ask a model, `block` users at a time."""
+        every = np.arange(self.items)
+        tops: list[np.ndarray] = []
+        for start in range(0, len(self), block):
+            part = slice(start, start + block)
+            for scores, known in zip(model._scores(self.asked[part], [every] * len(self.asked[part])), self.known[part], strict=True):
+                scores = scores.copy()
+                scores[known] = -np.inf
+                tops.append(np.argsort(-scores, kind="stable")[:k])
+        return ndcg_and_recall(tops, self.relevant, k)
+
+
+def ndcg_and_recall(tops: Sequence[np.ndarray], relevant: Sequence[np.ndarray], k: int) -> Ranked:
+    """NDCG@k (binary gain, ideal over min(k, relevant)) and Recall@k (found / relevant) of recommended places, best first.
+
+    >>> found = ndcg_and_recall([np.array([3, 1])], [np.array([1, 2])], 2)
+    >>> bool(found.ndcg[0] == (1 / np.log2(3)) / (1 + 1 / np.log2(3))), float(found.recall[0])
+    (True, 0.5)
+    """
+    gain = 1 / np.log2(np.arange(k) + 2)
+    ndcg, recall = np.zeros(len(tops)), np.zeros(len(tops))
+    for number, (top, right) in enumerate(zip(tops, relevant, strict=True)):
+        hit = np.isin(top[:k], right)
+        ndcg[number] = (hit * gain[: len(hit)]).sum() / gain[: min(k, len(right))].sum()
+        recall[number] = hit.sum() / len(right)
+    return Ranked(ndcg, recall)

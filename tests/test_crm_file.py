@@ -1,0 +1,145 @@
+"""Vectors out of files, what the CRM stage writes, and neighbours against brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from score_rag.config import load_pipeline
+from score_rag.crm.artefacts import candidates, read_neighbours, read_vectors, write_crm
+from score_rag.crm.din import DIN
+from score_rag.crm.file import FileVectors, read_vector_file
+from score_rag.crm.models import read_model
+from score_rag.crm.neighbours import neighbours
+from score_rag.crm.sasrec import SASRec
+from score_rag.errors import ConfigError, DataError, StageError
+from score_rag.files import read_json
+from score_rag.pipeline import finished_folder, run
+from score_rag.stages import stages
+
+
+def tastes(names):
+    return [[1.0, 0.0] if int(name) % 2 == 0 else [0.0, 1.0] for name in names]
+
+
+@pytest.fixture
+def files(toy, tmp_path):
+    """User vectors as Parquet (one user missing, one unknown), item vectors as .npy with ids beside it."""
+    users = toy.log.users[1:]
+    pl.DataFrame({"user": [*users, "999"], "vector": [*tastes(users), [5.0, 5.0]]}).write_parquet(tmp_path / "users.parquet")
+    items = list(toy.catalogue)
+    np.save(tmp_path / "items.npy", np.array(tastes(items)))
+    (tmp_path / "items.txt").write_text("\n".join(items), encoding="utf-8")
+    return tmp_path / "users.parquet", tmp_path / "items.npy"
+
+
+def test_vectors_from_files_take_the_recommenders_place(files, toy, tmp_path):
+    model = FileVectors().fit(toy, users=files[0], items=files[1])
+    assert model.metrics == {"dim": 2, "users_without_vector": 1, "items_without_vector": 0, "unknown_users": 1, "unknown_items": 0}
+    user, missing = toy.log.users[1], toy.log.users[0]
+    mine, other = (str((int(user) + step) % 2) for step in (0, 1))
+    assert model.score(user, [mine, other]).tolist() == [1.0, 0.0]
+    # Who has no vector is the mean of what they liked, which is of one taste here.
+    assert model.user_vectors([missing]).tolist() == tastes([missing])
+    assert not model.user_vectors([missing], as_of=0).any() and not model.user_vectors(["nobody"]).any()
+    model.save_pretrained(tmp_path / "model")
+    again = read_model(tmp_path / "model").bind(toy.log)
+    np.testing.assert_array_equal(again.score_catalogue(toy.log.users), model.score_catalogue(toy.log.users))
+
+
+@pytest.mark.parametrize(
+    ("ids", "vectors", "message"),
+    [
+        (["0", "0"], [[1.0, 2.0], [1.0, 2.0]], "more than once"),
+        (["0", "1"], [[1.0, float("nan")], [1.0, 2.0]], "not finite"),
+        (["0", "1"], [[1.0, None], [1.0, 2.0]], "not finite"),
+        (["0", "1"], [[1.0], [1.0, 2.0]], "differ in width"),
+        (["0", "1"], [None, [1.0, 2.0]], "differ in width"),
+        (["x", "y"], [[1.0, 2.0], [1.0, 2.0]], "none of these ids"),
+        (["0", "1"], [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]], "user and item vectors differ in width"),
+    ],
+)
+def test_bad_vectors_are_refused(files, toy, tmp_path, ids, vectors, message):
+    pl.DataFrame({"id": ids, "vector": vectors}, schema_overrides={"vector": pl.List(pl.Float64)}).write_parquet(tmp_path / "bad.parquet")
+    with pytest.raises(DataError, match=message):
+        FileVectors().fit(toy, users=tmp_path / "bad.parquet", items=files[1])
+
+
+def test_bad_files_are_refused(tmp_path):
+    with pytest.raises(DataError, match="no file of vectors"):
+        read_vector_file(tmp_path / "nowhere.npy")
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match="malformed"):
+        read_vector_file(tmp_path / "objects.npy")
+    np.save(tmp_path / "alone.npy", np.eye(2))
+    with pytest.raises(DataError, match="no ids beside"):
+        read_vector_file(tmp_path / "alone.npy")
+    (tmp_path / "alone.json").write_text('["a"]')
+    with pytest.raises(DataError, match="do not fit together"):
+        read_vector_file(tmp_path / "alone.npy")
+    pl.DataFrame({"id": ["a"], "name": ["b"]}).write_parquet(tmp_path / "names.parquet")
+    with pytest.raises(DataError, match="two columns"):
+        read_vector_file(tmp_path / "names.parquet")
+    (tmp_path / "no.parquet").write_text("no")
+    with pytest.raises(DataError, match="malformed"):
+        read_vector_file(tmp_path / "no.parquet")
+
+
+def test_artefacts_come_back(toy, tmp_path):
+    model = SASRec(dim=16, layers=1).fit(toy, epochs=4, batch_size=8, learning_rate=1e-2, seed=3, device="cpu")
+    write_crm(model, toy, tmp_path, neighbours_k=3)
+    assert len(read_neighbours(tmp_path)) == 3 * len(toy.train_log)
+    ids, _ = read_vectors(tmp_path, "users")
+    assert ids == toy.train_log.users
+    seen = {event.item_id for event in toy.train_log.of("0")}
+    ranked = candidates(tmp_path, "0", 5, exclude=seen)
+    assert not seen & {item for item, _ in ranked}
+    expected = model.bind(toy.train_log).recommend("0", 5, exclude=seen)
+    assert [item for item, _ in ranked] == [item for item, _ in expected]
+    stranger = candidates(tmp_path, None, 5, history=toy.train_log.of("0"))
+    assert [item for item, _ in stranger] == [item for item, _ in model.recommend_history(toy.train_log.of("0"), 5)]
+    assert candidates(tmp_path, "nobody", 5) == []
+    with pytest.raises(StageError, match="missing"):
+        read_neighbours(tmp_path / "nowhere")
+
+
+def test_candidates_of_a_model_without_item_vectors_come_from_the_model(toy, tmp_path):
+    model = DIN(dim=8).fit(toy, epochs=1, seed=3, device="cpu")
+    write_crm(model, toy, tmp_path, neighbours_k=3)
+    assert not (tmp_path / "items.safetensors").exists()
+    history = toy.train_log.of("0")
+    assert candidates(tmp_path, "0", 4, history=history) == model.recommend_history(history, 4)
+
+
+@pytest.mark.parametrize("kind", ["lightgcn", "din", "mf", "file"])
+def test_any_of_them_can_be_the_stage(kind, toy_pipeline, files, tmp_path):
+    words = [f"runs={tmp_path / 'runs'}", f"crm.model={kind}", "crm.epochs=1"]
+    words += [f"crm.user_vectors={files[0]}", f"crm.item_vectors={files[1]}"] if kind == "file" else []
+    pipeline = load_pipeline(str(toy_pipeline), overrides=words)
+    found = run(pipeline, stages(pipeline), until="crm")[-1]
+    folder = finished_folder(pipeline, "crm")
+    assert read_json(folder / "config.json")["model"] == kind and len(read_neighbours(folder))
+    assert ("valid_auc" in found.metrics) == (kind != "file")
+    assert not (tmp_path / "runs" / "toy" / "scratch" / "crm").exists()
+    assert bool(read_json(folder / "finished.json")["key"]["inputs"]) == (kind == "file")
+
+
+def test_settings_that_do_not_fit_are_refused(toy_pipeline):
+    for words, message in ((["crm.model=file"], "needs user_vectors"), (["crm.model=din", "crm.loss=softmax"], "bce alone")):
+        with pytest.raises(ConfigError, match=message):
+            load_pipeline(str(toy_pipeline), overrides=words)
+
+
+@given(st.integers(2, 12), st.integers(1, 5), st.integers(0, 1000), st.integers(1, 5))
+def test_neighbours_equal_brute_force(users, k, seed, block):
+    vectors = np.random.default_rng(seed).integers(-2, 3, (users, 3)).astype(np.float32)
+    names = [f"u{n}" for n in range(users)]
+    found = neighbours(vectors, names, k=k, block=block)
+    known = [n for n in range(users) if np.abs(vectors[n]).sum()]
+    for n in range(users):
+        others = sorted((other for other in known if other != n), key=lambda other: (-float(vectors[n] @ vectors[other]), other))
+        expected = [names[other] for other in others[:k]] if n in known else []
+        assert found.filter(found["user_id"] == names[n])["neighbour_id"].to_list() == expected
