@@ -169,7 +169,7 @@ def _draw_users(axes: Axes, counts: np.ndarray) -> None:
 def _draw_items(axes: Axes, counts: np.ndarray) -> None:
     ranked = np.sort(counts)[::-1]
     tenth = max(1, round(len(ranked) / 10))
-    axes.plot(np.arange(1, len(ranked) + 1), ranked, color=_COLOURS["train"], linewidth=2.5)
+    axes.plot(np.arange(1, len(ranked) + 1), ranked, "" if len(ranked) > 30 else "o-", color=_COLOURS["train"], linewidth=2.5)
     axes.axvline(tenth, color=_RULE, linestyle="--", linewidth=1)
     title = f"Popularity: first {tenth:,} items, {ranked[:tenth].sum() / ranked.sum():.0%} of events"
     axes.set(title=title, xlabel="rank of the item", ylabel="events")
@@ -240,5 +240,5 @@ def _along(axes: Axes, course: _Course) -> tuple[np.ndarray, np.ndarray]:
 def _whole_numbers(axis: Any) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
     axis.set_major_formatter("{x:,.0f}")
