@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 
 import polars as pl
@@ -52,7 +53,7 @@ def tidy_items(items: pl.DataFrame, *, file: Path, mistakes: Mistakes, report: D
     nameless = ids.is_null() | (ids == "").fill_null(True) | ids.str.contains("\0", literal=True).fill_null(True)
     mistakes.add(items, nameless, "item_id", file=file, expected="an id")
     report.decide("item ids with white space around them, trimmed", int((ids != items["item_id"]).sum()))
-    titles = items["title"].str.strip_chars()
+    titles = _unescaped(items["title"].str.strip_chars(), report)
     broken = titles.str.contains(_BREAK)
     report.decide("titles with line breaks or control characters, which became spaces", int(broken.sum()))
     titles = _one_line(titles)
@@ -83,6 +84,17 @@ def tidy_items(items: pl.DataFrame, *, file: Path, mistakes: Mistakes, report: D
 def _one_line(text: pl.Series) -> pl.Series:
     """A title is a part of one line of a prompt: white space of any kind in it is a space, and so are control characters."""
     return text.str.replace_all(_SPACE, " ").str.strip_chars()
+
+
+def _unescaped(titles: pl.Series, report: DataReport) -> pl.Series:
+    """`Tom &amp; Jerry` is what a web page says; people, and prompts, say `Tom & Jerry`."""
+    coded = titles.str.contains(r"&(#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});").fill_null(False)
+    if not coded.any():
+        return titles
+    found = titles.filter(coded).unique()
+    changed = titles.replace(found, pl.Series([html.unescape(title) for title in found], dtype=pl.String()))
+    report.decide("titles in the coding of web pages (&amp; and the like), put into plain signs", int((changed != titles).sum()))
+    return changed
 
 
 def _cut(text: pl.Series, what: str, report: DataReport) -> pl.Series:

@@ -140,13 +140,13 @@ def read_delimited_text(file: Path, required: Sequence[str], *, mistakes: Mistak
             except StopIteration:
                 break
             except csv.Error as error:
-                mistakes.note(f"{file.name}, line {line}: expected quotes that close and are doubled inside, found: {error}")
+                mistakes.note(file.name, line, f"expected quotes that close and are doubled inside, found: {error}")
                 continue
             if len(names) > 1 and not "".join(row).strip():
                 row = [""] * len(names)
             wrong = _wrong(row, len(names), dialect.encoding)
             if wrong:
-                mistakes.note(f"{file.name}, line {line}: {wrong}")
+                mistakes.note(file.name, line, wrong)
             else:
                 cells.append(row if dialect.sign == dialect.separator else [cell.replace(_STAND_IN, dialect.separator) for cell in row])
                 lines.append(line)

@@ -198,7 +198,7 @@ def _items(file: Path, columns: dict[str, str], dialect: Dialect, mistakes: Mist
                     [text for text in map(cell_text, cell) if text] if isinstance(cell, list) else (cell_text(cell) or "").split(separator)
                 )
             elif isinstance(cell, list | dict):
-                mistakes.note(f"{file.name}, line {line}: {theirs}: expected text, found {shown(cell_text(cell))}")
+                mistakes.note(file.name, line, f"{theirs}: expected text, found {shown(cell_text(cell))}")
             else:
                 row[name] = cell_text(cell)
         rows.append(row)

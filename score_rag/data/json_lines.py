@@ -152,7 +152,7 @@ def _as_text(lines: list[bytes], columns: Mapping[str, str], start: int, file: P
         cells = {name: value.get(theirs) for name, theirs in columns.items()}
         nested = [name for name in ("user_id", "item_id") if isinstance(cells[name], list | dict)]
         for name in nested:
-            mistakes.note(f"{file.name}, line {number}: {columns[name]}: expected an id, found {shown(json.dumps(cells[name]))}")
+            mistakes.note(file.name, number, f"{columns[name]}: expected an id, found {shown(json.dumps(cells[name]))}")
         if not nested:
             for name, cell in cells.items():
                 rows[name].append(cell_text(cell))
@@ -166,7 +166,7 @@ def _note(line: bytes, number: int, file: Path, mistakes: Mistakes) -> None:
         expected = "a JSON object"
     except UnicodeDecodeError:
         expected = "UTF-8"
-    mistakes.note(f"{file.name}, line {number}: expected {expected}, found {shown(_told(line))}")
+    mistakes.note(file.name, number, f"expected {expected}, found {shown(_told(line))}")
 
 
 def _told(line: bytes) -> str:

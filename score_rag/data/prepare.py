@@ -159,8 +159,8 @@ def _with_negatives(
 ) -> pl.DataFrame:
     if implicit and count:
         report.warn(
-            f"sampled negatives: nobody said what they disliked; {count} a like were drawn ({sampling}), none an item that its user has at any "
-            "time, and every number rests on them"
+            f"sampled negatives: nobody said what they disliked; {count} a like were drawn ({sampling}), none an item that its user has "
+            "at any time, and every number rests on them"
         )
         return add_negatives(events, items["item_id"], count=count, sampling=sampling, seed=seed)
     if implicit:

@@ -118,7 +118,7 @@ def _require_parts(rows: pl.DataFrame, kept: pl.DataFrame, mistakes: Mistakes) -
     longest = kept.select("user_id", longest=spaced)
     told = rows.join(kept.select("row"), on="row", how="anti").join(longest, on="user_id", maintain_order="left")
     for name, line in told.filter(~pl.col("longest").str.contains(spaced, literal=True)).select("file", "_line").iter_rows():
-        mistakes.note(f"{name}, line {line}: expected a part of the user's longest sequence, found another one")
+        mistakes.note(name, line, "expected a part of the user's longest sequence, found another one")
 
 
 def _items(file: Path, mistakes: Mistakes) -> pl.DataFrame:

@@ -61,7 +61,7 @@ class Mistakes:
     """Collects what is wrong in files and raises it all at once (the first twenty shown)."""
 
     def __init__(self) -> None:
-        self._found: list[str] = []
+        self._found: list[tuple[str, int, str]] = []
         self._more = 0
 
     def __len__(self) -> int:
@@ -72,23 +72,25 @@ class Mistakes:
         rows = frame.filter(bad)
         self._more += len(rows)
         for line, value in rows.select("_line", column).head(_SHOWN).iter_rows():
-            self._found.append(f"{file.name}, line {line}: {called or column}: expected {expected}, found {shown(value)}")
+            self._found.append((file.name, int(line), f"{called or column}: expected {expected}, found {shown(value)}"))
 
-    def note(self, text: str) -> None:
+    def note(self, file: str, line: int, text: str) -> None:
         """Note one mistake in words."""
         self._more += 1
         if len(self._found) < 4 * _SHOWN:
-            self._found.append(text)
+            self._found.append((file, line, text))
 
     def settle(self, where: Path) -> None:
         """Raise if anything was noted.
 
         Raises:
-            DataError: Lists the mistakes.
+            DataError: Lists the mistakes, in the order in which the files have them.
         """
         if not self._more:
             return
-        shown = "\n    ".join(self._found[:_SHOWN])
+        files = list(dict.fromkeys(file for file, _, _ in self._found))
+        first = sorted(self._found, key=lambda mistake: (files.index(mistake[0]), mistake[1]))[:_SHOWN]
+        shown = "\n    ".join(f"{file}, line {line}: {text}" for file, line, text in first)
         rest = self._more - min(len(self._found), _SHOWN)
         raise DataError(
             f"{self._more:,} malformed " + ("cell" if self._more == 1 else "cells"),
