@@ -102,7 +102,7 @@ class Mistakes:
 
 def shown(value: str | None) -> str:
     """A cell as messages quote it: short, and on one line."""
-    if value is None:
+    if not value:
         return "nothing"
     return repr(value if len(value) <= _MOST_CELL else value[: _MOST_CELL - 3] + "...")
 
