@@ -93,8 +93,8 @@ class Crm(_Section):
     epochs: int = Field(40, ge=1)
     patience: int = Field(12, ge=1)
     choose_by: Literal["auc", "ndcg"] = "auc"
-    batch_size: int = Field(64, ge=1)
-    learning_rate: float = Field(4e-3, gt=0)
+    batch_size: int | None = Field(None, ge=1)
+    learning_rate: float | None = Field(None, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     neighbours: int = Field(5, ge=1)
@@ -109,10 +109,12 @@ class Crm(_Section):
 
     def fitting(self) -> dict[str, Any]:
         """What the model's `fit` takes of it."""
-        if self.model == "file":
-            return {"users": self.user_vectors, "items": self.item_vectors}
-        training = ("epochs", "patience", "choose_by", "batch_size", "learning_rate", "weight_decay", "device")
-        return {name: getattr(self, name) for name in (*training, "negatives", "negative_weight")}
+        return {"users": self.user_vectors, "items": self.item_vectors} if self.model == "file" else self.training()
+
+    def training(self) -> dict[str, Any]:
+        """What `fit` of any learned model takes of it."""
+        names = ("epochs", "patience", "choose_by", "batch_size", "learning_rate", "weight_decay", "device", "negatives", "negative_weight")
+        return {name: getattr(self, name) for name in names}
 
 
 class Documents(_Section):

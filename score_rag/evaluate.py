@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from score_rag.baselines import ITEM_AVERAGE, fit_baselines, ranked, score_events, trivial_models
 from score_rag.config import Pipeline, load_pipeline
 from score_rag.data.describe import warm_mask
 from score_rag.data.interactions import SPLITS, Interactions, event_rows
 from score_rag.data.log import Event
-from score_rag.errors import DataError, InputError, ScoreError, did_you_mean
+from score_rag.errors import DataError, InputError, ScoreError, StageError, did_you_mean
 from score_rag.files import digest_json, folder_lock, read_json, staged_folder, write_json
 from score_rag.parts import Parts
 from score_rag.pipeline import finished_folder, run_folder
@@ -24,6 +25,7 @@ from score_rag.predictor.context import prompts
 from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:
+    from score_rag.crm.recommender import Recommender
     from score_rag.evaluation.report import Scorecard
     from score_rag.predictor.predictor import Answer
 
@@ -62,7 +64,13 @@ def choose_rows(interactions: Interactions, split: str, most: int | None, *, see
 
 
 def evaluate_run(
-    pipeline: Pipeline, *, split: str | None = None, rows: int | None = None, against: str | None = None, report: Report = silent
+    pipeline: Pipeline,
+    *,
+    split: str | None = None,
+    rows: int | None = None,
+    against: Sequence[str] = (),
+    baselines: bool = False,
+    report: Report = silent,
 ) -> Scorecard:
     """Score held-out events and compare.
 
@@ -70,21 +78,22 @@ def evaluate_run(
         pipeline: A pipeline whose run is finished.
         split: `train`, `valid` or `test`; the pipeline file's by default.
         rows: At most so many events; the pipeline file's number by default.
-        against: `no-ci` (the same predictor tuned without other users; trained now if it was not yet), `item-average`, or another
-            pipeline whose finished run reads the same data. Paired tests are made against it.
+        against: Rows to add, the first of which paired tests are made against: `no-ci` (the same predictor tuned without other users;
+            trained now if it was not yet), `item-average`, or another pipeline whose finished run reads the same data.
+        baselines: Add every conventional recommender, fitted now where it was not yet, and full ranking. Then the run needs its data alone:
+            SCORE is a row where it is finished.
 
     Raises:
         StageError: The run is not finished.
         InputError: `against` names nothing known.
     """
     from score_rag.evaluation.report import Scorecard
-    from score_rag.evaluation.trivial import ITEM_AVERAGE, trivial_scores
 
     parts = open_parts(pipeline)
     interactions = parts.interactions
     out = run_folder(pipeline) / "evaluation"
     out.mkdir(exist_ok=True)
-    theirs = None if against in (None, "no-ci", "item-average") else _open_other(parts, str(against))
+    others = {name: _open_other(parts, name) for name in against if name not in ("no-ci", "item-average")}
     split = split or pipeline.evaluation.split
     frame = choose_rows(interactions, split, rows or pipeline.evaluation.rows, seed=pipeline.seed)
     events = list(event_rows(frame))
@@ -95,30 +104,45 @@ def evaluate_run(
     if len(frame) < (interactions.events["split"] == split).sum():
         notes.append(f"{len(frame):,} rows of whole users, drawn by seed {pipeline.seed}")
 
-    answers = _ask(parts, events, report)
-    scores = {FULL: np.array([answer.probability for answer in answers])}
-    low = sum(answer.mass < 0.5 for answer in answers)
-    notes.append(f"mean mass of Yes and No: {np.mean([answer.mass for answer in answers]):.3f}; below .5 in {low} of {len(answers)} rows")
-    reference = _compare(parts, theirs, events, against, scores, report)
-    name, alone = _crm_scores(parts, events, report)
-    scores[name] = alone
-    trivial = trivial_scores(interactions, frame)
-    scores.update(trivial)
-    if against == "item-average":
-        reference = ITEM_AVERAGE
+    scores: dict[str, np.ndarray] = {}
+    finished = not baselines or _finished(pipeline, "predictor")
+    if finished:
+        answers = _ask(parts, events, report)
+        scores[FULL] = np.array([answer.probability for answer in answers])
+        low = sum(answer.mass < 0.5 for answer in answers)
+        notes.append(
+            f"mean mass of Yes and No: {np.mean([answer.mass for answer in answers]):.3f}; below .5 in {low} of {len(answers)} rows"
+        )
+    else:
+        notes.append(f"without SCORE, which is not finished here: score-rag run {pipeline.words}")
+    references = [_compare(parts, others.get(name), events, name, scores, report) for name in against]
+    models = _crm(parts) if finished or _finished(pipeline, "crm") else {}
+    if baselines:
+        models |= fit_baselines(pipeline, interactions, report=report)
+    models |= trivial_models(interactions)
+    scores |= {name: score_events(model, frame, report=report, doing=f"asking {name}") for name, model in models.items()}
     card = Scorecard.from_scores(
         frame.select("user_id", "label"),
         scores,
-        reference=reference,
+        reference=references[0] if references else None,
         resamples=pipeline.evaluation.resamples,
         seed=pipeline.seed,
         title=f"{pipeline.name}: {split}" + (", sampled negatives" if interactions.sampled else ""),
         notes=notes,
         slices=_warm_and_cold(interactions, frame),
+        ranking=ranked(models, interactions, split, report=report) if baselines and split != "train" else None,
     )
     write_json(out / f"{split}.json", card.to_dict())
     frame.with_columns([pl.Series(name, value) for name, value in scores.items()]).write_parquet(out / f"{split}.parquet")
     return card
+
+
+def _finished(pipeline: Pipeline, stage: str) -> bool:
+    try:
+        finished_folder(pipeline, stage)
+    except StageError:
+        return False
+    return True
 
 
 def _warm_and_cold(interactions: Interactions, frame: pl.DataFrame) -> dict[str, np.ndarray]:
@@ -128,9 +152,11 @@ def _warm_and_cold(interactions: Interactions, frame: pl.DataFrame) -> dict[str,
 
 
 def _compare(
-    parts: Parts, theirs: Parts | None, events: Sequence[Event], against: str | None, scores: dict[str, np.ndarray], report: Report
-) -> str | None:
-    """Add the scores of what is compared with; its name."""
+    parts: Parts, theirs: Parts | None, events: Sequence[Event], against: str, scores: dict[str, np.ndarray], report: Report
+) -> str:
+    """Add the scores of what is compared with, where they are not there anyway; its name in the table."""
+    if against == "item-average":
+        return ITEM_AVERAGE
     if against == "no-ci":
         from score_rag.predictor.predictor import Predictor
 
@@ -138,8 +164,7 @@ def _compare(
         answers = predictor.score(prompts(parts.builder, parts.finder.questions(events), None), report=report)
         scores[WITHOUT] = np.array([answer.probability for answer in answers])
         return WITHOUT
-    if theirs is None:
-        return None
+    assert theirs is not None
     name = theirs.pipeline.name
     scores[name] = np.array([answer.probability for answer in _ask(theirs, events, report)])
     return name
@@ -189,13 +214,9 @@ def _without_others(parts: Parts, report: Report) -> Path:
     return folder
 
 
-def _crm_scores(parts: Parts, events: Sequence[Event], report: Report) -> tuple[str, np.ndarray]:
-    """The conventional recommender's name and its own score of each event, from strictly earlier events."""
+def _crm(parts: Parts) -> dict[str, Recommender]:
+    """The run's conventional recommender, by the name of its row."""
     from score_rag.crm.models import read_model
 
     model = read_model(parts.folder("crm")).bind(parts.interactions.log)
-    out = [np.zeros(0)]
-    for start in range(0, len(events), 1024):
-        out.append(model.score_events(events[start : start + 1024]).astype(np.float64))
-        report("asking the CRM", min(start + 1024, len(events)), len(events))
-    return f"{model.name} alone (CRM)", np.concatenate(out)
+    return {f"{model.name} alone (CRM)": model}

@@ -133,6 +133,36 @@ def test_evaluate_prints_the_trivial_rows_beside_score(monkeypatch, capsys, toy_
     assert code == 0 and "item's like-rate" in out and "UAUC" in out and "reference" in out
 
 
+def test_evaluate_with_baselines_prints_every_recommender_and_fits_each_once(monkeypatch, capsys, toy_run, toy_pipeline):
+    words = ["evaluate", toy_pipeline, "--baselines", "--against", "item-average", "--json"]
+    code, out, _ = typed(monkeypatch, capsys, *words)
+    card = json.loads(out)
+    rows = {row["name"]: row for row in card["rows"]}
+    learned = {"SASRec", "SASRec, to rank", "LightGCN", "LightGCN, to rank", "DIN", "MF", "MF, to rank", "item-kNN", "EASE"}
+    assert code == 0 and set(rows) >= learned | {"SCORE", "SASRec alone (CRM)", "popularity", "+ user's like-rate so far"}
+    # The pipeline's own recommender is one of them: the same settings and seed give the same scores.
+    assert rows["SASRec"]["auc"] == rows["SASRec alone (CRM)"]["auc"]
+    assert all(0 < rows[name]["ndcg@10"] <= 1 and 0 < rows[name]["recall@10"] <= 1 for name in learned)
+    assert rows["SCORE"]["ndcg@10"] is None, "SCORE judges one item; it does not rank the catalogue"
+    assert rows["SASRec"]["auc"]["value"] > rows["popularity"]["auc"]["value"]
+    markers = list((Path(toy_run.runs) / "toy" / "baselines").glob("*/belongs.json"))
+    stamps = {marker: marker.stat().st_mtime_ns for marker in markers}
+    again = json.loads(typed(monkeypatch, capsys, *words)[1])
+    assert again["rows"] == card["rows"] and len(markers) == 9
+    assert stamps == {marker: marker.stat().st_mtime_ns for marker in markers}
+    code, out, _ = typed(monkeypatch, capsys, *words[:-1])
+    assert code == 0 and "NDCG@10" in out and "LightGCN, to rank" in out and max(map(len, out.splitlines())) <= 100
+
+
+def test_baselines_need_the_data_alone(monkeypatch, capsys, tmp_path, toy_pipeline):
+    runs = f"runs={tmp_path / 'runs'}"
+    assert typed(monkeypatch, capsys, "run", toy_pipeline, "--until", "data", "--set", runs)[0] == 0
+    code, out, _ = typed(monkeypatch, capsys, "evaluate", toy_pipeline, "--baselines", "--set", runs, "--set", "crm.epochs=1", "--json")
+    card = json.loads(out)
+    assert code == 0 and "SCORE" not in [row["name"] for row in card["rows"]] and len(card["rows"]) == 13
+    assert any("without SCORE" in note for note in card["notes"])
+
+
 def test_prompts_and_pipelines_are_listed_shown_checked_and_copied(monkeypatch, capsys, tmp_path, toy_run, toy_pipeline):
     assert "predict" in typed(monkeypatch, capsys, "prompts", "list")[1]
     assert {p["name"] for p in json.loads(typed(monkeypatch, capsys, "prompts", "list", "--json")[1])} >= {"assess", "predict"}

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from score_rag.baselines import trivial_scores
 from score_rag.crm.averages import LikeRate, Popularity
 from score_rag.crm.closed import EASE, ItemKNN
 from score_rag.crm.din import DIN
@@ -18,7 +19,6 @@ from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
 from score_rag.errors import InputError, ModelError
 from score_rag.evaluation.metrics import auc
-from score_rag.evaluation.trivial import trivial_scores
 
 
 class Recommending:

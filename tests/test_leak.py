@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from leak_worlds import COMMON, ITEMS, TIMES, USERS, questions, seconds, table, worlds
 
+from score_rag.baselines import trivial_scores
 from score_rag.crm.judgements import Judgements
 from score_rag.crm.sasrec import SASRec, windows_of
 from score_rag.data.interactions import Interactions, items_frame
@@ -23,7 +24,6 @@ from score_rag.data.log import Event
 from score_rag.data.report import DataReport
 from score_rag.data.split import split_events
 from score_rag.documents import Describer, build_documents
-from score_rag.evaluation.trivial import trivial_scores
 from score_rag.predictor.context import ContextFinder
 from score_rag.predictor.evidence import Witnesses
 from score_rag.predictor.examples import sample_events

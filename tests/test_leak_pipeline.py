@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 from conftest import TOY_PIPELINE, write_tables
 
+from score_rag.baselines import trivial_scores
 from score_rag.config import load_pipeline
 from score_rag.data.interactions import Interactions
 from score_rag.evaluate import open_parts
-from score_rag.evaluation.trivial import trivial_scores
 from score_rag.files import read_json
 from score_rag.pipeline import STAGES, run
 from score_rag.predictor.context import prompts
