@@ -83,12 +83,12 @@ class Crm(_Section):
     item_vectors: str | None = None
     loss: Literal["bce", "softmax"] = "bce"
     dim: int = Field(48, ge=2)
-    layers: int = Field(1, ge=1)
+    layers: int = Field(2, ge=1)
     heads: int = Field(2, ge=1)
     dropout: float = Field(0.2, ge=0, lt=1)
     max_length: int = Field(50, ge=2)
     content: bool = True
-    negatives: int = Field(1, ge=0)
+    negatives: int = Field(0, ge=0)
     negative_weight: float = Field(0.2, ge=0)
     epochs: int = Field(40, ge=1)
     patience: int = Field(12, ge=1)

@@ -71,7 +71,7 @@ class LearnedRecommender(Recommender):
         learning_rate: float | None = None,
         batch_size: int | None = None,
         weight_decay: float = 1e-2,
-        negatives: int = 1,
+        negatives: int = 0,
         negative_weight: float = 0.2,
         choose_by: ChooseBy = "auc",
         seed: int = 0,
@@ -87,7 +87,7 @@ class LearnedRecommender(Recommender):
             learning_rate: Of AdamW; the model's own where it is None.
             batch_size: Users (SASRec) or judgements a step; the model's own where it is None.
             weight_decay: Of matrices.
-            negatives: Drawn items for each judgement (loss `bce`).
+            negatives: Drawn items for each judgement (loss `bce`): better at ranking, worse at judging what was judged.
             negative_weight: Weight of their loss.
             choose_by: What the best epoch is best in: AUC of validation events, or NDCG@10 of full ranking.
             checkpoint: Folder of the state after each epoch; a training killed at any moment goes on from there, to the same weights.
