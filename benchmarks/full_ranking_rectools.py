@@ -72,7 +72,7 @@ def main() -> None:
     model = SASRecModel(**settings, get_trainer_func=trainer, recommend_torch_device="cpu")
     model.fit(dataset(train[["user_id", "item_id", "timestamp"]]))
     columns = ["user_id", "item_id", "timestamp"]
-    wanted = dict(zip(valid.user_id, valid.item_id))
+    wanted = dict(valid[["user_id", "item_id"]].itertuples(index=False))
     values = []
     for state in states:
         model.lightning_model.torch_model.load_state_dict(state)

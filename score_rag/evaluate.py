@@ -101,6 +101,8 @@ def evaluate_run(
     notes += read_json(parts.folder("data") / "report.json")["warnings"]
     if split == "train":
         notes.append("these rows were learnt from: the numbers say how well they are remembered, nothing else")
+    if split == "valid":
+        notes.append("epochs of all that is learnt were chosen on these rows: their numbers are a little too good")
     if len(frame) < (interactions.events["split"] == split).sum():
         notes.append(f"{len(frame):,} rows of whole users, drawn by seed {pipeline.seed}")
 

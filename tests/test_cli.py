@@ -133,6 +133,17 @@ def test_evaluate_prints_the_trivial_rows_beside_score(monkeypatch, capsys, toy_
     assert code == 0 and "item's like-rate" in out and "UAUC" in out and "reference" in out
 
 
+def test_a_malformed_prompt_hides_none_of_the_others(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "assess.md").write_text("no head")
+    (tmp_path / "prompts" / "mine.md").write_text("none either")
+    for words in (["prompts", "list"], ["prompts", "check"]):
+        code, out, err = typed(monkeypatch, capsys, *words)
+        assert code in (1, 2) and "predict" in out and "describe_user" in out
+        assert err.count("error: a prompt file has no head") == 2 and "assess.md" in err and "mine.md" in err
+
+
 def test_evaluate_with_baselines_prints_every_recommender_and_fits_each_once(monkeypatch, capsys, toy_run, toy_pipeline):
     words = ["evaluate", toy_pipeline, "--baselines", "--against", "item-average", "--json"]
     code, out, _ = typed(monkeypatch, capsys, *words)

@@ -35,7 +35,7 @@ def test_every_command_of_the_readme_is_understood(command):
 
 
 def test_the_plug_in_example_runs(toy_run, tmp_path, monkeypatch, capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    code, _ = re.findall(r"```python\n(.*?)```", README, re.S)
     folder = Path(toy_run.runs).resolve() / toy_run.name
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "sample").symlink_to(folder)
@@ -90,6 +90,12 @@ def test_the_data_examples_read_such_data(name, tmp_path, monkeypatch):
     world, report = load(settings.source, settings.path, seed=pipeline.seed, reading=settings.reading(), **settings.preparing())
     assert report.kept["train"] and len(world.items) >= 3 and report.rows_read >= 6
     assert len(EXAMPLES[name].strip().splitlines()) <= 6, "five lines and a name"
+
+
+def test_the_recommender_example_runs(capsys):
+    _, code = re.findall(r"```python\n(.*?)```", README, re.S)
+    exec(compile(code, "README.md", "exec"), {})
+    assert re.fullmatch(r"\[(\('\d+', [\d.-]+\)(, )?){5}\] \[[\d.-]+\]\n", capsys.readouterr().out)
 
 
 def test_there_is_an_example_for_each_source_with_files():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from score_rag.cli.options import Json, Set
 
-__all__ = ["app", "check_all"]
+if TYPE_CHECKING:
+    from score_rag.errors import PromptError
+    from score_rag.prompts import Prompt
+
+__all__ = ["app", "read_all"]
 
 app = typer.Typer(no_args_is_help=True, help="List, show, check and preview prompts.", rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(help="A prompt's name, or a path to a Markdown file.")]
@@ -18,14 +22,14 @@ Name = Annotated[str, typer.Argument(help="A prompt's name, or a path to a Markd
 def list_(json: Json = False) -> None:
     """List prompts: what each is for, and which file is used."""
     from score_rag.cli.screen import console, print_json
-    from score_rag.prompts import find_prompt, prompt_names
 
-    found = [find_prompt(name) for name in prompt_names()]
+    found, wrong = read_all()
     if json:
         print_json([{"name": p.name, "path": str(p.path), "sha256": p.sha256, "description": p.description} for p in found])
-        return
-    for prompt in found:
-        console().print(f"[bold]{prompt.name}[/]  [dim]{prompt.path}[/]\n  {prompt.description}")
+    else:
+        for prompt in found:
+            console().print(f"[bold]{prompt.name}[/]  [dim]{prompt.path}[/]\n  {prompt.description}")
+    _tell(wrong)
 
 
 @app.command()
@@ -39,19 +43,38 @@ def show(name: Name) -> None:
 @app.command()
 def check(name: Annotated[str | None, typer.Argument(help="A prompt; all of them by default.")] = None) -> None:
     """Check that prompts are well-formed and use declared variables only."""
-    for line in check_all(name):
-        typer.echo(line)
+    found, wrong = read_all(name)
+    for prompt in found:
+        typer.echo(f"ok: {prompt.path}")
+    _tell(wrong)
 
 
-def check_all(name: str | None = None) -> list[str]:
-    """Check one prompt or all.
+def read_all(name: str | None = None) -> tuple[list[Prompt], list[PromptError]]:
+    """(the prompts, what is wrong with the malformed ones), of one prompt or all.
 
     Raises:
-        PromptError: The first malformed one.
+        InputError: There is no such prompt.
     """
+    from score_rag.errors import PromptError
     from score_rag.prompts import find_prompt, prompt_names
 
-    return [f"ok: {prompt.path}" for prompt in map(find_prompt, [name] if name else prompt_names())]
+    found, wrong = [], []
+    for one in [name] if name else prompt_names():
+        try:
+            found.append(find_prompt(one))
+        except PromptError as error:
+            wrong.append(error)
+    return found, wrong
+
+
+def _tell(wrong: list[PromptError]) -> None:
+    """Show every error; the last one ends the command."""
+    from score_rag.cli.screen import show_error
+
+    for error in wrong[:-1]:
+        show_error(error)
+    if wrong:
+        raise wrong[-1]
 
 
 @app.command()
