@@ -1,13 +1,16 @@
 """The yardsticks of every table: the rows without learning, and every conventional recommender on the same events.
 
-Learned ones are fitted twice, because judging ("will they like it?") and ranking ("what will they like next?") are two questions and a
-model that is good at one may be poor at the other: by the loss `bce`, chosen by AUC, and by the loss `softmax`, chosen by NDCG@10.
+Learned ones are fitted twice (DIN, which only judges, once), because judging ("will they like it?") and ranking ("what will they like
+next?") are two questions and a model that is good at one may be poor at the other: by the loss `bce`, chosen by AUC, and by the loss
+`softmax`, chosen by NDCG@10.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +18,7 @@ import polars as pl
 
 from score_rag.config import Pipeline
 from score_rag.data.interactions import Interactions, event_rows
-from score_rag.files import digest_json, folder_lock, read_json, staged_folder, write_json
+from score_rag.files import digest_json, make_once, read_json
 from score_rag.pipeline import finished_folder, run_folder
 from score_rag.progress import Report, silent
 
@@ -48,20 +51,32 @@ class Baseline:
     fitting: Mapping[str, Any]
 
 
-def baselines(pipeline: Pipeline) -> list[Baseline]:
-    """All of them. The pipeline's `crm` section says their width, layers and training; batch and learning rate are each model's own,
-    except for the model that the section is about."""
+def baselines(pipeline: Pipeline, items: int) -> tuple[list[Baseline], list[str]]:
+    """(All of them, why some are not there).
+
+    The pipeline's `crm` section says their width, layers and training; batch and learning rate are each model's own, except for the model
+    that the section is about. DIN judges only.
+
+    Args:
+        items: How many items have training events: two models need a dense matrix of them.
+    """
+    from score_rag.crm.closed import MOST_ITEMS
+    from score_rag.crm.models import make_model
+
     crm = pipeline.crm
-    shared = crm.model_dump(exclude={"model", "loss"})
+    shared = {**crm.model_dump(exclude={"model", "loss"}), "history": pipeline.data.history}
+    # The section may be about a model without heads; those of others must divide the width.
+    shared["heads"] = crm.heads if crm.dim % crm.heads == 0 else 1
     out = []
     for kind, name in (("sasrec", "SASRec"), ("lightgcn", "LightGCN"), ("din", "DIN"), ("mf", "MF")):
         own = {} if kind == crm.model else {"batch_size": None, "learning_rate": None}
         for loss, choose_by, told in (("bce", "auc", ""), ("softmax", "ndcg", ", to rank")):
             if kind != "din" or loss == "bce":
-                fitting = {**crm.training(), **own, "choose_by": choose_by}
-                out.append(Baseline(name + told, f"{kind}-{loss}", kind, {**shared, "loss": loss}, fitting))
-    out += [Baseline("item-kNN", "item-knn", "item-knn", {}, {}), Baseline("EASE", "ease", "ease", {}, {})]
-    return out
+                settings = make_model(kind, **shared, loss=loss).settings
+                out.append(Baseline(name + told, f"{kind}-{loss}", kind, settings, {**crm.training(), **own, "choose_by": choose_by}))
+    if items > MOST_ITEMS:
+        return out, [f"without item-kNN and EASE: {items:,} items have training events, they take at most {MOST_ITEMS:,}"]
+    return [*out, Baseline("item-kNN", "item-knn", "item-knn", {}, {}), Baseline("EASE", "ease", "ease", {}, {})], []
 
 
 def trivial_models(interactions: Interactions) -> dict[str, Recommender]:
@@ -103,8 +118,9 @@ def ranked(models: Mapping[str, Recommender], interactions: Interactions, split:
     return out
 
 
-def fit_baselines(pipeline: Pipeline, interactions: Interactions, *, report: Report = silent) -> dict[str, Recommender]:
-    """Every baseline, fitted now or read from the run's folder where it was fitted on the same data by the same settings.
+def fit_baselines(pipeline: Pipeline, interactions: Interactions, *, report: Report = silent) -> tuple[dict[str, Recommender], list[str]]:
+    """(Every baseline by name, why some are not there); fitted now, or read from the run's folder where it was fitted on the same data by
+    the same settings. One that was killed while training goes on.
 
     Raises:
         StageError: The data stage is not finished.
@@ -113,25 +129,27 @@ def fit_baselines(pipeline: Pipeline, interactions: Interactions, *, report: Rep
     from score_rag.crm.models import make_model, read_model
 
     data = read_json(finished_folder(pipeline, "data") / "finished.json")["key"]
+    warm = interactions.events.filter(pl.col("split") == "train")["item_id"].n_unique()
+    plan, notes = baselines(pipeline, warm)
+    owner, history = run_folder(pipeline), pipeline.data.history
     out: dict[str, Recommender] = {}
-    plan = baselines(pipeline)
     for done, one in enumerate(plan, start=1):
-        folder = run_folder(pipeline) / "baselines" / one.folder
-        history = pipeline.data.history
-        belongs = digest_json([data, one.kind, one.settings, one.fitting, history, pipeline.seed])
-        marker = folder / "belongs.json"
-        if marker.is_file() and read_json(marker)["to"] == belongs:
-            out[one.name] = read_model(folder).bind(interactions.log)
-        else:
+        checkpoint = owner / "scratch" / "baselines" / one.folder
+
+        def make(aside: Path, one: Baseline = one, checkpoint: Path = checkpoint) -> dict[str, Any]:
             model: Any = make_model(one.kind, **one.settings, history=history)
-            seeded = {"seed": pipeline.seed} if one.fitting else {}
-            with folder_lock(run_folder(pipeline), doing=f"fitting the baseline {one.name}"), staged_folder(folder) as aside:
-                model.fit(interactions, **one.fitting, **seeded, report=_named(report, one.name))
-                model.save_pretrained(aside)
-                write_json(aside / "belongs.json", {"to": belongs})
-            out[one.name] = model
+            training = {**one.fitting, "seed": pipeline.seed, "checkpoint": checkpoint} if one.fitting else {}
+            model.fit(interactions, **training, report=_named(report, one.name))
+            model.save_pretrained(aside)
+            return dict(model.metrics)
+
+        folder = owner / "baselines" / one.folder
+        belongs = digest_json([data, one.kind, one.settings, one.fitting, history, pipeline.seed])
+        make_once(folder, belongs=belongs, owner=owner, doing=f"fitting the baseline {one.name}", make=make)
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        out[one.name] = read_model(folder).bind(interactions.log)
         report("fitting baselines", done, len(plan))
-    return out
+    return out, notes
 
 
 def _named(report: Report, name: str) -> Report:

@@ -41,9 +41,9 @@ class Data(_Section):
     items: str | None = None
     columns: dict[str, str] = {}
     item_columns: dict[str, str] = {}
-    separator: str | None = Field(None, min_length=1, max_length=1)
+    separator: str | None = Field(None, min_length=1)
     list_separator: str = Field("|", min_length=1)
-    encoding: Literal["utf-8", "latin-1"] = "utf-8"
+    encoding: str = "utf-8"
     threshold: float = 4.0
     k_core: int | None = Field(None, ge=1)
     max_users: int | None = Field(None, ge=1)
@@ -58,9 +58,16 @@ class Data(_Section):
 
     @model_validator(mode="after")
     def _fits_the_source(self) -> Data:
-        strangers = [name for name in ("columns", "item_columns", "separator") if getattr(self, name) and self.source != "table"]
+        usual = {"list_separator": "|", "encoding": "utf-8"}
+        own = ("columns", "item_columns", "separator", *usual)
+        strangers = [name for name in own if getattr(self, name) not in (usual.get(name), None, {}) and self.source != "table"]
         if strangers:
-            raise ValueError(f"{', '.join(strangers)}: only source table has columns to name, this is {self.source}")
+            raise ValueError(f"{', '.join(strangers)}: for source table alone, this is {self.source}")
+        named = [name for name in ("interactions", "items") if getattr(self, name) and self.source in ("sample", "movielens")]
+        if named:
+            raise ValueError(f"{', '.join(named)}: the source {self.source} has files of its own names")
+        if self.source == "sample" and self.path:
+            raise ValueError("path: the source sample has no files; for your own, say source: table (or movielens, amazon, recbole)")
         return self
 
     def reading(self) -> dict[str, Any]:

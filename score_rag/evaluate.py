@@ -17,12 +17,13 @@ from score_rag.config import Pipeline, load_pipeline
 from score_rag.data.describe import warm_mask
 from score_rag.data.interactions import SPLITS, Interactions, event_rows
 from score_rag.data.log import Event
-from score_rag.errors import DataError, InputError, ScoreError, StageError, did_you_mean
-from score_rag.files import digest_json, folder_lock, read_json, staged_folder, write_json
+from score_rag.errors import DataError, InputError, StageError, did_you_mean
+from score_rag.files import digest_json, make_once, read_json, write_json
 from score_rag.parts import Parts
-from score_rag.pipeline import finished_folder, run_folder
+from score_rag.pipeline import finished_folder, run_folder, status
 from score_rag.predictor.context import prompts
 from score_rag.progress import Report, silent
+from score_rag.stages import stages
 
 if TYPE_CHECKING:
     from score_rag.crm.recommender import Recommender
@@ -90,6 +91,7 @@ def evaluate_run(
     from score_rag.evaluation.report import Scorecard
 
     parts = open_parts(pipeline)
+    late = _late(pipeline)
     interactions = parts.interactions
     out = run_folder(pipeline) / "evaluation"
     out.mkdir(exist_ok=True)
@@ -99,6 +101,7 @@ def evaluate_run(
     events = list(event_rows(frame))
     notes = [f"data: {pipeline.data.source}, split: {pipeline.data.split}, history: {pipeline.data.history}, ties: {interactions.ties}"]
     notes += read_json(parts.folder("data") / "report.json")["warnings"]
+    notes += late
     if split == "train":
         notes.append("these rows were learnt from: the numbers say how well they are remembered, nothing else")
     if split == "valid":
@@ -120,7 +123,9 @@ def evaluate_run(
     references = [_compare(parts, others.get(name), events, name, scores, report) for name in against]
     models = _crm(parts) if finished or _finished(pipeline, "crm") else {}
     if baselines:
-        models |= fit_baselines(pipeline, interactions, report=report)
+        fitted, missing = fit_baselines(pipeline, interactions, report=report)
+        models |= fitted
+        notes += missing
     models |= trivial_models(interactions)
     scores |= {name: score_events(model, frame, report=report, doing=f"asking {name}") for name, model in models.items()}
     card = Scorecard.from_scores(
@@ -134,9 +139,28 @@ def evaluate_run(
         slices=_warm_and_cold(interactions, frame),
         ranking=ranked(models, interactions, split, report=report) if baselines and split != "train" else None,
     )
+    table = frame.with_columns([pl.Series(name, value) for name, value in scores.items()])
+    aside = out / f".{split}.parquet.tmp"
+    table.write_parquet(aside)
+    aside.replace(out / f"{split}.parquet")
     write_json(out / f"{split}.json", card.to_dict())
-    frame.with_columns([pl.Series(name, value) for name, value in scores.items()]).write_parquet(out / f"{split}.parquet")
     return card
+
+
+def _late(pipeline: Pipeline) -> list[str]:
+    """What a reader must know of stages that were made from other settings or prompts than the pipeline has now.
+
+    Raises:
+        StageError: The data is of other settings: the rows would not be what they are called.
+    """
+    notes = []
+    for stage in status(pipeline, stages(pipeline), inputs=False):
+        if stage.state == "stale" and stage.name == "data":
+            hint = f"score-rag run {pipeline.words}"
+            raise StageError("the run's data was made from other settings", where=run_folder(pipeline), found=stage.reason, hint=hint)
+        if stage.state == "stale":
+            notes.append(f"{stage.name} is stale ({stage.reason}); its numbers are of what was trained before")
+    return notes
 
 
 def _finished(pipeline: Pipeline, stage: str) -> bool:
@@ -150,7 +174,7 @@ def _finished(pipeline: Pipeline, stage: str) -> bool:
 def _warm_and_cold(interactions: Interactions, frame: pl.DataFrame) -> dict[str, np.ndarray]:
     """Which rows are warm (METHOD: user and item both have at least three training events), and which are not."""
     warm = warm_mask(interactions, frame)
-    return {} if warm.all() else {"warm (3 training events or more of both)": warm, "cold (fewer of the user or the item)": ~warm}
+    return {} if warm.all() else {"warm (both with 3 training events)": warm, "cold (user or item with fewer)": ~warm}
 
 
 def _compare(
@@ -167,7 +191,9 @@ def _compare(
         scores[WITHOUT] = np.array([answer.probability for answer in answers])
         return WITHOUT
     assert theirs is not None
-    name = theirs.pipeline.name
+    name = f"run {theirs.pipeline.name}"
+    if name in scores:
+        raise InputError(f"two rows would be called {name!r}", where="--against", hint="rename one of the pipelines")
     scores[name] = np.array([answer.probability for answer in _ask(theirs, events, report)])
     return name
 
@@ -180,7 +206,7 @@ def _open_other(parts: Parts, against: str) -> Parts:
     """
     try:
         other = load_pipeline(against)
-    except ScoreError as error:
+    except InputError as error:
         raise InputError(
             f"there is nothing called {against!r} to compare with",
             expected="no-ci, item-average, or a pipeline whose run is finished",
@@ -205,14 +231,13 @@ def _without_others(parts: Parts, report: Report) -> Path:
 
     pipeline = parts.pipeline
     folder = run_folder(pipeline) / "ablations" / "no-ci"
+    base = parts.folder("predictor") / "base"
+
+    def make(aside: Path) -> Any:
+        return fit_from_parts(parts, aside, others=False, base_from=base if base.is_dir() else None, report=report)
+
     belongs = digest_json(read_json(parts.folder("predictor") / "finished.json")["key"])
-    marker = folder / "belongs.json"
-    if marker.is_file() and read_json(marker)["to"] == belongs:
-        return folder
-    with folder_lock(run_folder(pipeline), doing="tuning the predictor without other users"), staged_folder(folder) as aside:
-        base = parts.folder("predictor") / "base"
-        metrics: dict[str, Any] = fit_from_parts(parts, aside, others=False, base_from=base if base.is_dir() else None, report=report)
-        write_json(aside / "belongs.json", {"to": belongs, "metrics": metrics})
+    make_once(folder, belongs=belongs, owner=run_folder(pipeline), doing="tuning the predictor without other users", make=make)
     return folder
 
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ __all__ = [
     "digest_json",
     "digest_text",
     "folder_lock",
+    "make_once",
     "read_json",
     "staged_folder",
     "write_json",
@@ -51,7 +52,7 @@ def write_text(path: Path | str, text: str) -> None:
 
 def write_json(path: Path | str, value: Any) -> None:
     """Write `value` as indented JSON with sorted keys (so equal values give equal bytes)."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path | str) -> Any:
@@ -67,6 +68,27 @@ def read_json(path: Path | str) -> Any:
         raise DataError("a file is missing", where=path) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError("a file is not valid JSON", where=path, expected="JSON", found=str(error)) from error
+
+
+def make_once(folder: Path, *, belongs: str, owner: Path, doing: str, make: Callable[[Path], Any]) -> None:
+    """Make a folder's content, unless it is there and belongs to the same things.
+
+    Args:
+        folder: Written aside, then moved into place.
+        belongs: A word for all that the content depends on.
+        owner: The folder whose one writer this is.
+        doing: For the message to other writers.
+        make: Writes into the folder that it is given; what it returns is kept as `metrics` in `belongs.json`.
+
+    Raises:
+        LockedError: Another process writes to `owner`.
+    """
+    marker = folder / "belongs.json"
+    if marker.is_file() and read_json(marker).get("to") == belongs:
+        return
+    with folder_lock(owner, doing=doing), staged_folder(folder) as aside:
+        metrics = make(aside)
+        write_json(aside / "belongs.json", {"to": belongs, "metrics": metrics})
 
 
 @contextmanager

@@ -265,7 +265,10 @@ def _key(pipeline: Pipeline, stage: Stage, *, inputs: bool = True) -> dict[str, 
     # Where files lie is no part of the experiment; what they say is.
     settings.get("data", {}).pop("path", None)
     prompts = {name: find_prompt(name).sha256 for name in stage.prompts}
-    files = {path.name: digest_file(path) for path in (stage.inputs(pipeline) if stage.inputs and inputs else ())}
+    # Two files of one name in two folders are two files; where the folders are is no part of the experiment.
+    found = stage.inputs(pipeline) if stage.inputs and inputs else []
+    names = [path.name for path in found]
+    files = {path.name if names.count(path.name) == 1 else f"{number}:{path.name}": digest_file(path) for number, path in enumerate(found)}
     return {"format": _FORMAT, "seed": pipeline.seed, "settings": settings, "upstream": upstream, "prompts": prompts, "inputs": files}
 
 

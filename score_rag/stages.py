@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 from score_rag.config import Pipeline
 from score_rag.files import write_json
 from score_rag.pipeline import Context, Stage
+from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:
     from score_rag.data.interactions import Interactions
+    from score_rag.data.report import DataReport
     from score_rag.predictor.context import ContextFinder
     from score_rag.reranker.assess import Request
     from score_rag.retriever.index import Hit
 
-__all__ = ["stages"]
+__all__ = ["load_data", "stages"]
 
 
 def stages(pipeline: Pipeline) -> list[Stage]:
@@ -76,13 +78,21 @@ def _data_inputs(pipeline: Pipeline) -> list[Path]:
     return source_files(settings.source, settings.path, settings.interactions, settings.items)
 
 
-def _data(context: Context, folder: Path) -> dict[str, Any]:
+def load_data(pipeline: Pipeline, *, progress: Report = silent) -> tuple[Interactions, DataReport]:
+    """The data of a pipeline, read and prepared as its `data` section says, without a run.
+
+    Raises:
+        DataError: A file is missing or malformed.
+        InputError: The settings do not fit the data.
+    """
     from score_rag.data import load
 
-    settings = context.pipeline.data
-    interactions, report = load(
-        settings.source, settings.path, seed=context.seed, reading=settings.reading(), progress=context.report, **settings.preparing()
-    )
+    settings = pipeline.data
+    return load(settings.source, settings.path, seed=pipeline.seed, reading=settings.reading(), progress=progress, **settings.preparing())
+
+
+def _data(context: Context, folder: Path) -> dict[str, Any]:
+    interactions, report = load_data(context.pipeline, progress=context.report)
     interactions.write(folder)
     write_json(folder / "report.json", report.to_dict())
     return {
@@ -95,7 +105,11 @@ def _data(context: Context, folder: Path) -> dict[str, Any]:
 
 
 def _crm_inputs(pipeline: Pipeline) -> list[Path]:
-    return [Path(name) for name in (pipeline.crm.user_vectors, pipeline.crm.item_vectors) if name and pipeline.crm.model == "file"]
+    if pipeline.crm.model != "file":
+        return []
+    from score_rag.crm.file import vector_files
+
+    return [file for name in (pipeline.crm.user_vectors, pipeline.crm.item_vectors) if name for file in vector_files(name)]
 
 
 def _crm(context: Context, folder: Path) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def toy():
     """The toy world: even users like even films."""
     from score_rag.testing import toy_world
 
-    return toy_world(users=24, items=24, events=14, seed=1)
+    return toy_world(users=36, items=24, events=18, seed=1)
 
 
 @pytest.fixture(scope="session")

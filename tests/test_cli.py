@@ -46,7 +46,7 @@ def typed(monkeypatch, capsys, *words: str) -> tuple[int, str, str]:
         (["recommend", "--user", "42", "--top", "3", "--show-prompt"], 2, "without --top"),
         (["run", "sample", "--set", "runs=/proc/nowhere"], 1, "cannot be written to"),
         (["init", "/proc/nowhere"], 1, "the file system refused"),
-        (["run", "sample", "--set", "data.columns={user_id: x}"], 2, "only source table"),
+        (["run", "sample", "--set", "data.columns={user_id: x}"], 2, "for source table alone"),
         (["data", "show", "ml-1m", "--set", "data.path=/nowhere"], 1, "not there"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
@@ -111,9 +111,9 @@ def test_data_is_listed_shown_drawn_and_checked(monkeypatch, capsys, tmp_path, t
     assert {"movielens", "amazon", "recbole", "table"} <= {source["name"] for source in listed["sources"]}
     assert "ml-1m" in typed(monkeypatch, capsys, "data", "list")[1]
     code, out, _ = typed(monkeypatch, capsys, "data", "show", toy_pipeline, "--plot", tmp_path / "toy.png")
-    assert code == 0 and "336" in out and (tmp_path / "toy.png").read_bytes().startswith(b"\x89PNG")
+    assert code == 0 and "648" in out and (tmp_path / "toy.png").read_bytes().startswith(b"\x89PNG")
     shown = json.loads(typed(monkeypatch, capsys, "data", "show", toy_pipeline, "--json")[1])
-    assert shown["events"] == 24 * 14 and shown["reading"]["rows_read"] == 24 * 14
+    assert shown["events"] == shown["reading"]["rows_read"] == 36 * 18
     code, out, _ = typed(monkeypatch, capsys, "data", "check", toy_pipeline, "--sample", "20")
     assert code == 0 and re.search(r"histories: ok, \d+ questions", out) and "not looked at" not in out
     code, out, _ = typed(monkeypatch, capsys, "data", "check", toy_pipeline, "--sample", "20", "--json")
@@ -165,6 +165,13 @@ def test_evaluate_with_baselines_prints_every_recommender_and_fits_each_once(mon
     assert code == 0 and "NDCG@10" in out and "LightGCN, to rank" in out and max(map(len, out.splitlines())) <= 100
 
 
+def test_rows_of_other_settings_are_not_called_by_the_new_ones(monkeypatch, capsys, toy_run, toy_pipeline):
+    code, _, err = typed(monkeypatch, capsys, "evaluate", toy_pipeline, "--set", "data.history=positives")
+    assert code == 1 and "made from other settings" in err and "history" in err and "score-rag run" in err
+    code, out, _ = typed(monkeypatch, capsys, "evaluate", toy_pipeline, "--set", "crm.dropout=0.3", "--json")
+    assert code == 0 and any("crm is stale (dropout" in note or "crm is stale (crm.dropout" in note for note in json.loads(out)["notes"])
+
+
 def test_baselines_need_the_data_alone(monkeypatch, capsys, tmp_path, toy_pipeline):
     runs = f"runs={tmp_path / 'runs'}"
     assert typed(monkeypatch, capsys, "run", toy_pipeline, "--until", "data", "--set", runs)[0] == 0
@@ -172,6 +179,10 @@ def test_baselines_need_the_data_alone(monkeypatch, capsys, tmp_path, toy_pipeli
     card = json.loads(out)
     assert code == 0 and "SCORE" not in [row["name"] for row in card["rows"]] and len(card["rows"]) == 13
     assert any("without SCORE" in note for note in card["notes"])
+    for split, said in (("valid", "a little too good"), ("train", "how well they are remembered"), ("test", "without SCORE")):
+        words = ["evaluate", toy_pipeline, "--baselines", "--set", runs, "--set", "crm.epochs=1", "--json", "--split", split]
+        notes = json.loads(typed(monkeypatch, capsys, *words)[1])["notes"]
+        assert any(said in note for note in notes) and any("too good" in note for note in notes) is (split == "valid")
 
 
 def test_prompts_and_pipelines_are_listed_shown_checked_and_copied(monkeypatch, capsys, tmp_path, toy_run, toy_pipeline):

@@ -107,6 +107,12 @@ class Recommending:
         model.bind(toy.log)
         np.testing.assert_array_equal(before, after)
 
+    def test_a_history_of_unknown_items_is_refused(self, model):
+        stranger = [Event("x", "nowhere", True, 1)]
+        for ask in (lambda: model.score_history(stranger, ["0"]), lambda: model.recommend_history(stranger, 2)):
+            with pytest.raises(InputError, match="does not know these items"):
+                ask()
+
     def test_cold_items_have_scores(self, toy):
         """Two items without training events, and a user who has only validation events."""
         cold = (pl.col("item_id").cast(str).is_in(["22", "23"])) | (pl.col("user_id").cast(str) == "7")

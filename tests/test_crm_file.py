@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -17,7 +19,7 @@ from score_rag.crm.neighbours import neighbours
 from score_rag.crm.sasrec import SASRec
 from score_rag.errors import ConfigError, DataError, StageError
 from score_rag.files import read_json
-from score_rag.pipeline import finished_folder, run
+from score_rag.pipeline import finished_folder, run, status
 from score_rag.stages import stages
 
 
@@ -71,6 +73,7 @@ def test_bad_vectors_are_refused(files, toy, tmp_path, ids, vectors, message):
 def test_bad_files_are_refused(tmp_path):
     with pytest.raises(DataError, match="no file of vectors"):
         read_vector_file(tmp_path / "nowhere.npy")
+    (tmp_path / "objects.txt").write_text("u\n", encoding="utf-8")
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="malformed"):
         read_vector_file(tmp_path / "objects.npy")
@@ -125,6 +128,51 @@ def test_any_of_them_can_be_the_stage(kind, toy_pipeline, files, tmp_path):
     assert ("valid_auc" in found.metrics) == (kind != "file")
     assert not (tmp_path / "runs" / "toy" / "scratch" / "crm").exists()
     assert bool(read_json(folder / "finished.json")["key"]["inputs"]) == (kind == "file")
+
+
+def test_files_of_one_name_and_their_ids_are_all_inputs(toy, toy_pipeline, tmp_path):
+    for name, ids in (("users", toy.train_log.users), ("items", list(toy.catalogue))):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "v.npy", np.random.default_rng(0).normal(size=(len(ids), 3)).astype(np.float32))
+        (tmp_path / name / "v.json").write_text(json.dumps(ids), encoding="utf-8")
+    words = [f"runs={tmp_path / 'runs'}", "crm.model=file"]
+    words += [f"crm.user_vectors={tmp_path / 'users' / 'v.npy'}", f"crm.item_vectors={tmp_path / 'items' / 'v.npy'}"]
+    pipeline = load_pipeline(str(toy_pipeline), overrides=words)
+    run(pipeline, stages(pipeline), until="crm")
+    assert len(read_json(finished_folder(pipeline, "crm") / "finished.json")["key"]["inputs"]) == 4
+    for name in ("users/v.json", "items/v.json", "users/v.npy", "items/v.npy"):
+        file = tmp_path / name
+        whole = file.read_bytes()
+        file.write_bytes(whole.replace(b'["', b'["x') if name.endswith("json") else whole[:-4] + b"\0\0\x80?")
+        crm = status(pipeline, stages(pipeline))[1]
+        assert crm.state == "stale" and "v." in crm.reason, name
+        file.write_bytes(whole)
+    assert status(pipeline, stages(pipeline))[1].state == "finished"
+    (tmp_path / "users" / "v.json").unlink()
+    with pytest.raises(DataError, match="no ids beside"):
+        run(pipeline, stages(pipeline), until="crm")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("v.npy", b"", "malformed"),
+        ("v.npy", np.float32(1.0), "rows of numbers"),
+        ("v.npy", np.zeros((1, 2), dtype=np.float32), "not UTF-8"),
+        ("v.parquet", pl.DataFrame({"id": ["u"], "v": [["a", "b"]]}), "lists of String"),
+    ],
+)
+def test_what_holds_no_vectors_is_refused(tmp_path, name, content, said):
+    file = tmp_path / name
+    if isinstance(content, pl.DataFrame):
+        content.write_parquet(file)
+    elif isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        np.save(file, content)
+    (tmp_path / "v.txt").write_bytes(b"\xff\n")
+    with pytest.raises(DataError, match=said):
+        read_vector_file(file)
 
 
 def test_settings_that_do_not_fit_are_refused(toy_pipeline):

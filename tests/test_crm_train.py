@@ -9,9 +9,11 @@ import sys
 import time
 
 import numpy as np
+import polars as pl
 import pytest
 
 from score_rag.crm.din import DIN
+from score_rag.crm.judgements import data_digest
 from score_rag.crm.lightgcn import LightGCN
 from score_rag.crm.mf import MF
 from score_rag.crm.ranking import RankingTask
@@ -97,6 +99,19 @@ def test_sigkill_in_the_middle_of_an_epoch_leaves_no_trace(tmp_path):
     assert 5 <= int(ended.stdout.split()[0]) <= 12
     for file in ("model.safetensors", "config.json"):
         assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "broken" / file).read_bytes()
+
+
+def test_a_catalogue_that_was_corrected_is_other_data(toy):
+    """A checkpoint holds what genres and years said; it must not come back after they changed."""
+    corrected = Interactions(toy.events, toy.items.with_columns(year=pl.col("year") + 1))
+    again = Interactions(toy.events, toy.items)
+    assert data_digest(toy) == data_digest(again) != data_digest(corrected)
+    assert data_digest(toy) != data_digest(Interactions(toy.events, toy.items.with_columns(genres=pl.col("genres").list.head(1))))
+
+
+def test_din_draws_as_many_items_as_it_is_told(toy):
+    one, eight = (DIN(dim=8).fit(toy, epochs=1, negatives=n, seed=3, device="cpu").score("0", ["1", "2"]) for n in (1, 8))
+    assert not np.array_equal(one, eight)
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_it(toy):

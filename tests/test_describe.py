@@ -124,8 +124,8 @@ def test_every_count_lies_in_its_one_bin(counts):
 
 def test_the_toy_world(toy):
     found = describe(toy, DataReport("toy"))
-    assert (found.users, found.items, found.events) == (24, 24, 24 * 14)
-    assert found.events_a_user.min == found.events_a_user.max == 14
+    assert (found.users, found.items, found.events) == (36, 24, 36 * 18)
+    assert found.events_a_user.min == found.events_a_user.max == 18
     assert found.texts == dict.fromkeys(found.texts, 1.0)
     assert sum(split.events for split in found.splits) == found.events
     assert found.liked == pytest.approx(sum(split.liked * split.events for split in found.splits) / found.events)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -60,6 +62,14 @@ def test_a_better_scorer_gets_a_small_p_and_an_equal_one_does_not():
     p = {row.name: row.auc_p for row in card.rows}
     assert p["none"] is None and p["good"] < 0.05 < p["none too"]
     assert card.to_dict()["users"] == 60
+
+
+def test_json_has_no_nan_where_a_part_has_one_class():
+    rows = pl.DataFrame({"user_id": ["a", "a", "b", "b"], "label": [1, 0, 1, 1]})
+    scores = {"one": np.array([0.9, 0.1, 0.5, 0.4]), "two": np.array([0.1, 0.9, 0.5, 0.4])}
+    card = Scorecard.from_scores(rows, scores, reference="one", resamples=20, slices={"all liked": np.array([False, False, True, True])})
+    told = json.dumps(card.to_dict(), allow_nan=False)
+    assert json.loads(told)["parts"][0]["rows"][1]["auc_p"] is None
 
 
 def test_trivial_rows_are_smoothed_averages_of_training_events(toy):

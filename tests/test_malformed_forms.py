@@ -142,6 +142,12 @@ FORMS = [
     ("RecBole between commas", atomic(ATOMIC.replace("\t", ",")), ["x.inter", "separated by tabs"], "recbole"),
     ("RecBole without users", atomic(ATOMIC.replace("user_id", "user")), ["lacks columns: user_id:token"], "recbole"),
     (
+        "RecBole files of which only one has ratings",
+        atomic(ATOMIC) | {"y.inter": "user_id:token\titem_id:token\nv\t1\n"},
+        ["tell different things", "x.inter: item_id, rating, timestamp, user_id; y.inter: item_id, user_id"],
+        "recbole",
+    ),
+    (
         "sequences of which none holds the other",
         atomic(SEQUENCES + "u\t1\t2\nu\t2 3\t1\n"),
         ["1 malformed", "x.inter, line 4: expected a part of the user's longest sequence"],

@@ -77,7 +77,9 @@ def test_store_array_and_brute_force_give_the_same_neighbours(toy_parts, user, p
     stored = index.query(vector, 5, as_of=now, exclude_user=str(user)) if visible else []
     for hits in (exact, stored):
         np.testing.assert_allclose([hit.score for hit in hits], [-score for score, _ in expected], atol=1e-5)
-    assert [hit.document_id for hit in exact] == [name for _, name in expected]
+        # Of documents as near as the last one, which differ by less than rounding, any may be taken.
+        sure = {name for score, name in expected if -score > -expected[-1][0] + 1e-5}
+        assert sure <= {hit.document_id for hit in hits} and not {hit.document_id for hit in hits} & {f"{user}@{n}" for n in range(9)}
 
 
 def test_a_plain_string_a_bundle_and_a_user_query_are_all_taken(toy_parts):

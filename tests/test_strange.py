@@ -87,6 +87,8 @@ STRANGE = [
     ("JSON with numbers for ids", table('{"user_id":7,"item_id":1.0,"label":true,"timestamp":"10"}\n', ending="jsonl"), [("7", "1", 1, 10)], []),
     ("JSON with half a surrogate pair", table(GOOD, TORN, items_ending="jsonl"), ROWS, ["1 titles with line breaks or control characters"]),
     ("Parquet with ids as decimals", table(parquet(user_id=[7.0, 8.0], item_id=[1, 2], label=[True, False], timestamp=[10, 20]), ending="parquet"), [("7", "1", 1, 10), ("8", "2", 0, 20)], ["2 ids stored as decimals"]),
+    ("Parquet with ids as decimals and dates as text", table(parquet(user_id=[7.0], item_id=[1.0], label=[True], timestamp=["1970-01-02"]), ending="parquet"), [("7", "1", 1, 86_400)], ["2 ids stored as decimals", "1 times read as dates"]),
+    ("Parquet catalogue with ids as decimals", {"interactions.csv": HEAD + "u,1,1,10\n", "items.parquet": parquet(item_id=[1.0, 2.0], title=["Heat", "Grease"])}, ROWS[:1], ["2 ids stored as decimals"]),
     ("Parquet with spaces around ids", table(parquet(user_id=[" u"], item_id=["1"], label=[1], timestamp=[10]), ending="parquet"), ROWS[:1], ["1 ids with white space"]),
     ("Parquet with moments", table(parquet(user_id=["u"], item_id=["1"], label=[1], timestamp=[datetime(1970, 1, 2, tzinfo=UTC)]), ending="parquet"), [("u", "1", 1, 86_400)], ["1 times read as dates"]),
     # RecBole

@@ -6,12 +6,11 @@ from score_rag.audit.check import Audit, Check
 from score_rag.audit.data import audit_interactions
 from score_rag.audit.run import audit_parts
 from score_rag.config import Pipeline
-from score_rag.data import load
 from score_rag.files import read_json
 from score_rag.parts import Parts
 from score_rag.pipeline import finished_folder, status
 from score_rag.progress import Report, silent
-from score_rag.stages import stages
+from score_rag.stages import load_data, stages
 
 __all__ = ["Audit", "Check", "audit", "audit_interactions", "audit_parts"]
 
@@ -32,8 +31,7 @@ def audit(pipeline: Pipeline, *, sample: int = 300, report: Report = silent) -> 
     if "data" in done:
         interactions, kept = parts.interactions, read_json(parts.folder("data") / "report.json")["kept"]
     else:
-        preparing = settings.preparing()
-        interactions, account = load(settings.source, settings.path, seed=pipeline.seed, reading=settings.reading(), **preparing)
+        interactions, account = load_data(pipeline)
         kept = account.kept
     found = audit_interactions(interactions, settings, kept=kept, sample=sample, seed=pipeline.seed, report=report)
     run = audit_parts(parts, done, sample=sample, report=report) if "data" in done else Audit()

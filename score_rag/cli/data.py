@@ -116,15 +116,12 @@ def summarise(name: str, *, picture: Path | None, overrides: list[str], quiet: b
     """Read and describe, with bars; draw where a picture is asked for."""
     from score_rag.cli.screen import bars
     from score_rag.config import load_pipeline
-    from score_rag.data import load
     from score_rag.data.describe import describe
+    from score_rag.stages import load_data
 
     pipeline = load_pipeline(name, overrides=overrides)
-    settings = pipeline.data
     with bars(quiet=quiet) as progress:
-        interactions, report = load(
-            settings.source, settings.path, seed=pipeline.seed, reading=settings.reading(), progress=progress, **settings.preparing()
-        )
+        interactions, report = load_data(pipeline, progress=progress)
         if picture is not None:
             from score_rag.data.plot import plot as draw
 

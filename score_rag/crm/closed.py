@@ -17,10 +17,10 @@ from score_rag.progress import Report, silent
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["EASE", "ItemKNN"]
+__all__ = ["EASE", "MOST_ITEMS", "ItemKNN"]
 
-_MOST_ITEMS = 30_000
-"""Items with training events that a dense matrix is made for (3.6 GB)."""
+MOST_ITEMS = 20_000
+"""Items with training events that dense matrices are made for (1.6 GB each; up to five at a time)."""
 
 
 class _ItemToItem(Recommender):
@@ -45,9 +45,9 @@ class _ItemToItem(Recommender):
         self.bind(interactions.log)
         read = Judgements.of(interactions, self._place, self.history).tokens
         self._warm = np.unique(np.abs(np.concatenate([*read, np.zeros(0, dtype=np.int64)]))) - 1
-        if len(self._warm) > _MOST_ITEMS:
+        if len(self._warm) > MOST_ITEMS:
             raise InputError(
-                "there are too many items for a dense matrix", expected=f"at most {_MOST_ITEMS:,}", found=f"{len(self._warm):,}"
+                "there are too many items for a dense matrix", expected=f"at most {MOST_ITEMS:,}", found=f"{len(self._warm):,}"
             )
         self._weights = self._solve(self._rows(read)) if len(self._warm) else self._weights
         report("training the recommender (CRM)", 1, 1)

@@ -121,17 +121,19 @@ class DIN(LearnedRecommender):
 
         def some(network: Any, batch: np.ndarray, generator: np.random.Generator) -> torch.Tensor:
             device = network.bias.weight.device
-            known = [judged.tokens[judged.user[n]][max(judged.known[n] - size, 0) : judged.known[n]] for n in batch]
-            ids = torch.from_numpy(_left(known)).to(device)
+            read = [judged.tokens[judged.user[n]][max(judged.known[n] - size, 0) : judged.known[n]] for n in batch]
+            ids = torch.from_numpy(_left(read)).to(device)
             item, before = torch.from_numpy(judged.item[batch]).to(device), torch.from_numpy(judged.before[batch]).to(device)
             label = torch.from_numpy(judged.liked[batch].astype(np.float32)).to(device)
             row = torch.arange(len(batch), device=device)
             logits = network(ids, row, item, before, label)
             out = functional.binary_cross_entropy_with_logits(logits, label)
             if drawing.negatives and drawing.weight:
-                drawn = torch.from_numpy(generator.integers(1, len(self.item_ids) + 1, len(batch))).to(device)
-                # What like-rates say of a drawn item is taken off: not being judged is no judgement.
-                away = network(ids, row, drawn, before) - network.rates(drawn, before)
+                times = drawing.negatives
+                drawn = torch.from_numpy(generator.integers(1, len(self.item_ids) + 1, len(batch) * times)).to(device)
+                known = before.repeat_interleave(times, dim=0)
+                # What like-rates say of a drawn item is taken off: a draw is no judgement.
+                away = network(ids, row.repeat_interleave(times), drawn, known) - network.rates(drawn, known)
                 out = out + drawing.weight * functional.binary_cross_entropy_with_logits(away, torch.zeros_like(away))
             return out
 

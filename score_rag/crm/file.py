@@ -14,7 +14,7 @@ from score_rag.data.interactions import Interactions
 from score_rag.errors import DataError, did_you_mean
 from score_rag.progress import Report, silent
 
-__all__ = ["FileVectors", "read_vector_file"]
+__all__ = ["FileVectors", "read_vector_file", "vector_files"]
 
 
 class FileVectors(VectorRecommender):
@@ -109,10 +109,8 @@ def read_vector_file(path: Path | str) -> tuple[list[str], np.ndarray]:
     Raises:
         DataError: The file is missing or malformed, an id occurs twice, or a number is not finite.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError("there is no file of vectors", where=path, expected="a .parquet or .npy file", hint="--set crm.user_vectors=FILE")
-    ids, vectors = _from_npy(path) if path.suffix == ".npy" else _from_parquet(path)
+    path, *beside = vector_files(path)
+    ids, vectors = _from_npy(path, beside[0]) if beside else _from_parquet(path)
     if vectors.ndim != 2 or len(ids) != len(vectors) or vectors.dtype.kind not in "fiu":
         raise DataError(
             "these are no vectors", where=path, expected=f"{len(ids):,} rows of numbers", found=f"{vectors.dtype} of shape {vectors.shape}"
@@ -128,24 +126,42 @@ def read_vector_file(path: Path | str) -> tuple[list[str], np.ndarray]:
     return ids, vectors
 
 
-def _from_npy(path: Path) -> tuple[list[str], np.ndarray]:
-    try:
-        vectors = np.load(path, allow_pickle=False)
-    except ValueError as error:
-        raise DataError("a file of vectors is malformed", where=path, expected="a .npy file of numbers", found=error) from error
+def vector_files(path: Path | str) -> list[Path]:
+    """The file of vectors, and the file of ids beside it where there is one (`.npy`).
+
+    Raises:
+        DataError: One of them is missing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError("there is no file of vectors", where=path, expected="a .parquet or .npy file", hint="--set crm.user_vectors=FILE")
+    if path.suffix != ".npy":
+        return [path]
     beside = [path.with_suffix(ending) for ending in (".json", ".txt") if path.with_suffix(ending).is_file()]
     if not beside:
         raise DataError(
             "there are no ids beside the vectors", where=path, expected=f"{path.stem}.json (a list) or {path.stem}.txt (one a line)"
         )
-    text = beside[0].read_text(encoding="utf-8")
+    return [path, beside[0]]
+
+
+def _from_npy(path: Path, beside: Path) -> tuple[list[str], np.ndarray]:
     try:
-        ids = json.loads(text) if beside[0].suffix == ".json" else text.splitlines()
+        vectors = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise DataError("a file of vectors is malformed", where=path, expected="a .npy file of numbers", found=error) from error
+    if vectors.ndim != 2:
+        raise DataError("these are no vectors", where=path, expected="rows of numbers", found=f"an array of shape {vectors.shape}")
+    try:
+        text = beside.read_text(encoding="utf-8")
+        ids = json.loads(text) if beside.suffix == ".json" else text.splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError("a file of ids is not UTF-8", where=beside, found=error) from error
     except json.JSONDecodeError as error:
-        raise DataError("a file of ids is not valid JSON", where=beside[0], found=error) from error
+        raise DataError("a file of ids is not valid JSON", where=beside, found=error) from error
     if not isinstance(ids, list) or len(ids) != len(vectors):
         found = f"{len(ids):,}" if isinstance(ids, list) else type(ids).__name__
-        raise DataError("ids and vectors do not fit together", where=beside[0], expected=f"a list of {len(vectors):,} ids", found=found)
+        raise DataError("ids and vectors do not fit together", where=beside, expected=f"a list of {len(vectors):,} ids", found=found)
     return [str(name) for name in ids], vectors
 
 
@@ -161,6 +177,9 @@ def _from_parquet(path: Path) -> tuple[list[str], np.ndarray]:
         said = ", ".join(f"{name} ({kind})" for name, kind in frame.schema.items())
         raise DataError("a file of vectors has two columns", where=path, expected="an id, and a vector (list or array)", found=said)
     (name,) = (column for column in frame.columns if column not in nested)
+    inner = frame.schema[nested[0]].inner  # type: ignore[attr-defined]  # a list's or an array's
+    if not inner.is_numeric():
+        raise DataError("these are no vectors", where=path, expected="lists of numbers", found=f"lists of {inner}")
     lengths = frame[nested[0]].cast(pl.List(pl.Float64)).list.len().unique().drop_nulls().to_list()
     if len(lengths) != 1 or frame[nested[0]].null_count():
         raise DataError("the vectors differ in width", where=path, expected="one width, no nulls", found=sorted(lengths)[:5])

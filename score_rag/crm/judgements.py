@@ -92,7 +92,7 @@ def tokens(events: Iterable[Event], place: dict[str, int], history: History) -> 
     >>> tokens([Event("u", "a", True, 1), Event("u", "b", False, 2)], {"a": 0, "b": 1}, "all")
     [1, -2]
     """
-    signed = ((place[e.item_id] + 1) * (1 if e.liked else -1) for e in events if e.item_id in place)
+    signed = ((place[e.item_id] + 1) * (1 if e.liked else -1) for e in events)
     return [token for token in signed if token > 0 or history == "all"]
 
 
@@ -111,4 +111,5 @@ def data_digest(interactions: Interactions) -> str:
     import polars as pl
 
     events = interactions.events.select(pl.col("user_id", "item_id", "split").cast(pl.String), "event", "label", "timestamp", "sampled")
-    return f"{events.hash_rows(seed=1).sum()} {interactions.items['item_id'].hash(seed=1).sum()} {interactions.ties}"
+    told = interactions.items.select("item_id", "year", pl.col("genres").list.join("|"))
+    return f"{events.hash_rows(seed=1).sum()} {told.with_row_index().hash_rows(seed=1).sum()} {interactions.ties}"

@@ -33,7 +33,7 @@ class Drawing:
 
 
 class LearnedRecommender(Recommender):
-    """A recommender with a network. A model adds the network (`_build`) and its loss (`_loss`).
+    """A recommender with a network. A model adds the network (`_build`) and its loss (`_task`).
 
     Attributes:
         batch: Rows of a batch, where `fit` is not told.
@@ -90,6 +90,8 @@ class LearnedRecommender(Recommender):
             negatives: Drawn items for each judgement (loss `bce`): better at ranking, worse at judging what was judged.
             negative_weight: Weight of their loss.
             choose_by: What the best epoch is best in: AUC of validation events, or NDCG@10 of full ranking.
+            seed: Of weights, batches and draws.
+            device: `auto` takes a GPU where there is one.
             checkpoint: Folder of the state after each epoch; a training killed at any moment goes on from there, to the same weights.
 
         Raises:

@@ -86,8 +86,12 @@ class Recommender(ABC):
         return self._vectors([self._asked(user_id, as_of) for user_id in user_ids])
 
     def history_vectors(self, histories: Sequence[Sequence[Event]]) -> np.ndarray:
-        """float32 [n, dim] of people outside the data, one for each history (oldest first)."""
-        return self._vectors([Asked(history) for history in histories])
+        """float32 [n, dim] of people outside the data, one for each history (oldest first).
+
+        Raises:
+            InputError: An item that is not in the catalogue.
+        """
+        return self._vectors([self._stranger(history) for history in histories])
 
     def score(self, user_id: str, item_ids: Sequence[str], as_of: int | None = None) -> np.ndarray:
         """Scores of items for a user, higher is better, float32 [len(item_ids)], from events strictly before `as_of`.
@@ -105,7 +109,7 @@ class Recommender(ABC):
         Raises:
             InputError: An item that is not in the catalogue.
         """
-        return self._scores([Asked(history)], [self._places(item_ids)])[0]
+        return self._scores([self._stranger(history)], [self._places(item_ids)])[0]
 
     def score_events(self, events: Sequence[Event]) -> np.ndarray:
         """float32 [n]: each event's item for its user, from what the log calls earlier; the labels are not read."""
@@ -125,8 +129,12 @@ class Recommender(ABC):
         return self._best(self._asked(user_id, as_of), k, exclude)
 
     def recommend_history(self, history: Sequence[Event], k: int, *, exclude: Collection[str] = ()) -> list[tuple[str, float]]:
-        """`recommend` for somebody outside the data."""
-        return self._best(Asked(history), k, exclude)
+        """`recommend` for somebody outside the data.
+
+        Raises:
+            InputError: An item that is not in the catalogue.
+        """
+        return self._best(self._stranger(history), k, exclude)
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write `config.json` and `model.safetensors`."""
@@ -168,6 +176,10 @@ class Recommender(ABC):
         if self._log is None:
             raise InputError("this recommender has no log to read histories from", hint="model.bind(interactions.log)")
         return self._log
+
+    def _stranger(self, history: Sequence[Event]) -> Asked:
+        self._places([event.item_id for event in history])
+        return Asked(history)
 
     def _asked(self, user_id: str, as_of: int | None) -> Asked:
         return Asked(self._bound().before(user_id, as_of), user_id, as_of)

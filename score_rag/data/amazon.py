@@ -53,7 +53,7 @@ def amazon_files(folder: Path, interactions: str | None = None, items: str | Non
 def read_amazon(
     folder: Path, *, report: DataReport, interactions: str | None = None, items: str | None = None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(events, items): a review's stars and time; a product's title, brand or store, and the finest of its categories.
+    """(events, items): a review's stars and time; a product's title, brand or store, and the first three of its categories below the root.
 
     Raises:
         DataError: A file is missing, torn, or no Amazon reviews.

@@ -169,7 +169,7 @@ def _wrong(row: list[str], width: int, encoding: str) -> str | None:
 
 
 def _whole(file: Path, dialect: Dialect) -> bytes:
-    """The file as quick readers know it, whole in memory: for small and old files (MovieLens 100K and 1M)."""
+    """The file as quick readers know it, in memory: for files whose separator or encoding they do not know (MovieLens 100K to 10M)."""
     with gzip.open(file, "rb") if file.name.endswith(".gz") else file.open("rb") as stream:
         text = stream.read().decode("utf-8-sig" if dialect.encoding == "utf-8" else dialect.encoding)
     if dialect.sign != dialect.separator and _STAND_IN in text:

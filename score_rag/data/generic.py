@@ -89,7 +89,7 @@ def read_tables(
         chosen.pop("rating")
     events = _events(events_file, chosen, dialects[0], mistakes, report)
     chosen = _choose(items_file, told, item_columns or {}, ("item_id", "title"), dialects[1])
-    catalogue = _items(items_file, chosen, dialects[1], mistakes, list_separator)
+    catalogue = _items(items_file, chosen, dialects[1], mistakes, report, list_separator)
     tidy = tidy_items(catalogue, file=items_file, mistakes=mistakes, report=report, list_separator=list_separator)
     mistakes.settle(folder)
     require_rows(events, where=events_file)
@@ -153,7 +153,7 @@ def _events(file: Path, columns: dict[str, str], dialect: Dialect, mistakes: Mis
     quick = _typed(frame)
     seconds = whole_seconds(quick, report) if quick is not None and is_plain(quick) else None
     if seconds is None:
-        return parse_events(_text(frame), file=file, mistakes=mistakes, report=report, called=columns)
+        return parse_events(_text(frame, report), file=file, mistakes=mistakes, report=report, called=columns)
     for name, what in (("timestamp", "times read as dates"), ("user_id", _DECIMAL), ("item_id", _DECIMAL)):
         kind = frame.schema.get(name)
         report.decide(what, len(frame) if kind is not None and (kind.is_temporal() or (what == _DECIMAL and kind.is_float())) else 0)
@@ -180,14 +180,14 @@ def _typed(frame: pl.DataFrame) -> pl.DataFrame | None:
     return frame.select(out)
 
 
-def _items(file: Path, columns: dict[str, str], dialect: Dialect, mistakes: Mistakes, separator: str) -> pl.DataFrame:
+def _items(file: Path, columns: dict[str, str], dialect: Dialect, mistakes: Mistakes, report: DataReport, separator: str) -> pl.DataFrame:
     if _kind(file) == "delimited":
         text = read_delimited_text(file, list(columns.values()), mistakes=mistakes, dialect=dialect)
         return text.select("_line", **{name: pl.col(theirs) for name, theirs in columns.items()})
     if _kind(file) == "parquet":
         frame = _collect(file, columns)
         _require_kinds(frame, file, columns, lists=_LISTS)
-        return _text(frame)
+        return _text(frame, report)
     rows = []
     for line, found in objects(file, mistakes=mistakes):
         row: dict[str, object] = {"_line": line}
@@ -245,8 +245,13 @@ def _require_kinds(frame: pl.DataFrame, file: Path, columns: Mapping[str, str], 
         raise DataError("columns are of a kind that cannot be read", where=file, expected="text, numbers or dates", found=", ".join(wrong))
 
 
-def _text(frame: pl.DataFrame) -> pl.DataFrame:
-    """Every cell as text, lists as lists of text, and the row's number as its line."""
+def _text(frame: pl.DataFrame, report: DataReport) -> pl.DataFrame:
+    """Every cell as text, lists as lists of text, and the row's number as its line; ids stored as decimals (1.0) are whole numbers."""
+    for name in {"user_id", "item_id"} & set(frame.columns):
+        told = frame[name].drop_nulls()
+        if told.dtype.is_float() and len(told) and bool(((told == told.floor()) & (told.abs() < 2**53)).all()):
+            report.decide(_DECIMAL, len(told))
+            frame = frame.with_columns(pl.col(name).cast(pl.Int64))
     lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List | pl.Array)]
     times = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Datetime) and kind.time_zone is not None]
     frame = frame.with_columns(pl.col(name).dt.convert_time_zone("UTC").dt.replace_time_zone(None) for name in times)

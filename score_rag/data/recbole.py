@@ -86,6 +86,10 @@ def _rows(files: list[Path], names: list[dict[str, str]], mistakes: Mistakes, re
         columns = {ours: found.get(theirs, f"{theirs}:token") for ours, theirs in wanted.items()}
         read_header(file, columns, dialect=_TABS)
         parts.append(read_delimited_events(file, columns, mistakes=mistakes, report=report, dialect=_TABS))
+    told = {file.name: set(part.columns) for file, part in zip(files, parts, strict=True)}
+    if len(set(map(frozenset, told.values()))) > 1:
+        said = "; ".join(f"{name}: {', '.join(sorted(columns))}" for name, columns in told.items())
+        raise DataError("these files tell different things", where=files[0].parent, expected="the same columns in all", found=said)
     return pl.concat(parts)
 
 

@@ -151,8 +151,8 @@ class Scorecard:
                     "name": row.name,
                     "auc": _rounded(row.auc),
                     "uauc": _rounded(row.uauc),
-                    "auc_p": row.auc_p,
-                    "uauc_p": row.uauc_p,
+                    "auc_p": _there(row.auc_p),
+                    "uauc_p": _there(row.uauc_p),
                     **({"ndcg@10": row.ndcg, "recall@10": row.recall} if self._ranked else {}),
                 }
                 for row in self.rows
@@ -166,9 +166,16 @@ class Scorecard:
         from rich import box
         from rich.table import Table
 
-        table = Table(title=self.title, caption=self._caption(), caption_justify="left", title_justify="left", box=box.SIMPLE_HEAD)
+        table = Table(
+            title=self.title,
+            caption=self._caption(),
+            caption_justify="left",
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )
         for column, justify in (("scorer", "left"), ("AUC", "right"), ("95 %", "right"), ("UAUC", "right"), ("95 %", "right")):
-            table.add_column(column, justify=justify, no_wrap=True)  # type: ignore[arg-type]  # the words are rich's own
+            table.add_column(column, justify=justify, no_wrap=column != "scorer")  # type: ignore[arg-type]  # the words are rich's own
         if self.reference is not None:
             table.add_column("p", justify="right", no_wrap=True)
         if self._ranked:
@@ -206,6 +213,11 @@ class Scorecard:
 
 def _rounded(found: Interval) -> dict[str, float | None]:
     return {name: None if np.isnan(value) else round(value, 5) for name, value in vars(found).items()}
+
+
+def _there(value: float | None) -> float | None:
+    """JSON has no NaN."""
+    return None if value is None or np.isnan(value) else value
 
 
 def _short(value: float) -> str:
