@@ -12,7 +12,7 @@ import numpy as np
 from score_rag.crm.content import content_of
 from score_rag.crm.judgements import Judgements, counts, data_digest
 from score_rag.crm.rates import item_counts, smoothed
-from score_rag.crm.recommender import Asked, History, Recommender
+from score_rag.crm.recommender import Asked, History, Recommender, VectorRecommender
 from score_rag.crm.train import ChooseBy, Device, Task, Validation, fit_network
 from score_rag.data.interactions import Interactions
 from score_rag.errors import InputError
@@ -22,7 +22,7 @@ from score_rag.progress import Report, silent
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Drawing", "LearnedRecommender"]
+__all__ = ["Drawing", "LearnedRecommender", "LearnedVectorRecommender"]
 
 
 class Drawing:
@@ -151,3 +151,18 @@ class LearnedRecommender(Recommender):
         self._network.load_state_dict({name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()})
         self._network.eval()
         self._rates = smoothed(tensors["rates.counts"].astype(np.float64)) if "rates.counts" in tensors else self._rates
+
+
+class LearnedVectorRecommender(LearnedRecommender, VectorRecommender):
+    """A learned recommender whose score is an inner product; its network has `items`, `bias` and perhaps `rates`."""
+
+    def item_vectors(self) -> np.ndarray:
+        vectors: np.ndarray = self._network.items()[1:].detach().cpu().numpy().copy()
+        return vectors
+
+    def item_biases(self) -> np.ndarray:
+        biases = self._network.bias.weight[1:, 0]
+        if self._network.rates is not None:
+            biases = biases + self._network.rates.biases()
+        found: np.ndarray = biases.detach().cpu().numpy().copy()
+        return found

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from score_rag.crm.judgements import Judgements
-from score_rag.crm.learned import Drawing, LearnedRecommender
+from score_rag.crm.learned import Drawing, LearnedVectorRecommender
 from score_rag.crm.losses import Loss, pair_loss
-from score_rag.crm.recommender import Asked, History, VectorRecommender
+from score_rag.crm.recommender import Asked, History
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,7 @@ def edge_weights(edges: torch.Tensor, nodes: int) -> torch.Tensor:
     return (degree[edges[0]] * degree[edges[1]]).rsqrt()
 
 
-class LightGCN(LearnedRecommender, VectorRecommender):
+class LightGCN(LearnedVectorRecommender):
     """The recommender. Its graph has an edge for each training user and item that they liked.
 
     What a user's vector is made of: their own base vector (training users alone, and only for questions after their last training
@@ -76,13 +76,6 @@ class LightGCN(LearnedRecommender, VectorRecommender):
 
     def item_vectors(self) -> np.ndarray:
         return self._smoothed()[0]
-
-    def item_biases(self) -> np.ndarray:
-        biases = self._network.bias.weight[1:, 0]
-        if self._network.rates is not None:
-            biases = biases + self._network.rates.biases()
-        found: np.ndarray = biases.detach().cpu().numpy().copy()
-        return found
 
     def _offsets(self, asked: Sequence[Asked], vectors: np.ndarray) -> np.ndarray:
         import torch

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from score_rag.crm.judgements import Judgements
-from score_rag.crm.learned import Drawing, LearnedRecommender
+from score_rag.crm.learned import Drawing, LearnedVectorRecommender
 from score_rag.crm.losses import Loss, pair_loss
-from score_rag.crm.recommender import Asked, History, VectorRecommender
+from score_rag.crm.recommender import Asked, History
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["MF"]
 
 
-class MF(LearnedRecommender, VectorRecommender):
+class MF(LearnedVectorRecommender):
     """A vector a user, a vector an item.
 
     A training user asked about after their last training judgement has their learned vector, moved by one Newton step of the logistic loss
@@ -40,17 +40,6 @@ class MF(LearnedRecommender, VectorRecommender):
     def __init__(self, *, dim: int = 32, dropout: float = 0.2, content: bool = True, loss: Loss = "bce", history: History = "all") -> None:
         super().__init__(history=history)
         self.settings = {"dim": dim, "dropout": dropout, "content": content, "loss": loss}
-
-    def item_vectors(self) -> np.ndarray:
-        vectors: np.ndarray = self._network.items()[1:].detach().cpu().numpy().copy()
-        return vectors
-
-    def item_biases(self) -> np.ndarray:
-        biases = self._network.bias.weight[1:, 0]
-        if self._network.rates is not None:
-            biases = biases + self._network.rates.biases()
-        found: np.ndarray = biases.detach().cpu().numpy().copy()
-        return found
 
     def _offsets(self, asked: Sequence[Asked], vectors: np.ndarray) -> np.ndarray:
         import torch

@@ -17,9 +17,9 @@ import numpy as np
 
 from score_rag.crm.attention import attention_network
 from score_rag.crm.judgements import Judgements, tokens
-from score_rag.crm.learned import Drawing, LearnedRecommender
+from score_rag.crm.learned import Drawing, LearnedVectorRecommender
 from score_rag.crm.losses import Loss, pair_loss
-from score_rag.crm.recommender import Asked, History, VectorRecommender
+from score_rag.crm.recommender import Asked, History
 from score_rag.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["SASRec"]
 
 
-class SASRec(LearnedRecommender, VectorRecommender):
+class SASRec(LearnedVectorRecommender):
     """The recommender. Construct, then `fit`; or `from_pretrained`.
 
     It learns nothing of users by name: everybody is their history. Somebody without one has a vector of zeros, which is nobody's neighbour,
@@ -70,17 +70,6 @@ class SASRec(LearnedRecommender, VectorRecommender):
             raise InputError("the heads do not divide the width", where="crm.heads", expected=f"a divisor of {dim}", found=heads)
         self.settings = {"dim": dim, "layers": layers, "heads": heads, "dropout": dropout, "max_length": max_length}
         self.settings |= {"content": content, "loss": loss}
-
-    def item_vectors(self) -> np.ndarray:
-        vectors: np.ndarray = self._network.items()[1:].detach().cpu().numpy().copy()
-        return vectors
-
-    def item_biases(self) -> np.ndarray:
-        biases = self._network.bias.weight[1:, 0]
-        if self._network.rates is not None:
-            biases = biases + self._network.rates.biases()
-        found: np.ndarray = biases.detach().cpu().numpy().copy()
-        return found
 
     def _offsets(self, asked: Sequence[Asked], vectors: np.ndarray) -> np.ndarray:
         import torch
