@@ -282,7 +282,7 @@ def load_pipeline(name: str, *, overrides: Sequence[str] = ()) -> Pipeline:
             f"{error.error_count()} mistake{'s' if error.error_count() > 1 else ''} in a pipeline",
             where=path,
             found="\n    " + found,
-            hint=f"compare: score-rag pipelines show {path.stem}",
+            hint="every setting and what it means: score-rag pipelines show template",
         ) from error
     pipeline._path = path
     pipeline._typed = name

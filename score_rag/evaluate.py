@@ -139,11 +139,13 @@ def evaluate_run(
         slices=_warm_and_cold(interactions, frame),
         ranking=ranked(models, interactions, split, report=report) if baselines and split != "train" else None,
     )
+    # A quick look at fewer rows must not take the place of the whole.
+    name = split if rows is None else f"{split}-{rows}-rows"
     table = frame.with_columns([pl.Series(name, value) for name, value in scores.items()])
-    aside = out / f".{split}.parquet.tmp"
+    aside = out / f".{name}.parquet.tmp"
     table.write_parquet(aside)
-    aside.replace(out / f"{split}.parquet")
-    write_json(out / f"{split}.json", card.to_dict())
+    aside.replace(out / f"{name}.parquet")
+    write_json(out / f"{name}.json", card.to_dict())
     return card
 
 

@@ -151,7 +151,7 @@ def run(
         One status a chosen stage, with what was done.
 
     Raises:
-        InputError: No such stage.
+        InputError: No such stage, or both `only` and `until`.
         StageError: With `only`, an input is missing or stale.
         LockedError: Another process is writing to the same run.
     """
@@ -159,6 +159,8 @@ def run(
     for given in (only, until):
         if given is not None and given not in names:
             raise InputError(f"there is no stage {given!r}", hint=did_you_mean(given, names))
+    if only is not None and until is not None:
+        raise InputError("--only and --until exclude each other", expected="one of them", found=f"--only {only} --until {until}")
     chosen = [stage for stage in stages if only in (None, stage.name)]
     if until is not None:
         chosen = [stage for stage in chosen if names.index(stage.name) <= names.index(until)]

@@ -36,6 +36,10 @@ def open_recommender(pipeline: Pipeline) -> Recommender:
     return Recommender(Parts(pipeline, lambda stage: finished_folder(pipeline, stage)))
 
 
+_CANDIDATES = 50
+"""Candidates of the conventional recommender that `top` ranks at least."""
+
+
 class Recommender:
     """Answers single questions by the workflow, and ranks candidates in a batch."""
 
@@ -103,7 +107,7 @@ class Recommender:
             user_id: A user of the data, or None together with `history`.
             k: How many to return, best first.
             history: As in `recommend`.
-            candidates: How many candidates to rank; five times `k` by default.
+            candidates: How many candidates to rank; 50 by default, or twice `k` where that is more.
 
         Raises:
             InputError: There is no history to start from.
@@ -111,7 +115,7 @@ class Recommender:
         events = self._history(user_id, history, None)
         if not events:
             raise InputError("there is nothing to rank by for somebody without a history", hint='--history "Heat (1995); Ronin (1998)"')
-        asked = self._candidates(user_id if history is None else None, events, candidates or 5 * k)
+        asked = self._candidates(user_id if history is None else None, events, candidates or max(_CANDIDATES, 2 * k))
         questions = [Question(user_id, item_id, events, None) for item_id in asked]
         contexts = self.parts.finder.find(questions)
         texts = prompts(self.parts.builder, questions, contexts)
@@ -132,15 +136,24 @@ class Recommender:
         catalogue = self.parts.interactions.catalogue
         if item_id in catalogue:
             return catalogue[item_id]
-        for item in catalogue.values():
-            if item.name == item_id:
-                return item
+        asked = item_id.casefold()
+        found = [item for item in catalogue.values() if item.name.casefold() == asked]
+        found = found or [item for item in catalogue.values() if item.title.casefold() == asked]
+        if len(found) == 1:
+            return found[0]
         names = [*(item.name for item in catalogue.values()), *catalogue]
-        near = did_you_mean(item_id, names, show=0)
+        if found:
+            raise InputError(
+                f"several items are called {item_id!r}",
+                expected="an id or a whole name",
+                found=", ".join(f"{i.item_id}: {i.name}" for i in found[:5]),
+            )
+        part = [item.name for item in catalogue.values() if asked in item.title.casefold()]
+        near = f"did you mean {part[0]!r}?" if part else did_you_mean(item_id, names, show=0)
         raise InputError(
             f"there is no item {item_id!r}",
             expected=f"the id or name of one of {len(catalogue):,} items",
-            hint=f'{near}; by id or by name: --item 17, or --item "{names[0]}"',
+            hint=f'{near}; by id or by name: --item {next(iter(catalogue))}, or --item "{names[0]}"',
         )
 
     def _history(self, user_id: str | None, history: str | None, as_of: int | None) -> list[Event]:

@@ -45,6 +45,7 @@ def typed(monkeypatch, capsys, *words: str) -> tuple[int, str, str]:
         (["pipelines", "show", "nothing"], 2, "no pipeline 'nothing'"),
         (["recommend", "--user", "42", "--top", "3", "--show-prompt"], 2, "without --top"),
         (["run", "sample", "--set", "runs=/proc/nowhere"], 1, "cannot be written to"),
+        (["run", "sample", "--dry-run", "--only", "crm", "--until", "data"], 2, "exclude each other"),
         (["init", "/proc/nowhere"], 1, "the file system refused"),
         (["run", "sample", "--set", "data.columns={user_id: x}"], 2, "for source table alone"),
         (["data", "show", "ml-1m", "--set", "data.path=/nowhere"], 1, "not there"),
@@ -163,6 +164,24 @@ def test_evaluate_with_baselines_prints_every_recommender_and_fits_each_once(mon
     assert stamps == {marker: marker.stat().st_mtime_ns for marker in markers}
     code, out, _ = typed(monkeypatch, capsys, *words[:-1])
     assert code == 0 and "NDCG@10" in out and "LightGCN, to rank" in out and max(map(len, out.splitlines())) <= 100
+
+
+def test_an_item_is_found_by_its_title_and_a_shorter_ranking_begins_a_longer_one(monkeypatch, capsys, toy_run, toy_pipeline):
+    words = ["recommend", "--user", "0", "--pipeline", toy_pipeline, "--json"]
+    by_title = json.loads(typed(monkeypatch, capsys, *words, "--item", "dark garden")[1])
+    assert by_title["item"]["name"].startswith("Dark Garden (")
+    code, _, err = typed(monkeypatch, capsys, *words, "--item", "Garden")
+    assert code == 2 and "did you mean" in err and "Garden (" in err
+    few, more = (json.loads(typed(monkeypatch, capsys, *words, "--top", n)[1]) for n in ("2", "4"))
+    assert [one["item"] for one in few] == [one["item"] for one in more][:2]
+
+
+def test_a_quick_look_does_not_replace_the_whole(monkeypatch, capsys, toy_run, toy_pipeline):
+    folder = Path(toy_run.runs) / "toy" / "evaluation"
+    typed(monkeypatch, capsys, "evaluate", toy_pipeline, "--json")
+    whole = (folder / "test.json").read_bytes()
+    assert typed(monkeypatch, capsys, "evaluate", toy_pipeline, "--rows", "20", "--json")[0] == 0
+    assert (folder / "test.json").read_bytes() == whole and (folder / "test-20-rows.json").is_file()
 
 
 def test_rows_of_other_settings_are_not_called_by_the_new_ones(monkeypatch, capsys, toy_run, toy_pipeline):

@@ -217,3 +217,9 @@ def test_models_are_made_by_name_with_the_settings_they_have(tmp_path):
         MF().score("0", ["1"])
     with pytest.raises(InputError, match="divide"):
         SASRec(dim=10, heads=3)
+
+
+def test_a_setting_that_no_recommender_has_is_refused():
+    with pytest.raises(InputError, match="'dmi'"):
+        make_model("mf", dmi=3)
+    assert make_model("mf", heads=3, dim=9).settings["dim"] == 9

@@ -23,7 +23,12 @@ def recommend(
     history: Annotated[
         str | None, typer.Option(help='Somebody who is not in the data: "Heat (1995); Ronin (1998); -Grease (1978)", minus means disliked.')
     ] = None,
-    top: Annotated[int | None, typer.Option(min=1, help="Rank candidates and show the best so many, instead of one item.")] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Rank 50 candidates of the recommender (or twice as many as asked for) and show the best, instead of one item."
+        ),
+    ] = None,
     as_of: Annotated[
         str | None, typer.Option(help="Time of the question: a date such as 2021-06-30, or seconds. Later events are unknown.")
     ] = None,
@@ -177,3 +182,5 @@ def show_ranking(found: list[Recommendation]) -> None:
     screen.print(table)
     for stage, told in found[0].parts.items() if found else ():
         screen.print(f"[dim]{stage:<10} {escape(told)}[/]")
+    for warning in dict.fromkeys(warning for one in found for warning in one.warnings):
+        screen.print(f"[yellow]note: {escape(warning)}[/]")

@@ -24,6 +24,12 @@ MODELS = {
     "ease": "closed:EASE",
 }
 
+# What a pipeline's section about recommenders says besides: of other kinds, of training, of what is done with the vectors.
+KNOWN = {
+    "user_vectors", "item_vectors", "loss", "dim", "layers", "heads", "dropout", "max_length", "content", "negatives", "negative_weight",
+    "epochs", "patience", "choose_by", "batch_size", "learning_rate", "weight_decay", "device", "neighbours",
+}  # fmt: skip
+
 
 def model_class(kind: str) -> type[Recommender]:
     """The class of a kind of recommender.
@@ -39,9 +45,16 @@ def model_class(kind: str) -> type[Recommender]:
 
 
 def make_model(kind: str, **settings: Any) -> Recommender:
-    """A recommender of a kind, not fitted; of the settings it takes those that it has."""
+    """A recommender of a kind, not fitted; of the settings it takes those that it has (`heads` means nothing to MF).
+
+    Raises:
+        InputError: There is no such kind, or a setting that no recommender has.
+    """
     made = model_class(kind)
     own = made().settings.keys() | {"history"}
+    strangers = [name for name in settings if name not in own | KNOWN]
+    if strangers:
+        raise InputError(f"no recommender has a setting {strangers[0]!r}", where=kind, hint=did_you_mean(strangers[0], own))
     return made(**{name: value for name, value in settings.items() if name in own})
 
 
