@@ -31,7 +31,7 @@ from score_rag.data import load
 from score_rag.data.interactions import Interactions
 
 THREADS = 2
-THEIRS = {"n_factors": 64, "n_blocks": 2, "n_heads": 2, "session_max_len": 100, "epochs": 60, "batch_size": 128, "lr": 1e-3}
+THEIRS = {"n_factors": 64, "n_blocks": 2, "n_heads": 2, "session_max_len": 100, "epochs": 50, "batch_size": 128, "lr": 3e-3}
 LEARNED = {
     "sasrec": ({"dim": 64, "layers": 2, "heads": 2, "max_length": 100}, {"epochs": 60, "patience": 6}),
     "lightgcn": ({"dim": 64, "layers": 2}, {"epochs": 60, "patience": 6}),
