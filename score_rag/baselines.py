@@ -61,10 +61,10 @@ def baselines(pipeline: Pipeline, items: int) -> tuple[list[Baseline], list[str]
         items: How many items have training events: two models need a dense matrix of them.
     """
     from score_rag.crm.closed import MOST_ITEMS
-    from score_rag.crm.models import make_model
+    from score_rag.crm.models import settings_of
 
     crm = pipeline.crm
-    shared = {**crm.model_dump(exclude={"model", "loss"}), "history": pipeline.data.history}
+    shared = crm.model_dump()
     # The section may be about a model without heads; those of others must divide the width.
     shared["heads"] = crm.heads if crm.dim % crm.heads == 0 else 1
     out = []
@@ -72,7 +72,7 @@ def baselines(pipeline: Pipeline, items: int) -> tuple[list[Baseline], list[str]
         own = {} if kind == crm.model else {"batch_size": None, "learning_rate": None}
         for loss, choose_by, told in (("bce", "auc", ""), ("softmax", "ndcg", ", to rank")):
             if kind != "din" or loss == "bce":
-                settings = make_model(kind, **shared, loss=loss).settings
+                settings = {name: value for name, value in (shared | {"loss": loss}).items() if name in settings_of(kind)}
                 out.append(Baseline(name + told, f"{kind}-{loss}", kind, settings, {**crm.training(), **own, "choose_by": choose_by}))
     if items > MOST_ITEMS:
         return out, [f"without item-kNN and EASE: {items:,} items have training events, they take at most {MOST_ITEMS:,}"]

@@ -114,12 +114,13 @@ def _crm_inputs(pipeline: Pipeline) -> list[Path]:
 
 def _crm(context: Context, folder: Path) -> dict[str, Any]:
     from score_rag.crm.artefacts import write_crm
-    from score_rag.crm.models import make_model
+    from score_rag.crm.models import make_model, settings_of
     from score_rag.data.interactions import Interactions
 
     settings = context.pipeline.crm
     interactions = Interactions.read(context.folder("data"))
-    model: Any = make_model(settings.model, **settings.model_dump(exclude={"model"}), history=context.pipeline.data.history)
+    own = settings.model_dump(include=settings_of(settings.model))
+    model: Any = make_model(settings.model, **own, history=context.pipeline.data.history)
     checkpoint = context.scratch / "crm"
     trained = {} if settings.model == "file" else {"seed": context.seed, "checkpoint": checkpoint}
     model.fit(interactions, **settings.fitting(), **trained, report=context.report)

@@ -12,7 +12,7 @@ from score_rag.crm.closed import EASE, ItemKNN
 from score_rag.crm.din import DIN
 from score_rag.crm.lightgcn import LightGCN
 from score_rag.crm.mf import MF
-from score_rag.crm.models import make_model, read_model
+from score_rag.crm.models import make_model, read_model, settings_of
 from score_rag.crm.neighbours import neighbours
 from score_rag.crm.sasrec import SASRec
 from score_rag.data.interactions import Interactions
@@ -26,15 +26,12 @@ class Recommending:
 
     Attributes:
         least: AUC on held-out events.
+        make: A class method that gives a function from the toy world to a fitted recommender; each class has its own.
         alike: Whether neighbours must share the taste (None: there are no neighbours).
     """
 
     least = 0.9
     alike: bool | None = True
-
-    @classmethod
-    def make(cls):
-        raise NotImplementedError
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -205,7 +202,8 @@ def test_rates_are_the_rows_that_every_report_prints(toy):
 
 
 def test_models_are_made_by_name_with_the_settings_they_have(tmp_path):
-    made = make_model("mf", dim=4, heads=3, layers=2, history="positives")
+    assert settings_of("mf") == {"dim", "dropout", "content", "loss", "history"} and "heads" in settings_of("sasrec")
+    made = make_model("mf", dim=4, history="positives")
     assert (
         isinstance(made, MF) and made.settings == {"dim": 4, "dropout": 0.2, "content": True, "loss": "bce"} and made.history == "positives"
     )
@@ -222,4 +220,6 @@ def test_models_are_made_by_name_with_the_settings_they_have(tmp_path):
 def test_a_setting_that_no_recommender_has_is_refused():
     with pytest.raises(InputError, match="'dmi'"):
         make_model("mf", dmi=3)
-    assert make_model("mf", heads=3, dim=9).settings["dim"] == 9
+    with pytest.raises(InputError, match="'heads'"):
+        make_model("mf", heads=3)
+    assert make_model("mf", dim=9).settings["dim"] == 9

@@ -10,7 +10,7 @@ from score_rag.crm.recommender import Recommender
 from score_rag.errors import InputError, ModelError, did_you_mean
 from score_rag.files import read_json
 
-__all__ = ["MODELS", "make_model", "model_class", "read_model"]
+__all__ = ["MODELS", "make_model", "model_class", "read_model", "settings_of"]
 
 MODELS = {
     "sasrec": "sasrec:SASRec",
@@ -23,12 +23,6 @@ MODELS = {
     "item-knn": "closed:ItemKNN",
     "ease": "closed:EASE",
 }
-
-# What a pipeline's section about recommenders says besides: of other kinds, of training, of what is done with the vectors.
-KNOWN = {
-    "user_vectors", "item_vectors", "loss", "dim", "layers", "heads", "dropout", "max_length", "content", "negatives", "negative_weight",
-    "epochs", "patience", "choose_by", "batch_size", "learning_rate", "weight_decay", "device", "neighbours",
-}  # fmt: skip
 
 
 def model_class(kind: str) -> type[Recommender]:
@@ -45,17 +39,26 @@ def model_class(kind: str) -> type[Recommender]:
 
 
 def make_model(kind: str, **settings: Any) -> Recommender:
-    """A recommender of a kind, not fitted; of the settings it takes those that it has (`heads` means nothing to MF).
+    """A recommender of a kind, not fitted.
 
     Raises:
-        InputError: There is no such kind, or a setting that no recommender has.
+        InputError: There is no such kind, or it has no such setting.
     """
     made = model_class(kind)
-    own = made().settings.keys() | {"history"}
-    strangers = [name for name in settings if name not in own | KNOWN]
-    if strangers:
-        raise InputError(f"no recommender has a setting {strangers[0]!r}", where=kind, hint=did_you_mean(strangers[0], own))
-    return made(**{name: value for name, value in settings.items() if name in own})
+    own = settings_of(kind)
+    stranger = next((name for name in settings if name not in own), None)
+    if stranger is not None:
+        raise InputError(f"the recommender {kind!r} has no setting {stranger!r}", hint=did_you_mean(stranger, own))
+    return made(**settings)
+
+
+def settings_of(kind: str) -> set[str]:
+    """Names of the settings that a kind of recommender has.
+
+    Raises:
+        InputError: There is no such kind.
+    """
+    return {*model_class(kind)().settings, "history"}
 
 
 def read_model(folder: Path | str) -> Recommender:
