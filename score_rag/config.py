@@ -130,6 +130,8 @@ class Documents(_Section):
     prompt: str = "describe_user"
     max_liked: int = Field(10, ge=0)
     max_disliked: int = Field(5, ge=0)
+    max_tokens: int | None = Field(None, ge=8)
+    tokenizer: str = "embedded"
     every: int = Field(16, ge=1)
     sparser_after: int = Field(6, ge=1)
 
@@ -140,12 +142,25 @@ class Retriever(_Section):
     encoder: str = "embedded"
     max_tokens: int = Field(112, ge=8)
     tune_layers: int | None = Field(3, ge=1)
+    lora_rank: int | None = Field(None, ge=1)
     epochs: int = Field(2, ge=0)
+    patience: int | None = Field(None, ge=1)
     batch_size: int = Field(64, ge=2)
+    chunk: int | None = Field(None, ge=1)
+    negatives: int = Field(0, ge=0)
+    hard_negatives: int = Field(0, ge=0)
     learning_rate: float = Field(1e-4, gt=0)
     temperature: float = Field(0.05, gt=0)
     hold_out: float = Field(0.1, ge=0, lt=1)
     similarity_top_k: int = Field(10, ge=1)
+    store: str = "chroma"
+    store_options: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.patience is not None and not self.hold_out:
+            raise ValueError("patience: nothing tells a gain where hold_out is 0")
+        return self
 
 
 class Reranker(_Section):

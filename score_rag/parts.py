@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from score_rag.config import Pipeline
 from score_rag.data.interactions import Interactions
-from score_rag.documents import Describer
+from score_rag.data.log import Item
+from score_rag.documents import Describer, token_counter
 from score_rag.files import read_json
 from score_rag.prompts import Prompt, read_prompt
 
@@ -18,9 +19,38 @@ if TYPE_CHECKING:
     from score_rag.predictor.predictor import Predictor
     from score_rag.predictor.prompt import PromptBuilder
     from score_rag.reranker.reranker import SelfAssessingReranker
+    from score_rag.reranker.scorer import PairScorer
+    from score_rag.retriever.encoder import TextEncoder
+    from score_rag.retriever.index import BehaviourIndex
     from score_rag.retriever.retriever import CollaborativeRetriever
 
-__all__ = ["Parts"]
+__all__ = ["Parts", "make_describer"]
+
+
+def make_describer(pipeline: Pipeline, prompt: Prompt, catalogue: Mapping[str, Item], *, tokenizer: Path | None = None) -> Describer:
+    """Tells histories as the pipeline's `documents` section says.
+
+    Args:
+        tokenizer: Folder of the tokenizer that counts, where it is at hand; otherwise it is found by the setting `documents.tokenizer`.
+
+    Raises:
+        ModelError: There is a budget of tokens, and no such tokenizer.
+        PromptError: The prompt declares what behaviour does not tell.
+    """
+    settings = pipeline.documents
+    counts = None
+    if settings.max_tokens is not None:
+        from score_rag.retriever.encoder import find_encoder
+
+        counts = token_counter(tokenizer or find_encoder(settings.tokenizer, setting="documents.tokenizer"))
+    return Describer(
+        prompt,
+        catalogue,
+        max_liked=settings.max_liked,
+        max_disliked=settings.max_disliked,
+        max_tokens=settings.max_tokens,
+        count_tokens=counts,
+    )
 
 
 class Parts:
@@ -62,38 +92,63 @@ class Parts:
 
     @cached_property
     def describer(self) -> Describer:
-        """Tells histories by the prompt that the documents were written with (a copy lies beside them)."""
-        settings = self.pipeline.documents
-        prompt = read_prompt(self.folder("documents") / "prompts" / f"{Path(settings.prompt).stem}.md")
-        return Describer(prompt, self.interactions.catalogue, max_liked=settings.max_liked, max_disliked=settings.max_disliked)
+        """Tells histories by the prompt that the documents were written with (a copy lies beside them, of their tokenizer too)."""
+        return self.make_describer(read_prompt(self.folder("documents") / "prompts" / f"{Path(self.pipeline.documents.prompt).stem}.md"))
+
+    def make_describer(self, prompt: Prompt) -> Describer:
+        """Tells histories by a prompt, otherwise as the documents of the run were told."""
+        kept = self.folder("documents") / "tokenizer"
+        catalogue = self.interactions.catalogue
+        return make_describer(self.pipeline, prompt, catalogue, tokenizer=kept if kept.is_dir() else None)
 
     @cached_property
     def retriever(self) -> CollaborativeRetriever:
         from score_rag.retriever.retriever import CollaborativeRetriever
 
         most = max(self.pipeline.retriever.similarity_top_k, self.pipeline.predictor.crowd)
-        return CollaborativeRetriever.from_pretrained(self.folder("retriever"), similarity_top_k=most)
+        return CollaborativeRetriever(self.index, self.encoder, similarity_top_k=most)
+
+    @cached_property
+    def encoder(self) -> TextEncoder:
+        """The retriever's, trained."""
+        from score_rag.retriever.encoder import TextEncoder
+
+        return TextEncoder.from_pretrained(self.folder("retriever") / "encoder")
+
+    @cached_property
+    def index(self) -> BehaviourIndex:
+        """The retriever's, of training events."""
+        from score_rag.retriever.index import BehaviourIndex
+
+        return BehaviourIndex.open(self.folder("retriever") / "index", self.encoder)
 
     @cached_property
     def reranker(self) -> SelfAssessingReranker:
         from score_rag.reranker.reranker import SelfAssessingReranker
 
-        return SelfAssessingReranker.from_pretrained(self.folder("reranker"), top_n=self.pipeline.reranker.top_n)
+        return SelfAssessingReranker(self.scorer, top_n=self.pipeline.reranker.top_n)
+
+    @cached_property
+    def scorer(self) -> PairScorer:
+        """The reranker's."""
+        from score_rag.reranker.scorer import PairScorer
+
+        return PairScorer.from_pretrained(self.folder("reranker"))
 
     @cached_property
     def finder(self) -> ContextFinder:
         """Retrieves and reranks for many questions at once."""
-        return self.make_finder(self.reranker)
+        return self.make_finder(self.scorer)
 
-    def make_finder(self, reranker: SelfAssessingReranker | None) -> ContextFinder:
+    def make_finder(self, scorer: PairScorer | None) -> ContextFinder:
         from score_rag.predictor.context import ContextFinder
 
         return ContextFinder(
             self.interactions,
             self.describer,
-            self.retriever.index,
-            self.retriever.encoder,
-            reranker,
+            self.index,
+            self.encoder,
+            scorer,
             similarity_top_k=self.pipeline.retriever.similarity_top_k,
             crowd=self.pipeline.predictor.crowd,
             top_n=self.pipeline.reranker.top_n,

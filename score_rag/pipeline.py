@@ -280,11 +280,16 @@ def _judge(pipeline: Pipeline, stage: Stage, *, inputs: bool = True) -> tuple[St
     folder = run_folder(pipeline) / stage.name
     if done is None:
         return "missing", "its finished.json is of another form" if (folder / "finished.json").exists() else "not run yet"
+    for cache in stage.caches:
+        if not (folder / cache).is_dir():
+            return "stale", f"output folder {cache} is missing"
     for name, size in done["files"].items():
+        # What can be made again keeps its own house: stores touch their files when they are opened, an index has generations.
+        if any(name.startswith(f"{cache}/") for cache in stage.caches):
+            continue
         if not (folder / name).is_file():
             return "stale", f"output file {name} is missing"
-        # Stores touch their own files when they are opened; a changed size of anything else is a change of content.
-        if (folder / name).stat().st_size != size and not any(name.startswith(f"{cache}/") for cache in stage.caches):
+        if (folder / name).stat().st_size != size:
             return "stale", f"output file {name} was changed"
     try:
         old, new = done["key"], _key(pipeline, stage, inputs=inputs)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 from score_rag.config import Pipeline
 from score_rag.data.log import Event, Item
-from score_rag.documents import Describer, describe_item
+from score_rag.documents import DOCUMENT_VARIABLES, describe_item
 from score_rag.errors import InputError, did_you_mean
 from score_rag.parts import Parts
 from score_rag.pipeline import finished_folder
@@ -18,9 +16,6 @@ from score_rag.predictor.context import Context, Question, prompts
 from score_rag.predictor.predictor import LOW_MASS, Answer
 from score_rag.prompts import find_prompt
 from score_rag.recommendation import NeighbourView, Recommendation
-
-if TYPE_CHECKING:
-    from score_rag.workflow import Answered
 
 __all__ = ["Recommender", "open_recommender", "parse_history", "preview_prompt"]
 
@@ -41,7 +36,7 @@ _CANDIDATES = 50
 
 
 class Recommender:
-    """Answers single questions by the workflow, and ranks candidates in a batch."""
+    """Answers single questions, and ranks candidates; `RecommendWorkflow` gives the same answers as a LlamaIndex workflow."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
@@ -58,21 +53,6 @@ class Recommender:
         Raises:
             InputError: The user, the item or a name in the history is unknown.
         """
-        question = self.arecommend(user_id, item_id, history=history, as_of=as_of)
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run(question)
-        # Called from inside an event loop, as in a notebook: another thread has a loop of its own.
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            return pool.submit(asyncio.run, question).result()
-
-    async def arecommend(
-        self, user_id: str | None, item_id: str, *, history: str | None = None, as_of: int | None = None
-    ) -> Recommendation:
-        """`recommend`, for callers that run an event loop."""
-        from score_rag.workflow import Asked, RecommendWorkflow
-
         parts = self.parts
         item = self._item(item_id)
         warnings = []
@@ -83,22 +63,16 @@ class Recommender:
                 f"user {user_id} has judged this item already ({'liked' if known.liked else 'disliked'} it): answered as of just before"
             )
         question = Question(user_id, item.item_id, self._history(user_id, history, as_of), as_of)
-        flow = RecommendWorkflow(
-            parts.retriever,
-            parts.reranker,
-            parts.describer,
-            parts.builder,
-            parts.predictor,
-            rerank_top_k=parts.pipeline.retriever.similarity_top_k,
-        )
-        answered: Answered = await flow.run(
-            start_event=Asked(user_id=user_id, item_id=item.item_id, history=list(question.history), as_of=as_of)
-        )
-        neighbours = [
-            self._neighbour(question, node.metadata["user_id"], node.text, node.metadata["retriever_score"], node.score or 0.0)
-            for node in answered.kept
-        ]
-        return self._recommendation(question, answered.answer, answered.prompt, neighbours, warnings)
+        (context,) = parts.finder.find([question])
+        (text,) = prompts(parts.builder, [question], [context])
+        (answer,) = parts.predictor.score([text])
+        return self._recommendation(question, answer, text, self._views(question, context), warnings)
+
+    async def arecommend(
+        self, user_id: str | None, item_id: str, *, history: str | None = None, as_of: int | None = None
+    ) -> Recommendation:
+        """`recommend`, without blocking the event loop: what takes time in it leaves the interpreter's lock."""
+        return await asyncio.to_thread(self.recommend, user_id, item_id, history=history, as_of=as_of)
 
     def top(self, user_id: str | None, k: int, *, history: str | None = None, candidates: int | None = None) -> list[Recommendation]:
         """The `k` items that this user will most likely like, among candidates of the conventional recommender.
@@ -220,10 +194,8 @@ def preview_prompt(pipeline: Pipeline, name: str, user_id: str, item_id: str) ->
     variables = set(prompt.variables)
     item = recommender._item(item_id)
     history = recommender._history(user_id, None, None)
-    settings = pipeline.documents
-    if {"liked", "disliked"} <= variables:
-        describer = Describer(prompt, parts.interactions.catalogue, max_liked=settings.max_liked, max_disliked=settings.max_disliked)
-        return describer.describe(history)
+    if variables & DOCUMENT_VARIABLES:
+        return parts.make_describer(prompt).describe(history)
     if variables == {"history", "target"}:
         return prompt.render(history=parts.describer.describe(history), target=describe_item(item))
     if {"history", "neighbours", "target"} <= variables:

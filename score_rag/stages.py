@@ -30,8 +30,8 @@ def stages(pipeline: Pipeline) -> list[Stage]:
     return [
         Stage("data", run=_data, inputs=_data_inputs),
         Stage("crm", run=_crm, needs=("data",), also=("data",), inputs=_crm_inputs),
-        Stage("documents", run=_documents, needs=("data",), prompts=(pipeline.documents.prompt,)),
-        Stage("retriever", run=_retriever, needs=("documents", "crm"), check=_retriever_there, caches=("index/chroma",)),
+        Stage("documents", run=_documents, needs=("data",), prompts=(pipeline.documents.prompt,), check=_documents_there),
+        Stage("retriever", run=_retriever, needs=("documents", "crm"), check=_retriever_there, caches=("index",)),
         Stage(
             "reranker",
             run=_reranker,
@@ -50,6 +50,13 @@ def stages(pipeline: Pipeline) -> list[Stage]:
             check=_predictor_there,
         ),
     ]
+
+
+def _documents_there(pipeline: Pipeline) -> None:
+    from score_rag.parts import make_describer
+    from score_rag.prompts import find_prompt
+
+    make_describer(pipeline, find_prompt(pipeline.documents.prompt), {})
 
 
 def _retriever_there(pipeline: Pipeline) -> None:
@@ -132,17 +139,24 @@ def _crm(context: Context, folder: Path) -> dict[str, Any]:
 
 def _documents(context: Context, folder: Path) -> dict[str, Any]:
     from score_rag.data.interactions import Interactions
-    from score_rag.documents import Describer, build_documents
+    from score_rag.documents import build_documents
+    from score_rag.parts import make_describer
+    from score_rag.retriever.encoder import find_encoder
 
     settings = context.pipeline.documents
     interactions = Interactions.read(context.folder("data"))
     prompt = context.prompt(settings.prompt)
-    describer = Describer(prompt, interactions.catalogue, max_liked=settings.max_liked, max_disliked=settings.max_disliked)
+    describer = make_describer(context.pipeline, prompt, interactions.catalogue)
     documents = build_documents(
         interactions.train_log, describer, every=settings.every, sparser_after=settings.sparser_after, report=context.report
     )
     documents.write_parquet(folder / "documents.parquet")
     _keep_prompt(prompt.path, folder, settings.prompt)
+    if settings.max_tokens is not None:
+        # Likewise, so that serving counts as training did, wherever the run's folder is taken.
+        (folder / "tokenizer").mkdir()
+        found = find_encoder(settings.tokenizer, setting="documents.tokenizer")
+        shutil.copyfile(found / "tokenizer.json", folder / "tokenizer" / "tokenizer.json")
     words = documents["text"].str.split(" ").list.len().mean()
     return {"documents": len(documents), "users": documents["user_id"].n_unique(), "words_mean": round(float(words or 0.0), 1)}  # type: ignore[arg-type]
 
@@ -150,23 +164,21 @@ def _documents(context: Context, folder: Path) -> dict[str, Any]:
 def _retriever(context: Context, folder: Path) -> dict[str, Any]:
     import polars as pl
 
-    from score_rag.crm.artefacts import read_neighbours
+    from score_rag.crm.artefacts import read_neighbours, read_vectors
     from score_rag.retriever.train import fit_retriever
 
     settings = context.pipeline.retriever
+    user_vectors = None
+    if settings.hard_negatives:
+        user_ids, parts = read_vectors(context.folder("crm"), "users")
+        user_vectors = user_ids, parts["vectors"]
     return fit_retriever(
         pl.read_parquet(context.folder("documents") / "documents.parquet"),
         read_neighbours(context.folder("crm")),
         folder,
         base=settings.encoder,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        temperature=settings.temperature,
-        max_tokens=settings.max_tokens,
-        tune_layers=settings.tune_layers,
-        hold_out=settings.hold_out,
-        similarity_top_k=settings.similarity_top_k,
+        **settings.model_dump(exclude={"encoder"}),
+        user_vectors=user_vectors,
         seed=context.seed,
         report=context.report,
     )

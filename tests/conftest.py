@@ -26,7 +26,7 @@ retriever: {{max_tokens: 64, tune_layers: 1, epochs: 4, batch_size: 16, hold_out
 reranker: {{layers: 1, max_tokens: 96, pairs: 24, epochs: 1, batch_size: 4, top_n: 2}}
 predictor:
   embedded_base:
-    {{width: 32, heads: 2, vocabulary: 600, texts: 200, questions: 4, epochs: 30, batch_size: 4, learning_rate: 0.005, weight_decay: 0.01}}
+    {{width: 32, heads: 2, vocabulary: 600, texts: 200, questions: 4, epochs: 48, batch_size: 4, learning_rate: 0.005, weight_decay: 0.01}}
   history: 6
   crowd: 12
   examples: 60

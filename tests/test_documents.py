@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
+import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from score_rag.config import load_pipeline
 from score_rag.data.log import Event, Item, UserLog
-from score_rag.documents import FOREVER, Describer, build_documents, describe_item
-from score_rag.prompts import find_prompt
+from score_rag.documents import DOCUMENT_VARIABLES, FOREVER, Describer, build_documents, describe_item, token_counter
+from score_rag.errors import InputError, ModelError, PromptError
+from score_rag.parts import Parts
+from score_rag.pipeline import finished_folder, run
+from score_rag.prompts import find_prompt, prompt_names
+from score_rag.recommend import preview_prompt
+from score_rag.retriever.encoder import find_encoder
+from score_rag.stages import stages
 
+FORMS = [name for name in prompt_names() if name.startswith("describe_")]
 CATALOGUE = {str(n): Item(str(n), f"Film {n}", 1990 + n, ("Comedy",) if n % 2 else ("Horror",)) for n in range(10)}
 
 
@@ -51,3 +65,108 @@ def test_exactly_one_version_is_visible_and_it_tells_only_earlier_events(describ
 
 def test_an_item_without_facts_is_its_title():
     assert describe_item(Item("1", "Heat")) == "Heat."
+
+
+def make(form, max_tokens=None, count_tokens=None, most=8):
+    catalogue = {
+        str(n): Item(str(n), f"Film of the {n}th day", 1960 + n, (("Comedy", "Horror", "Drama")[n % 3], "Café"), (f"Maker {n % 4}",))
+        for n in range(30)
+    }
+    return Describer(find_prompt(form), catalogue, max_liked=most, max_disliked=most // 2, max_tokens=max_tokens, count_tokens=count_tokens)
+
+
+def words(text):
+    return len(re.findall(r"\w+|[^\w\s]", text))
+
+
+def titles(text):
+    return set(re.findall(r"Film of the \d+th day", text))
+
+
+HISTORIES = st.lists(st.tuples(st.integers(0, 29), st.booleans()), min_size=1, max_size=40).map(
+    lambda rows: [Event("u", str(item), liked, time) for time, (item, liked) in enumerate(rows)]
+)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=25, deadline=None)
+@given(history=HISTORIES, budgets=st.tuples(st.integers(1, 150), st.integers(1, 150)))
+def test_a_budget_is_kept_tells_whole_sentences_and_the_more_the_larger_it_is(form, history, budgets):
+    whole = make(form).describe(history)
+    small, large = (make(form, budget, words).describe(history) for budget in sorted(budgets))
+    shortest = make(form, 1, words).describe(history)
+    assert make(form, words(whole), words).describe(history) == whole, "what fits is told as it is"
+    for budget, text in zip(sorted(budgets), (small, large), strict=True):
+        assert words(text) <= budget or text == shortest
+        assert text and all(line.endswith(".") for line in text.split("\n")), "never cut"
+        assert titles(text) <= titles(whole)
+    assert words(shortest) <= words(small) <= words(large) <= words(whole) and titles(small) <= titles(large)
+    assert titles(shortest), "one item at least is told"
+
+
+def test_the_oldest_go_first_liked_and_disliked_in_proportion_and_tastes_last():
+    history = [Event("u", str(n), n % 3 == 0, n) for n in range(30)]
+    whole = make("describe_user", most=8).describe(history)
+    liked, disliked = [27, 24, 21, 18, 15, 12, 9, 6], [29, 28, 26, 25]
+    assert titles(whole) == {f"Film of the {n}th day" for n in liked + disliked} and "Prefers Comedy" in whole
+    half = make("describe_user", words(whole) - 6 * words("; Film of the 6th day"), words, most=8).describe(history)
+    assert titles(half) == {f"Film of the {n}th day" for n in liked[:4] + disliked[:2]} and "Prefers Comedy" in half
+    one = make("describe_user", 1, words, most=8).describe(history)
+    assert one == "Liked: Film of the 27th day."
+    # Without items there is nothing but tastes to tell, and no text is empty.
+    assert make("describe_user", 1, words, most=0).describe(history) == "Prefers Comedy.\nLikes less: Drama."
+
+
+def test_the_encoder_s_own_tokenizer_counts_what_it_adds_too():
+    count = token_counter(find_encoder("embedded"))
+    assert count("") == 2 and count("heat") == 3
+    history = [Event("u", str(n), True, n) for n in range(20)]
+    text = make("describe_genres", 64, count).describe(history)
+    assert 48 < count(text) <= 64
+    asked = []
+    make("describe_liked", 1000, lambda text: asked.append(text) or 5).describe(history)
+    assert not asked, "a text of fewer letters than the budget has tokens needs no count"
+    with pytest.raises(ModelError, match="tokenizer is missing"):
+        token_counter("nowhere")
+
+
+def test_only_what_a_prompt_declares_is_told_and_strangers_are_refused():
+    prompt = find_prompt("describe_liked")
+    assert set(prompt.variables) == {"liked", "disliked"} and set(find_prompt("describe_profile").variables) <= DOCUMENT_VARIABLES
+    with pytest.raises(PromptError, match="does not tell: like_share") as caught:
+        Describer(replace(prompt, variables={"like_share": ""}), CATALOGUE)
+    assert str(prompt.path) in str(caught.value) and "did you mean 'liked_share'" in str(caught.value)
+    with pytest.raises(InputError, match="needs a tokenizer"):
+        Describer(prompt, CATALOGUE, max_tokens=64)
+
+
+def test_a_profile_counts_what_is_usual_and_what_is_distinctive():
+    rows = [Event("u", str(n), n % 2 == 1, n) for n in range(10)]
+    text = Describer(find_prompt("describe_profile"), CATALOGUE).describe(rows)
+    assert text.startswith("Likes mostly 1990s, Comedy.\nPrefers Comedy.\nLikes less: Horror.\nRates 50 % of 10 positively.")
+    assert "Liked: Film 9; Film 7; Film 5; Film 3." in text and text.endswith("Disliked: Film 8; Film 6.")
+
+
+def test_a_run_with_a_budget_serves_in_the_same_words_from_its_own_folder(toy_pipeline, tmp_path, monkeypatch):
+    pipeline = load_pipeline(
+        str(toy_pipeline), overrides=[f"runs={tmp_path}", "documents.max_tokens=24", "documents.prompt=describe_profile"]
+    )
+    run(pipeline, [stage for stage in stages(pipeline) if stage.name in ("data", "documents")])
+    monkeypatch.setattr("score_rag.retriever.encoder.find_encoder", None)  # the kept copy counts
+    parts = Parts(pipeline, lambda stage: finished_folder(pipeline, stage))
+    documents = pl.read_parquet(parts.folder("documents") / "documents.parquet")
+    count = token_counter(parts.folder("documents") / "tokenizer")
+    for user, events, text in documents.select("user_id", "events", "text").iter_rows():
+        told = parts.interactions.train_log.of(user)[:events]
+        assert parts.describer.describe(told) == text and count(text) <= 24
+    for form in FORMS:
+        assert preview_prompt(pipeline, form, "0", "1").strip()
+
+
+def test_what_a_budget_or_a_prompt_lacks_is_told_before_anything_runs(toy_pipeline, tmp_path):
+    (tmp_path / "own.md").write_text("---\ndescription: d\nvariables:\n  mood: m\n---\n{{ mood }}\n", encoding="utf-8")
+    for override, error in (("documents.tokenizer=" + str(tmp_path), ModelError), (f"documents.prompt={tmp_path}/own.md", PromptError)):
+        pipeline = load_pipeline(str(toy_pipeline), overrides=[f"runs={tmp_path / 'runs'}", "documents.max_tokens=24", override])
+        with pytest.raises(error):
+            run(pipeline, stages(pipeline))
+        assert not (tmp_path / "runs" / "toy" / "data").exists()

@@ -14,6 +14,7 @@ from score_rag.baselines import ITEM_AVERAGE, trivial_scores
 from score_rag.errors import InputError
 from score_rag.evaluation.compare import Bootstrap
 from score_rag.evaluation.metrics import auc, log_loss, uauc
+from score_rag.evaluation.neighbours import agreement, coherence, mean, nearest_users, ratio, taste_profiles
 from score_rag.evaluation.report import Scorecard
 
 
@@ -80,3 +81,43 @@ def test_trivial_rows_are_smoothed_averages_of_training_events(toy):
     labels = train.filter(pl.col("item_id") == item)["label"].to_list()
     mean = train["label"].mean()
     assert scores[ITEM_AVERAGE][0] == pytest.approx((sum(labels) + 5 * mean) / (len(labels) + 5))
+
+
+def test_nobody_is_found_for_themselves_and_ties_go_to_the_earlier_user():
+    scores = np.array([[5.0, 1.0, 1.0, 2.0], [0.0, 9.0, 0.0, 0.0]])
+    assert nearest_users(scores, np.array([0, 1]), 3).tolist() == [[3, 1, 2], [0, 2, 3]]
+    assert scores[0, 0] == 5.0, "the caller's scores stay as they are"
+
+
+def test_those_of_one_taste_cohere_and_agree_and_random_users_do_not(toy):
+    users = toy.train_log.users
+    asked = np.arange(len(users))
+    taste = np.array([int(user) % 2 for user in users])
+    profiles = taste_profiles(toy.train_log, users, toy.catalogue, ["genres"])
+    assert profiles.shape == (36, 4) and np.allclose(profiles.mean(axis=0), 0)
+    keywords = taste_profiles(toy.train_log, users, toy.catalogue, ["keywords"])
+    assert keywords.shape == (36, 2) and taste_profiles(toy.train_log, users, toy.catalogue, []).shape == (36, 0)
+    place = {item: number for number, item in enumerate(toy.catalogue)}
+    likes = [{place[event.item_id] for event in toy.train_log.of(user) if event.liked} for user in users]
+    later = [{place[e.item_id] for e in toy.log.of(user) if e.liked and toy.train_log.first(user, e.item_id) is None} for user in users]
+    alike = nearest_users((taste[:, None] == taste[None, :]).astype(float), asked, 10)
+    drawn = nearest_users(np.random.default_rng(0).random((36, 36)), asked, 10)
+    assert mean(coherence(profiles, asked, alike)).low > 0.9 > 0.2 > abs(mean(coherence(profiles, asked, drawn)).value)
+    same, chance = (ratio(*agreement(likes, later, found)) for found in (alike, drawn))
+    # Half of all likes are of either taste: whoever shares it likes its items twice as often as chance expects.
+    assert same.value == pytest.approx(2, rel=0.1) and chance.low < 1 < chance.high
+
+
+def test_chance_knows_how_popular_items_are_and_how_much_users_like():
+    likes = [{0, 1}, {0, 1, 2, 3}, {0}]
+    came, expected = agreement(likes, [{0, 3}, set()], np.array([[1, 2], [0, 2]]))
+    assert came.tolist() == [2 + 1, 0] and expected == pytest.approx([(3 + 1) * (4 + 1) / 7, 0])
+    assert np.isnan(ratio(came[1:], expected[1:]).value) and ratio(came, expected).value == pytest.approx(3 / (20 / 7))
+
+
+def test_an_interval_of_a_mean_is_of_users_and_leaves_out_those_without_a_value():
+    values = np.r_[np.random.default_rng(0).normal(3, 1, 400), np.nan]
+    found = mean(values)
+    assert found.value == pytest.approx(np.nanmean(values)) and found.low < found.value < found.high
+    assert found.high - found.low == pytest.approx(2 * 1.96 / np.sqrt(400), rel=0.15)
+    assert np.isnan(mean(np.array([np.nan])).value)

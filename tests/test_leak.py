@@ -7,7 +7,6 @@ second on: labels turned round, items exchanged, events taken out and put in. Ea
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -73,7 +72,7 @@ def documents(world, asked):
 
 def neighbours(world, asked):
     frame, encoder = behaviours(world), Hashed()
-    index = BehaviourIndex(Path("nowhere"), frame, encoder.encode(frame["text"].to_list()), "nothing")
+    index = BehaviourIndex(frame, encoder.encode(frame["text"].to_list()))
     finder = ContextFinder(world, describer(world), index, encoder, similarity_top_k=3)
     hits = finder.retrieve(finder.questions([asked]))[0]
     assert all(hit.user_id != asked.user_id and hit.known_until < asked.timestamp for hit in hits)

@@ -17,6 +17,22 @@ RONIN = Item("2", "Ronin", 1998, ("Action", "Thriller"), ("John Frankenheimer",)
 OTHER = OtherUser("7", "Liked: Ronin.", "liked", (RONIN,), (), (RONIN,))
 VALUES = {
     "describe_user": {"liked": [HEAT], "disliked": [RONIN], "genres": ["Crime"], "decades": ["1990s"], "avoided": ["Action"]},
+    "describe_titles": {"latest": [RONIN, HEAT]},
+    "describe_liked": {"liked": [HEAT], "disliked": [RONIN]},
+    "describe_genres": {"liked": [HEAT, RONIN], "disliked": []},
+    "describe_profile": {
+        "usual_genres": ["Crime"],
+        "usual_decades": ["1990s"],
+        "genres": ["Crime"],
+        "decades": [],
+        "creators": ["Michael Mann"],
+        "keywords": ["heist"],
+        "avoided": ["Action"],
+        "judged": 2,
+        "liked_share": 50,
+        "liked": [HEAT],
+        "disliked": [RONIN],
+    },
     "assess": {"history": "Liked: Heat.", "target": "Ronin (1998). Action."},
     "predict": {"history": [Told(HEAT, True)], "neighbours": [OTHER], "crowd": Crowd(30, 4, 1), "target": RONIN},
 }
@@ -55,6 +71,22 @@ def test_the_question_is_byte_for_byte_this():
     )
     alone = find_prompt("predict").render(**{**VALUES["predict"], "neighbours": [], "crowd": Crowd(0, 0, 0)})
     assert alone == "What a user liked:\nHeat (1995), Crime: Yes\nRonin (1998), Action, Thriller:"
+
+
+def test_the_forms_of_documents_are_byte_for_byte_these():
+    said = {name: find_prompt(name).render(**VALUES[name]) for name in VALUES if name.startswith("describe_")}
+    assert {name: text.rstrip("\n") for name, text in said.items()} == {
+        "describe_user": "Prefers Crime, 1990s.\nLikes less: Action.\nLiked: Heat.\nDisliked: Ronin.",
+        "describe_titles": "Judged: Ronin; Heat.",
+        "describe_liked": "Liked: Heat.\nDisliked: Ronin.",
+        "describe_genres": "Liked: Heat (Crime); Ronin (Action, Thriller).",
+        "describe_profile": (
+            "Likes mostly 1990s, Crime.\nPrefers Crime, Michael Mann, heist.\nLikes less: Action.\n"
+            "Rates 50 % of 2 positively.\nLiked: Heat.\nDisliked: Ronin."
+        ),
+    }
+    nothing = {name: [] for name in VALUES["describe_profile"]} | {"judged": 2, "liked_share": 0}
+    assert find_prompt("describe_profile").render(**nothing).strip() == "Rates 0 % of 2 positively."
 
 
 def write(folder: Path, name: str, text: str) -> Path:

@@ -182,5 +182,5 @@ def test_the_served_cross_encoder_is_the_trained_one(toy_parts):
     theirs = CrossEncoder(str(folder), local_files_only=True, device="cpu").predict(
         [("Liked: A.", text) for text in texts], show_progress_bar=False
     )
-    ours = toy_parts.reranker.score_pairs(["Liked: A."] * 6, texts)
+    ours = toy_parts.scorer.score_pairs(["Liked: A."] * 6, texts)
     np.testing.assert_allclose(ours, theirs, atol=1e-4)

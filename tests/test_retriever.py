@@ -114,7 +114,7 @@ def test_an_index_of_another_encoder_or_a_broken_one_is_refused(toy_parts, tmp_p
     file.write_text(json.dumps({**json.loads(good), "encoder": "somebody else's"}))
     with pytest.raises(IndexMismatchError, match="another encoder") as caught:
         CollaborativeRetriever.from_pretrained(tmp_path / "retriever")
-    assert "--only retriever --force" in caught.value.hint
+    assert "score-rag index rebuild" in caught.value.hint
     file.unlink()
     with pytest.raises(IndexMismatchError, match="no finished index"):
         CollaborativeRetriever.from_pretrained(tmp_path / "retriever")

@@ -89,7 +89,7 @@ def _neighbours(parts: Parts, asked: Sequence[Event]) -> Check:
 
     finder = parts.make_finder(None)
     questions = finder.questions(asked)
-    facts = {row["document_id"]: row for row in parts.retriever.index.documents.to_dicts()}
+    facts = {row["document_id"]: row for row in parts.index.documents.to_dicts()}
     found = [(event, hit.document_id) for event, hits in zip(asked, finder.retrieve(questions), strict=True) for hit in hits]
     for event, question in list(zip(asked, questions, strict=True))[:: max(1, len(asked) // _BY_STORE)]:
         if text := finder.query(question):
@@ -141,7 +141,9 @@ class _Elsewhere(Parts):
     def __init__(self, parts: Parts, interactions: Interactions) -> None:
         super().__init__(parts.pipeline, parts.folder)
         # Cached properties look here first, so nothing trained is opened twice.
-        vars(self).update(interactions=interactions, retriever=parts.retriever, reranker=parts.reranker, predictor=parts.predictor)
+        vars(self).update(
+            interactions=interactions, index=parts.index, encoder=parts.encoder, scorer=parts.scorer, predictor=parts.predictor
+        )
 
 
 def _answers(parts: Parts, asked: Sequence[Event]) -> Check:

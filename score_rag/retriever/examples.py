@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import polars as pl
 
 from score_rag.documents import FOREVER
 
-__all__ = ["Neighbourhood", "contrastive_batches", "neighbour_recall"]
+__all__ = ["Neighbourhood", "contrastive_batches", "newest_texts"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,15 @@ class Neighbourhood:
                 table[number[user], rank - 1] = number[other]
         return cls(users, table, grouped["text"].to_list())
 
+    def vectors_of(self, user_ids: Sequence[str], vectors: np.ndarray) -> np.ndarray:
+        """The rows of these users, in their order; zeros for somebody who has none."""
+        out = np.zeros((len(self.users), vectors.shape[1]), dtype=np.float32)
+        row = {user: place for place, user in enumerate(user_ids)}
+        for number, user in enumerate(self.users):
+            if user in row:
+                out[number] = vectors[row[user]]
+        return out
+
     def hold_out(self, share: float, seed: int) -> np.ndarray:
         """bool [users]: who is kept out of training altogether, as a query and as a neighbour."""
         out = np.zeros(len(self.users), dtype=bool)
@@ -48,56 +58,78 @@ class Neighbourhood:
         return out
 
 
-def contrastive_batches(world: Neighbourhood, held: np.ndarray, *, batch_size: int, seed: int) -> list[list[tuple[str, int]]]:
-    """One epoch: every trained user is in some batch, always with neighbours beside it.
+def contrastive_batches(
+    world: Neighbourhood, held: np.ndarray, *, batch_size: int, seed: int, negatives: int = 0, hard: np.ndarray | None = None
+) -> list[list[tuple[str, int]]]:
+    """One epoch: every trained user who has a trained neighbour is in some batch, with a neighbour beside it.
 
     A batch is filled with a user not met yet, then that user's neighbours, and so on; of a user's documents any may be told (the newest as
-    often as all older ones together), so that the encoder knows short histories too.
+    often as all older ones together), so that the encoder knows short histories too. Then come those who are there to be told apart from
+    the rest only; they ask for nothing themselves.
+
+    Args:
+        held: bool [users]; these are in no batch, in no role.
+        batch_size: Users a batch, those of `negatives` and `hard` not counted.
+        negatives: So many users from outside the batch, drawn by lot: nobody's neighbours there, as long as there are such.
+        hard: int [users, h] of `hard_negatives`, -1 where there are fewer; those of all users of the batch are put into it.
+
+    Returns:
+        Batches of (text, number of the user); who is a negative only has `~number`.
     """
     generator = np.random.default_rng(seed)
     waiting = [int(user) for user in generator.permutation(np.flatnonzero(~held))]
     met: set[int] = set()
     batches: list[list[tuple[str, int]]] = []
     batch: dict[int, str] = {}
+
+    def close() -> None:
+        told = [(text, number) for number, text in batch.items()]
+        inside = list(batch)
+        near = _numbers(hard[inside], held, inside) if hard is not None else []
+        told += [(world.texts[other][-1], ~other) for other in near]
+        lot = _strangers(world.neighbours[inside], held, [*inside, *near], negatives, generator) if negatives else []
+        told += [(_some_text(world.texts[other], generator), ~other) for other in lot]
+        batches.append(told)
+        batch.clear()
+
     for user in waiting:
         if user in met:
             continue
         family = [user, *(int(other) for other in world.neighbours[user] if other >= 0 and not held[other])]
         for member in family:
-            if member not in batch:
+            if member not in batch and len(batch) < batch_size:
                 batch[member] = _some_text(world.texts[member], generator)
                 met.add(member)
-        if len(batch) >= batch_size:
-            batches.append([(text, number) for number, text in batch.items()][:batch_size])
-            batch = {}
+        # Where one more has room, no neighbour has room beside it.
+        if len(batch) >= max(batch_size - 1, 2):
+            close()
     if len(batch) > 1:
-        batches.append([(text, number) for number, text in batch.items()])
+        close()
     return batches
+
+
+def _numbers(table: np.ndarray, held: np.ndarray, inside: list[int]) -> list[int]:
+    """The users in a table, once each, in its order, without those held out or inside already."""
+    there = set(inside)
+    return list(dict.fromkeys(int(other) for other in table.ravel() if other >= 0 and other not in there and not held[other]))
+
+
+def _strangers(neighbours: np.ndarray, held: np.ndarray, inside: list[int], count: int, generator: np.random.Generator) -> list[int]:
+    """`count` trained users who are not inside, by lot; users who are somebody's neighbour there only where the others are too few."""
+    outside = ~held
+    outside[inside] = False
+    free = outside.copy()
+    free[neighbours[neighbours >= 0]] = False
+    found: list[int] = []
+    for pool in (np.flatnonzero(free), np.flatnonzero(outside & ~free)):
+        found += generator.choice(pool, min(count - len(found), len(pool)), replace=False).tolist()
+    return found
 
 
 def _some_text(texts: list[str], generator: np.random.Generator) -> str:
     if len(texts) == 1 or generator.random() < 0.5:
         return texts[-1]
     return texts[int(generator.integers(0, len(texts) - 1))]
-
-
-def neighbour_recall(vectors: np.ndarray, world: Neighbourhood, asked: np.ndarray, *, k: int = 10) -> float:
-    """Share of the asked users' CRM neighbours among their `k` nearest users by cosine.
-
-    Args:
-        vectors: [users, dim], unit length: each user's newest document.
-        asked: bool [users].
-    """
-    places = np.flatnonzero(asked)
-    scores = vectors[places] @ vectors.T
-    scores[np.arange(len(places)), places] = -np.inf
-    nearest = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    found, wanted = 0, 0
-    for row, user in enumerate(places):
-        theirs = {int(other) for other in world.neighbours[user] if other >= 0}
-        found += len(theirs & set(nearest[row].tolist()))
-        wanted += len(theirs)
-    return found / wanted if wanted else float("nan")
 
 
 def newest_texts(documents: pl.DataFrame) -> dict[str, str]:

@@ -1,32 +1,43 @@
-"""The store of behaviour documents: a persistent Chroma collection, and the same vectors in one array for exact search in bulk.
+"""The index of behaviour documents, for reading: any number of readers, each of a whole generation (`write` makes them).
 
-Chroma answers single questions and is what other LlamaIndex parts can read. The array answers thousands of questions, each with its own
-"now", exactly and without the store. Both see a document at `as_of` iff `known_until < as_of <= superseded_at`; tests hold them
-to the same answers.
+    index.json              which generation stands, and what it is: written last, in one rename
+    000001/documents.parquet   all versions of all users' documents, in the order of time
+    000001/vectors.npy         their vectors, memory-mapped: exact search, at any moment
+    000001/chroma/             the newest document of each user, for approximate search and for other programs
+
+Whoever reads keeps the generation that it opened, until `current` opens the next; the one before stays until there is another. All of it
+can be made again from documents and encoder: what is broken, half-written, of another form or of another encoder is refused.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from score_rag.documents import FOREVER
+from score_rag.documents import DOCUMENT_COLUMNS, FOREVER
 from score_rag.errors import DataError, IndexMismatchError
-from score_rag.files import digest_json, read_json, write_json
-from score_rag.progress import Report, silent
-from score_rag.retriever.encoder import TextEncoder
+from score_rag.files import read_json
+from score_rag.retriever.exact import best_places, search_at, search_many
 
-__all__ = ["BehaviourIndex", "Hit"]
+if TYPE_CHECKING:
+    from score_rag.retriever.encoder import Encoder
+    from score_rag.retriever.stores import Store
 
-_CHUNK = 5000
-_FORMAT = 1
+__all__ = ["FORMAT", "BehaviourIndex", "Hit", "documents_of", "generation_name", "store_ids"]
+
+FORMAT = 2
+_EXACT_BELOW = 20_000
+"""Up to so many users exact search is no slower than the store's, and needs none of its packages."""
+_SHORT = 4_000_000
+"""So many multiplications take about a millisecond."""
 
 
 @dataclass(frozen=True)
@@ -41,79 +52,77 @@ class Hit:
     events: int
 
 
+def documents_of(texts: Mapping[str, str]) -> pl.DataFrame:
+    """Documents for people known by a text each: no events, no times; visible now and at any moment after 0.
+
+    Args:
+        texts: User ids with what is told of each.
+    """
+    rows = [(f"{user}@0", user, text, 0, -1, FOREVER) for user, text in texts.items()]
+    return pl.DataFrame(rows, schema=DOCUMENT_COLUMNS, orient="row")
+
+
 class BehaviourIndex:
-    """Documents and their vectors. Make one with `build`, or `open` what was built.
+    """Documents and their vectors, as of one generation. `open` what `build_index` or `update_index` wrote.
 
     Attributes:
-        documents: Frame with `DOCUMENT_COLUMNS`.
+        documents: Frame with `DOCUMENT_COLUMNS`, in the order of time.
         vectors: float32 [documents, dim], unit length.
+        generation: Which one this is; 0 in memory.
+        newest: int [users], places of each user's newest document.
+        exact_below: Up to so many users, questions about now are answered exactly too.
     """
 
-    def __init__(self, folder: Path, documents: pl.DataFrame, vectors: np.ndarray, collection: str) -> None:
+    def __init__(
+        self, documents: pl.DataFrame, vectors: np.ndarray, *, folder: Path | None = None, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        if folder is None:
+            # In memory, in whatever order it came.
+            order = documents.with_row_index("place").sort("known_until", "document_id")["place"].to_numpy()
+            documents, vectors = documents[order], np.asarray(vectors)[order]
         self.folder = folder
         self.documents = documents
         self.vectors = vectors
-        self._name = collection
-        self._users = documents["user_id"].to_numpy()
+        self.settings = dict(settings or {})
+        self.generation = int(self.settings.get("generation", 0))
+        self.exact_below = _EXACT_BELOW
         self._until = documents["known_until"].to_numpy()
         self._superseded = documents["superseded_at"].to_numpy()
+        self.newest = np.flatnonzero(self._superseded == FOREVER)
+        self._stamp = _stamp(folder) if folder is not None else None
+        self._encoder: Encoder | None = None
 
     @classmethod
-    def build(
-        cls, documents: pl.DataFrame, encoder: TextEncoder, folder: Path, *, collection: str = "behaviours", report: Report = silent
-    ) -> BehaviourIndex:
-        """Embed documents and write the index into an empty or missing folder.
-
-        Raises:
-            DataError: There are no documents.
-        """
-        if not len(documents):
-            raise DataError("there are no documents to index", hint="run the documents stage: score-rag run PIPELINE --until documents")
-        folder.mkdir(parents=True, exist_ok=True)
-        vectors = encoder.encode(documents["text"].to_list(), report=report)
-        np.save(folder / "vectors.npy", vectors)
-        documents.write_parquet(folder / "documents.parquet")
-        client = _client(folder)
-        store = client.create_collection(
-            collection,
-            embedding_function=None,
-            configuration={"hnsw": {"space": "cosine", "batch_size": 50_000, "sync_threshold": 50_000}},
-            metadata={"encoder": encoder.fingerprint},
-        )
-        columns = documents.select("document_id", "text", "user_id", "events", "known_until", "superseded_at").to_dict(as_series=False)
-        for start in range(0, len(documents), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            facts = zip(*(columns[name][part] for name in ("user_id", "events", "known_until", "superseded_at")), strict=True)
-            store.upsert(
-                ids=columns["document_id"][part],
-                embeddings=vectors[part],
-                documents=columns["text"][part],
-                metadatas=[{"user_id": u, "events": e, "known_until": k, "superseded_at": s} for u, e, k, s in facts],
-            )
-            report("writing the store", min(start + _CHUNK, len(documents)), len(documents))
-        settings = {
-            "format": _FORMAT,
-            "collection": collection,
-            "encoder": encoder.fingerprint,
-            "dimension": encoder.dimension,
-            "documents": len(documents),
-            "content": digest_json([columns["document_id"], columns["text"]]),
-        }
-        write_json(folder / "index.json", settings)
-        return cls(folder, documents, vectors, collection)
-
-    @classmethod
-    def open(cls, folder: Path | str, encoder: TextEncoder) -> BehaviourIndex:
+    def open(cls, folder: Path | str, encoder: Encoder) -> BehaviourIndex:
         """Open an index for reading.
 
         Raises:
-            IndexMismatchError: Another encoder built it, or it is not whole.
+            IndexMismatchError: Another encoder or another version built it, or it is not whole.
         """
         folder = Path(folder)
-        again = "build it again: score-rag run PIPELINE --only retriever --force"
-        if not (folder / "index.json").is_file():
+        while True:
+            stamp = _stamp(folder)
+            try:
+                return cls._open(folder, encoder)
+            except IndexMismatchError:
+                # A writer that is two generations ahead has taken away what was about to be read: there is a newer one.
+                if _stamp(folder) == stamp:
+                    raise
+
+    @classmethod
+    def _open(cls, folder: Path, encoder: Encoder) -> BehaviourIndex:
+        again = f"build it again: score-rag index rebuild PIPELINE --folder {folder}"
+        stamp = _stamp(folder)
+        if stamp is None:
             raise IndexMismatchError("there is no finished index here", where=folder, hint=again)
-        settings = read_json(folder / "index.json")
+        try:
+            settings = read_json(folder / "index.json")
+            known = settings.get("format") == FORMAT
+        except (DataError, AttributeError) as error:
+            raise IndexMismatchError("this index cannot be read", where=folder / "index.json", found=str(error), hint=again) from error
+        if not known:
+            found = f"form {settings.get('format', 'unknown')}"
+            raise IndexMismatchError("this index is of another version", where=folder, expected=f"form {FORMAT}", found=found, hint=again)
         if settings["encoder"] != encoder.fingerprint:
             raise IndexMismatchError(
                 "this index was built by another encoder: its vectors mean something else",
@@ -122,78 +131,91 @@ class BehaviourIndex:
                 found=f"encoder {settings['encoder']}",
                 hint=again,
             )
+        own = folder / generation_name(settings["generation"])
         try:
-            documents = pl.read_parquet(folder / "documents.parquet")
-            vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+            documents = pl.read_parquet(own / "documents.parquet")
+            vectors = np.load(own / "vectors.npy", mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-            raise IndexMismatchError("a file of this index cannot be read", where=folder, found=str(error), hint=again) from error
-        if not len(documents) == len(vectors) == settings["documents"] or vectors.shape[1] != encoder.dimension:
+            raise IndexMismatchError("a file of this index cannot be read", where=own, found=str(error), hint=again) from error
+        shape = (settings["documents"], settings["dimension"])
+        if documents.schema != DOCUMENT_COLUMNS or len(documents) != shape[0] or vectors.shape != shape:
             raise IndexMismatchError(
                 "this index is not whole",
-                where=folder,
-                expected=f"{settings['documents']} documents of {encoder.dimension} dimensions",
+                where=own,
+                expected=f"{shape[0]} documents of {shape[1]} dimensions",
                 found=f"{len(documents)} documents, vectors {vectors.shape}",
                 hint=again,
             )
-        return cls(folder, documents, vectors, str(settings["collection"]))
+        opened = cls(documents, vectors, folder=folder, settings=settings)
+        opened._stamp = stamp
+        opened._encoder = encoder
+        return opened
+
+    def current(self) -> BehaviourIndex:
+        """This index, or the generation that has taken its place since it was opened."""
+        if self.folder is None or self._encoder is None or _stamp(self.folder) == self._stamp:
+            return self
+        newer = BehaviourIndex.open(self.folder, self._encoder)
+        newer.exact_below = self.exact_below
+        return newer
 
     @cached_property
-    def _read_only(self) -> bool:
-        place = self.folder / "chroma"
-        return place.is_dir() and not os.access(place, os.W_OK)
+    def store(self) -> Store | None:
+        """The approximate store; None in memory, of a generation that is gone, and in a folder that must not be written to."""
+        from score_rag.retriever.stores import open_store
 
-    @cached_property
-    def store(self) -> Any:
-        """The Chroma collection.
-
-        Raises:
-            IndexMismatchError: The store lacks documents or the collection.
-        """
-        from chromadb.errors import ChromaError
-
-        again = "build it again: score-rag run PIPELINE --only retriever --force"
+        if self.folder is None or not (own := self.folder / generation_name(self.generation)).is_dir():
+            return None
+        place = own / "chroma"
+        local = self.settings["store"] == "chroma"
+        if local and not os.access(place if place.is_dir() else self.folder, os.W_OK):
+            # Chroma writes to its files even to read them.
+            return None
+        again = f"build it again: score-rag index rebuild PIPELINE --folder {self.folder}"
         try:
-            store = _client(self.folder).get_collection(self._name, embedding_function=None)
-            count = store.count()
-        except (ChromaError, ValueError) as error:
-            raise IndexMismatchError(
-                f"the store, or its collection {self._name!r}, cannot be opened",
-                where=self.folder / "chroma",
-                found=str(error).splitlines()[0],
-                hint=again,
-            ) from error
-        if count != len(self.documents):
-            raise IndexMismatchError(
-                "the store is not whole", where=self.folder / "chroma", expected=len(self.documents), found=count, hint=again
-            )
+            store = open_store(self.settings["store"], self.settings["store_options"], place)
+        except IndexMismatchError as error:
+            error.hint = error.hint or again
+            raise
+        count = store.count()
+        if local and count != len(self.newest):
+            raise IndexMismatchError("the store is not whole", where=place, expected=len(self.newest), found=count, hint=again)
         return store
 
-    def query(self, vector: np.ndarray, k: int, *, as_of: int | None = None, exclude_user: str | None = None) -> list[Hit]:
-        """The `k` nearest visible documents of other users, by Chroma; nearest first.
+    # Asking
 
-        Chroma writes to its files even to read them: where they must not be written to, the exact search answers instead.
+    def query(self, vector: np.ndarray, k: int, *, as_of: int | None = None, exclude_user: str | None = None) -> list[Hit]:
+        """The `k` nearest visible documents of other users, nearest first.
+
+        Args:
+            vector: [dim], unit length.
+            as_of: Only what was known strictly before this second, by exact search. None means now: by the store, where there are many.
+            exclude_user: Whose documents not to return.
         """
-        if self._read_only:
-            return self.search(vector[None, :], k, as_of=[as_of], exclude=[exclude_user])[0]
-        where: list[dict[str, Any]] = (
-            [{"superseded_at": {"$eq": FOREVER}}]
-            if as_of is None
-            else [{"known_until": {"$lt": as_of}}, {"superseded_at": {"$gte": as_of}}]
-        )
-        if exclude_user is not None:
-            where.append({"user_id": {"$ne": exclude_user}})
-        found = self.store.query(
-            query_embeddings=[vector.astype(np.float32)],
-            n_results=max(1, min(k, len(self.documents))),
-            where={"$and": where} if len(where) > 1 else where[0],
-            include=["documents", "metadatas", "distances"],
-        )
-        rows = zip(found["ids"][0], found["documents"][0], found["metadatas"][0], found["distances"][0], strict=True)
-        hits = [
-            Hit(str(facts["user_id"]), name, text, 1.0 - float(distance), int(facts["known_until"]), int(facts["events"]))
-            for name, text, facts, distance in rows
-        ]
-        return sorted(hits, key=lambda hit: (-hit.score, hit.document_id))[:k]
+        ids: list[str] = []
+        if as_of is None and len(self.newest) > self.exact_below and self.store is not None:
+            with self._unless_gone():
+                ids = self.store.nearest(vector, min(k + 1, len(self.newest)))
+        places = self.held(ids)
+        if len(places) < min(k + 1, len(self.newest)):
+            return self.exactly(vector, k, as_of, exclude_user)
+        return self._hits(vector, places, k, exclude_user)
+
+    async def aquery(self, vector: np.ndarray, k: int, *, as_of: int | None = None, exclude_user: str | None = None) -> list[Hit]:
+        """`query`, without blocking the event loop."""
+        import asyncio
+
+        ids: list[str] = []
+        if as_of is None and len(self.newest) > self.exact_below and self.store is not None:
+            with self._unless_gone():
+                ids = await self.store.anearest(vector, min(k + 1, len(self.newest)))
+        places = self.held(ids)
+        if len(places) >= min(k + 1, len(self.newest)):
+            return self._hits(vector, places, k, exclude_user)
+        # A product of matrices leaves the interpreter's lock; a small one is over before a thread would have begun.
+        if len(self.documents) * self.vectors.shape[1] <= _SHORT:
+            return self.exactly(vector, k, as_of, exclude_user)
+        return await asyncio.to_thread(self.exactly, vector, k, as_of, exclude_user)
 
     def search(
         self, vectors: np.ndarray, k: int, *, as_of: Sequence[int | None], exclude: Sequence[str | None], block: int = 256
@@ -206,39 +228,9 @@ class BehaviourIndex:
             exclude: [n].
             block: Queries at a time; a block takes about `block` × documents × 5 bytes.
         """
-        out: list[list[Hit]] = []
-        columns = self.documents.select("user_id", "document_id", "text", "known_until", "events").to_dict(as_series=False)
-        for start in range(0, len(vectors), block):
-            part = range(start, min(start + block, len(vectors)))
-            scores = np.asarray(vectors[part.start : part.stop]) @ np.asarray(self.vectors).T
-            # The newest documents are visible now, which is later than any time that an event has.
-            times = np.array([FOREVER if as_of[place] is None else as_of[place] for place in part], dtype=np.int64)
-            visible = (self._until[None, :] < times[:, None]) & (self._superseded[None, :] >= times[:, None])
-            own = self._users[None, :] == np.array([exclude[place] for place in part], dtype=object)[:, None]
-            scores[~visible | own] = -np.inf
-            for row in scores:
-                best = np.argsort(-row, kind="stable")[:k]
-                hits = [
-                    Hit(
-                        columns["user_id"][place],
-                        columns["document_id"][place],
-                        columns["text"][place],
-                        float(row[place]),
-                        columns["known_until"][place],
-                        columns["events"][place],
-                    )
-                    for place in best
-                    if row[place] > -np.inf
-                ]
-                out.append(sorted(hits, key=lambda hit: (-hit.score, hit.document_id)))
-        return out
-
-    @cached_property
-    def _rows_of(self) -> dict[str, list[int]]:
-        rows: dict[str, list[int]] = {}
-        for place, user in enumerate(self._users):
-            rows.setdefault(user, []).append(place)
-        return rows
+        # Of one user one document is visible at a time: one more than asked for makes up for the user who is left out.
+        found = search_many(np.asarray(vectors), self.vectors, self._until, self._superseded, k + 1, as_of, block=block)
+        return [self._hits(vector, places, k, user) for vector, places, user in zip(vectors, found, exclude, strict=True)]
 
     def vector_of(self, user_id: str, as_of: int | None = None) -> np.ndarray | None:
         """The vector of the user's document that is visible at `as_of`; None where there is none."""
@@ -249,9 +241,78 @@ class BehaviourIndex:
                 return vector
         return None
 
+    def exactly(self, vector: np.ndarray, k: int, as_of: int | None, exclude_user: str | None) -> list[Hit]:
+        """`query`, never by the store."""
+        if as_of is None:
+            places = self.newest[best_places(self._newest_vectors @ vector, k + 1)]
+        else:
+            places = search_at(vector, self.vectors, self._until, self._superseded, k + 1, as_of)
+        return self._hits(vector, places, k, exclude_user)
 
-def _client(folder: Path) -> Any:
-    import chromadb
+    @contextmanager
+    def _unless_gone(self) -> Iterator[None]:
+        """A store of a generation that a writer has taken away need not answer: the array is still mapped, and whole."""
+        try:
+            yield
+        except IndexMismatchError:
+            if self.folder is None or (self.folder / generation_name(self.generation)).is_dir():
+                raise
 
-    path = folder / "chroma"
-    return chromadb.PersistentClient(path=str(path), settings=chromadb.Settings(anonymized_telemetry=False))
+    def _hits(self, vector: np.ndarray, places: np.ndarray, k: int, exclude_user: str | None) -> list[Hit]:
+        columns = self._columns
+        scores = np.asarray(self.vectors[places]) @ vector
+        hits = [
+            Hit(columns["user_id"][place], columns["document_id"][place], columns["text"][place], float(score), until, events)
+            for place, score, until, events in zip(
+                places.tolist(), scores, self._until[places].tolist(), columns["events"].gather(places).to_list(), strict=True
+            )
+            if columns["user_id"][place] != exclude_user
+        ]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.document_id))[:k]
+
+    @cached_property
+    def _columns(self) -> dict[str, pl.Series]:
+        return {name: self.documents[name] for name in ("user_id", "document_id", "text", "events")}
+
+    @cached_property
+    def _newest_vectors(self) -> np.ndarray:
+        every = len(self.newest) == len(self.documents)
+        vectors: np.ndarray = np.asarray(self.vectors if every else self.vectors[self.newest])
+        return vectors
+
+    @cached_property
+    def _rows_of(self) -> dict[str, list[int]]:
+        rows: dict[str, list[int]] = {}
+        for place, user in enumerate(self.documents["user_id"]):
+            rows.setdefault(user, []).append(place)
+        return rows
+
+    @cached_property
+    def _place_of(self) -> dict[str, int]:
+        """Places of the newest documents, by their ids in the store."""
+        return dict(zip(store_ids(self.documents[self.newest], self.settings["encoder"]), self.newest.tolist(), strict=True))
+
+    def held(self, ids: Sequence[str]) -> np.ndarray:
+        """Places of what this generation holds; a store that is shared may know of more."""
+        return np.array([self._place_of[name] for name in ids if name in self._place_of], dtype=np.int64)
+
+
+def generation_name(generation: int) -> str:
+    """The folder of a generation."""
+    return f"{generation:06d}"
+
+
+def store_ids(newest: pl.DataFrame, fingerprint: str) -> list[str]:
+    """Ids of documents in the store."""
+    from score_rag.retriever.stores import store_id
+
+    return [store_id(user, text, fingerprint) for user, text in newest.select("user_id", "text").iter_rows()]
+
+
+def _stamp(folder: Path) -> tuple[int, int, int] | None:
+    """Changes whenever `index.json` does."""
+    try:
+        found = (folder / "index.json").stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent, EmbeddingStartEvent
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 from score_rag.errors import InputError, ModelError
 from score_rag.files import digest_text, read_json
-from score_rag.retriever.encoder import TextEncoder
-from score_rag.retriever.index import BehaviourIndex, Hit
+from score_rag.retriever.encoder import EMBEDDED, Encoder, ModelEncoder, TextEncoder
+from score_rag.retriever.index import BehaviourIndex, Hit, documents_of
+from score_rag.retriever.outside import OutsideIndex
 
 __all__ = ["CollaborativeRetriever", "UserQuery"]
 
 _CACHED = 1024
+_dispatcher = get_dispatcher(__name__)
 
 
 @dataclass
@@ -30,38 +37,52 @@ class UserQuery(QueryBundle):
         user_id: Never returned as their own neighbour.
         as_of: Seconds; only documents of strictly earlier events are seen. None means now.
         target: The item in question in words; the reranker reads it, the retriever does not.
+        top_k: How many users to return; None means as many as the retriever usually does.
     """
 
     query_str: str = ""
     user_id: str | None = None
     as_of: int | None = None
     target: str | None = None
+    top_k: int | None = None
 
 
 class CollaborativeRetriever(BaseRetriever):
     """The Collaborative Retriever (CAR) of SCORE: finds users whose behaviour helps, by text.
 
-    It takes a `UserQuery`, or any LlamaIndex query whose text tells a behaviour ("Liked: Heat (1995); Ronin (1998)").
+    It takes a `UserQuery`, or any LlamaIndex query whose text tells a behaviour ("Liked: Heat (1995); Ronin (1998)"); a query that brings
+    its embedding is not embedded again. Each question sees one whole generation of the index: the newest that was finished when it began.
 
     Args:
         index: The documents.
         encoder: The encoder that built the index.
         similarity_top_k: How many users to return (the paper's Ke).
+        callback_manager: As LlamaIndex takes it.
     """
 
-    def __init__(self, index: BehaviourIndex, encoder: TextEncoder, *, similarity_top_k: int = 10) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        index: BehaviourIndex | OutsideIndex,
+        encoder: Encoder,
+        *,
+        similarity_top_k: int = 10,
+        callback_manager: CallbackManager | None = None,
+    ) -> None:
+        super().__init__(callback_manager=callback_manager)
         self.index = index
         self.encoder = encoder
         self.similarity_top_k = similarity_top_k
         self._cache: OrderedDict[str, np.ndarray] = OrderedDict()
 
     @classmethod
-    def from_pretrained(cls, folder: Path | str, *, similarity_top_k: int | None = None) -> CollaborativeRetriever:
+    def from_pretrained(
+        cls, folder: Path | str, *, index: Path | str | None = None, similarity_top_k: int | None = None
+    ) -> CollaborativeRetriever:
         """Open a finished retriever folder, such as `runs/sample/retriever`.
 
         Args:
             folder: What `fit_retriever` wrote.
+            index: Another index of the same encoder, such as the `runs/sample/index` that `score-rag index update` keeps.
             similarity_top_k: By default as in the pipeline that trained it.
 
         Raises:
@@ -73,22 +94,76 @@ class CollaborativeRetriever(BaseRetriever):
             raise ModelError("there is no trained retriever here", where=folder, hint="score-rag run PIPELINE --until retriever")
         settings = read_json(folder / "retriever.json")
         encoder = TextEncoder.from_pretrained(folder / "encoder")
-        index = BehaviourIndex.open(folder / "index", encoder)
-        return cls(index, encoder, similarity_top_k=similarity_top_k or int(settings["similarity_top_k"]))
+        opened = BehaviourIndex.open(folder / "index" if index is None else index, encoder)
+        return cls(opened, encoder, similarity_top_k=similarity_top_k or int(settings["similarity_top_k"]))
+
+    @classmethod
+    def from_texts(
+        cls, texts: Mapping[str, str], *, encoder: str | Encoder | BaseEmbedding = EMBEDDED, similarity_top_k: int = 10
+    ) -> CollaborativeRetriever:
+        """A retriever in memory over people known by a text each: without a conventional recommender, without training.
+
+        Args:
+            texts: User ids with what is told of each.
+            encoder: An encoder, a LlamaIndex embedding model, or a name as `find_encoder` takes it.
+            similarity_top_k: How many users to return.
+
+        Raises:
+            InputError: There are no texts.
+            ModelError: The encoder is not on this disk and cannot be fetched.
+        """
+        if not texts:
+            raise InputError("there are no texts to retrieve from", expected="user ids with what is told of each")
+        used = _encoder(encoder)
+        documents = documents_of(texts)
+        return cls(BehaviourIndex(documents, used.encode(documents["text"].to_list())), used, similarity_top_k=similarity_top_k)
+
+    @classmethod
+    def from_vector_store(
+        cls,
+        store: Any,
+        *,
+        encoder: str | Encoder | BaseEmbedding,
+        similarity_top_k: int = 10,
+        user_key: str = "user_id",
+        time_key: str | None = None,
+    ) -> CollaborativeRetriever:
+        """A retriever over a LlamaIndex vector store that others fill.
+
+        Args:
+            store: A `BasePydanticVectorStore`.
+            encoder: What made its vectors: an encoder, a LlamaIndex embedding model, or a name as `find_encoder` takes it.
+            similarity_top_k: How many users to return.
+            user_key: Metadata that says whose behaviour a node tells.
+            time_key: Metadata that says when the last told event happened, in seconds; for questions with `as_of`.
+        """
+        return cls(OutsideIndex(store, user_key=user_key, time_key=time_key), _encoder(encoder), similarity_top_k=similarity_top_k)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        user_id = getattr(query_bundle, "user_id", None)
-        as_of = getattr(query_bundle, "as_of", None)
-        vector = self._vector(query_bundle.query_str, user_id, as_of)
-        hits = self.index.query(vector, self.similarity_top_k, as_of=as_of, exclude_user=user_id)
-        return [_node(hit) for hit in hits]
+        self.index = self.index.current()
+        vector = self._known(query_bundle)
+        if vector is None:
+            _dispatcher.event(self._started())
+            vector = self._keep(query_bundle.query_str, self.encoder.encode([query_bundle.query_str])[0])
+        return self._nodes(self.index.query(vector, **self._limits(query_bundle)))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        # onnxruntime and Chroma leave the interpreter's lock while they work, so a thread keeps the loop free.
-        return await asyncio.to_thread(self._retrieve, query_bundle)
+        self.index = index = self.index.current()
+        vector = self._known(query_bundle)
+        if vector is None:
+            _dispatcher.event(self._started())
+            vector = self._keep(query_bundle.query_str, (await self.encoder.aencode([query_bundle.query_str]))[0])
+        return self._nodes(await index.aquery(vector, **self._limits(query_bundle)))
 
-    def _vector(self, text: str, user_id: str | None, as_of: int | None) -> np.ndarray:
+    def _known(self, asked: QueryBundle) -> np.ndarray | None:
+        """The vector of a query, where nothing must be embedded for it."""
+        if asked.embedding is not None:
+            given = np.asarray(asked.embedding, dtype=np.float32)
+            unit: np.ndarray = given / max(float(np.linalg.norm(given)), 1e-12)
+            return unit
+        text = asked.query_str
         if not text.strip():
+            user_id, as_of = getattr(asked, "user_id", None), getattr(asked, "as_of", None)
             stored = self.index.vector_of(user_id, as_of) if user_id is not None else None
             if stored is None:
                 raise InputError(
@@ -100,12 +175,34 @@ class CollaborativeRetriever(BaseRetriever):
         key = digest_text(text)
         if key in self._cache:
             self._cache.move_to_end(key)
-            return self._cache[key]
-        vector: np.ndarray = self.encoder.encode([text])[0]
-        self._cache[key] = vector
+        return self._cache.get(key)
+
+    def _keep(self, text: str, vector: np.ndarray) -> np.ndarray:
+        _dispatcher.event(EmbeddingEndEvent(chunks=[text], embeddings=[vector.tolist()]))
+        self._cache[digest_text(text)] = vector
         if len(self._cache) > _CACHED:
             self._cache.popitem(last=False)
         return vector
+
+    def _started(self) -> EmbeddingStartEvent:
+        return EmbeddingStartEvent(model_dict={"class_name": type(self.encoder).__name__, "fingerprint": self.encoder.fingerprint})
+
+    def _limits(self, asked: QueryBundle) -> dict[str, Any]:
+        return {
+            "k": getattr(asked, "top_k", None) or self.similarity_top_k,
+            "as_of": getattr(asked, "as_of", None),
+            "exclude_user": getattr(asked, "user_id", None),
+        }
+
+    @staticmethod
+    def _nodes(hits: list[Hit]) -> list[NodeWithScore]:
+        return [_node(hit) for hit in hits]
+
+
+def _encoder(given: str | Encoder | BaseEmbedding) -> Encoder:
+    if isinstance(given, str):
+        return TextEncoder.untrained(given)
+    return ModelEncoder(given) if isinstance(given, BaseEmbedding) else given
 
 
 def _node(hit: Hit) -> NodeWithScore:

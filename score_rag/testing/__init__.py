@@ -1,5 +1,6 @@
-"""Worlds with known answers, for tests."""
+"""Worlds with known answers and parts without models, for tests."""
 
 from score_rag.testing.toy import toy_world
+from score_rag.testing.words import WordEncoder
 
-__all__ = ["toy_world"]
+__all__ = ["WordEncoder", "toy_world"]

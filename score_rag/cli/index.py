@@ -1,0 +1,98 @@
+"""`score-rag index`: the store of behaviour documents that answers now, kept up to date without training."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from score_rag.cli.options import Json, PipelineName, Set
+
+if TYPE_CHECKING:
+    from score_rag.retriever.check import Finding
+    from score_rag.retriever.write import Written
+
+__all__ = ["app", "checked", "written"]
+
+app = typer.Typer(no_args_is_help=True, help="Build, update and check the index of behaviour documents.", rich_markup_mode=None)
+Folder = Annotated[Path | None, typer.Option(help="The index's folder; by default runs/NAME/index.")]
+
+
+@app.command()
+def build(pipeline: PipelineName, folder: Folder = None, set_: Set = None, json: Json = False) -> None:
+    """Build the serving index: all that the data source says now, under the run's trained encoder."""
+    _tell(written("build", pipeline, folder, set_ or [], quiet=json), json=json)
+
+
+@app.command()
+def update(pipeline: PipelineName, folder: Folder = None, set_: Set = None, json: Json = False) -> None:
+    """Bring it up to date with the data source; only users who changed are embedded again."""
+    _tell(written("update", pipeline, folder, set_ or [], quiet=json), json=json)
+
+
+@app.command()
+def rebuild(pipeline: PipelineName, folder: Folder = None, set_: Set = None, json: Json = False) -> None:
+    """Build an index again from documents and encoder alone; also the run's own, with --folder runs/NAME/retriever/index."""
+    _tell(written("rebuild", pipeline, folder, set_ or [], quiet=json), json=json)
+
+
+@app.command()
+def check(pipeline: PipelineName, folder: Folder = None, set_: Set = None, json: Json = False) -> None:
+    """Check the run's own index and the serving index: files, vectors, store, what changed since. Status 1 if anything is wrong."""
+    found = checked(pipeline, folder, set_ or [], quiet=json)
+    if json:
+        from score_rag.cli.screen import print_json
+
+        print_json({str(place): [asdict(finding) for finding in findings] for place, findings in found.items()})
+    else:
+        show(found)
+    if not all(finding.ok for findings in found.values() for finding in findings):
+        raise typer.Exit(1)
+
+
+def written(what: str, name: str, folder: Path | None, overrides: list[str], *, quiet: bool = False) -> Written:
+    """Build, update or rebuild, with bars."""
+    from score_rag import indexing
+    from score_rag.cli.screen import bars
+    from score_rag.config import load_pipeline
+
+    with bars(quiet=quiet) as report:
+        done: Written = getattr(indexing, what)(load_pipeline(name, overrides=overrides), folder, report=report)
+    return done
+
+
+def checked(name: str, folder: Path | None, overrides: list[str], *, quiet: bool = False) -> dict[Path, list[Finding]]:
+    """Check, with bars."""
+    from score_rag import indexing
+    from score_rag.cli.screen import bars
+    from score_rag.config import load_pipeline
+
+    with bars(quiet=quiet) as report:
+        return indexing.check(load_pipeline(name, overrides=overrides), folder, report=report)
+
+
+def _tell(done: Written, *, json: bool) -> None:
+    from score_rag.cli.screen import console, print_json
+
+    if json:
+        print_json(asdict(done))
+        return
+    gone = f", {done.deleted:,} users forgotten" if done.deleted else ""
+    console().print(
+        f"generation {done.generation}: {done.documents:,} documents of {done.users:,} users, {done.embedded:,} texts embedded{gone}",
+        soft_wrap=True,
+    )
+
+
+def show(found: dict[Path, list[Finding]]) -> None:
+    """A line a finding, below the folder of its index."""
+    from score_rag.cli.screen import console
+
+    screen = console()
+    for place, findings in found.items():
+        screen.print(f"[bold]{place}[/]", soft_wrap=True)
+        for finding in findings:
+            mark = "[green]ok   [/]" if finding.ok else "[red]wrong[/]"
+            screen.print(f"  {mark} {finding.name:<10} {finding.told}", soft_wrap=True)

@@ -1,0 +1,67 @@
+"""The trained cross-encoder, served by onnxruntime: how much a behaviour helps with a question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from score_rag.errors import ModelError
+from score_rag.files import read_json
+from score_rag.onnx import OnnxModel, TextTokenizer, length_buckets
+from score_rag.progress import Report, silent
+
+__all__ = ["PairScorer", "rerank_text"]
+
+
+def rerank_text(history: str, target: str | None) -> str:
+    """What the cross-encoder reads of a question: the item first, so that a long history cannot cut it off.
+
+    >>> rerank_text("Liked: Ronin (1998).", "Heat (1995). Crime.")
+    'Will this user like Heat (1995). Crime. Liked: Ronin (1998).'
+    """
+    return f"Will this user like {target} {history}".strip() if target else history
+
+
+class PairScorer:
+    """Scores (question, behaviour) pairs.
+
+    Args:
+        folder: Holds `model.onnx` and `tokenizer.json`.
+        max_tokens: Longer pairs are cut.
+
+    Raises:
+        ModelError: A file is missing or broken.
+    """
+
+    def __init__(self, folder: Path | str, *, max_tokens: int = 192) -> None:
+        self.folder = Path(folder)
+        self._model = OnnxModel(self.folder / "model.onnx")
+        self._tokenizer = TextTokenizer(folder, max_tokens=max_tokens)
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str) -> PairScorer:
+        """Open a finished reranker folder, such as `runs/sample/reranker`.
+
+        Raises:
+            ModelError: There is no reranker in the folder.
+        """
+        folder = Path(folder)
+        if not (folder / "reranker.json").is_file():
+            raise ModelError("there is no trained reranker here", where=folder, hint="score-rag run PIPELINE --until reranker")
+        return cls(folder / "model", max_tokens=int(read_json(folder / "reranker.json")["max_tokens"]))
+
+    def score_pairs(self, queries: Sequence[str], behaviours: Sequence[str], *, report: Report = silent) -> np.ndarray:
+        """Logits, float32 [n], of (question, behaviour) pairs; equal pairs are computed once."""
+        pairs = list(zip(queries, behaviours, strict=True))
+        unique = list(dict.fromkeys(pairs))
+        out = np.zeros(len(unique), dtype=np.float32)
+        encodings = self._tokenizer.encode(unique) if unique else []
+        done = 0
+        for batch in length_buckets([len(encoding.ids) for encoding in encodings]):
+            out[batch] = self._model.run(self._tokenizer.pad([encodings[row] for row in batch]))
+            done += len(batch)
+            report("reranking", done, len(unique))
+        place = {pair: row for row, pair in enumerate(unique)}
+        return out[[place[pair] for pair in pairs]] if pairs else out

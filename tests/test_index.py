@@ -1,0 +1,452 @@
+"""The index: one writer, whole generations for readers, nothing embedded twice; stores of four kinds; what is broken is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from conftest import write_tables
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from score_rag.documents import DOCUMENT_COLUMNS, FOREVER
+from score_rag.errors import ConfigError, DataError, IndexMismatchError, InputError, LockedError
+from score_rag.retriever.check import check_index
+from score_rag.retriever.exact import best_places, search_at, search_many
+from score_rag.retriever.index import BehaviourIndex, documents_of
+from score_rag.retriever.stores import LocalChroma
+from score_rag.retriever.write import build_index, update_index
+from score_rag.testing import WordEncoder
+
+TASTES = ("Heat Ronin Casino", "Grease Cabaret Chicago", "Alien Predator Tremors", "Amelie Delicatessen Leon")
+
+
+def people(count: int, *, extra: str = "") -> dict[str, str]:
+    return {str(n): f"Liked: {TASTES[n % 4]} film{n} film{n * 7 % 10}.{extra}" for n in range(count)}
+
+
+def history(count: int, *, seed: int = 0) -> pl.DataFrame:
+    """Users with one to four versions each, at moments of a small clock, so that many are equal."""
+    generator = np.random.default_rng(seed)
+    rows = []
+    for user in range(count):
+        times = np.sort(generator.choice(40, generator.integers(1, 5), replace=False)).tolist()
+        for version, known in enumerate(times):
+            superseded = times[version + 1] if version + 1 < len(times) else FOREVER
+            rows.append((f"{user}@{version}", str(user), f"{TASTES[user % 4]} film{version} user{user}", version, known, superseded))
+    return pl.DataFrame(rows, schema=DOCUMENT_COLUMNS, orient="row")
+
+
+# Exact search
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=30), st.integers(1, 12))
+def test_the_best_are_those_of_a_whole_sort_ties_by_place(values, k):
+    scores = np.array([-np.inf if value == -3 else value for value in values], dtype=float)
+    expected = [place for place in sorted(range(len(scores)), key=lambda place: (-scores[place], place)) if scores[place] > -np.inf]
+    assert best_places(scores, k).tolist() == expected[:k]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.one_of(st.none(), st.integers(0, 45)))
+def test_the_prefix_one_by_one_in_blocks_and_brute_force_find_the_same(seed, now):
+    frame = history(12, seed=seed).sort("known_until", "document_id")
+    vectors = WordEncoder(16).encode(frame["text"].to_list())
+    until, superseded = frame["known_until"].to_numpy(), frame["superseded_at"].to_numpy()
+    asked = WordEncoder(16).encode(["Heat film1", "Alien user2", "Cabaret"])
+    time_ = FOREVER if now is None else now
+    many = search_many(asked, vectors, until, superseded, 5, [now, now, 20], block=2)
+    for row, moment in enumerate([time_, time_, 20]):
+        visible = [place for place in range(len(frame)) if until[place] < moment <= superseded[place]]
+        expected = sorted(-float(vectors[place] @ asked[row]) for place in visible)[:5]
+        for found in (many[row], search_at(asked[row], vectors, until, superseded, 5, moment)):
+            assert set(found.tolist()) <= set(visible)
+            np.testing.assert_allclose(-(vectors[found] @ asked[row]), expected, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """An index of 40 users with versions, in Chroma."""
+    folder = tmp_path_factory.mktemp("built") / "index"
+    build_index(history(40), WordEncoder(), folder)
+    return folder
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 39), st.one_of(st.none(), st.integers(0, 45)), st.booleans())
+def test_a_question_is_answered_alike_by_store_array_and_batch(built, user, now, own):
+    encoder = WordEncoder()
+    index = BehaviourIndex.open(built, encoder)
+    exclude = str(user) if own else None
+    vector = np.asarray(index.vectors[user])
+    exact = index.query(vector, 6, as_of=now, exclude_user=exclude)
+    index.exact_below = 0
+    stored = index.query(vector, 6, as_of=now, exclude_user=exclude)
+    (batch,) = index.search(vector[None], 6, as_of=[now], exclude=[exclude])
+    later = asyncio.run(index.aquery(vector, 6, as_of=now, exclude_user=exclude))
+    for hits in (stored, batch, later):
+        np.testing.assert_allclose([hit.score for hit in hits], [hit.score for hit in exact], atol=1e-5)
+        assert all(hit.user_id != exclude for hit in hits)
+        assert len({hit.user_id for hit in hits}) == len(hits), "one document of a user at a time"
+    if now is not None:
+        assert all(hit.known_until < now for hit in exact)
+
+
+# Generations
+
+
+def test_an_update_embeds_only_what_is_new_and_forgets_who_is_gone(tmp_path):
+    encoder = WordEncoder()
+    build_index(documents_of(people(20)), encoder, tmp_path)
+    reader = BehaviourIndex.open(tmp_path, encoder)
+    encoder.embedded.clear()
+    now = {**{user: text for user, text in people(20).items() if user not in ("3", "4")}, "5": "Musicals only.", "new": "Westerns only."}
+    done = update_index(tmp_path, encoder, documents_of(now), whole=True)
+    assert sorted(encoder.embedded) == ["Musicals only.", "Westerns only."]
+    assert (done.generation, done.users, done.embedded, done.deleted) == (2, 19, 2, 2)
+    assert {hit.user_id for hit in reader.query(encoder.encode(["Musicals only."])[0], 20)} == set(people(20)), (
+        "a reader keeps its generation"
+    )
+    newer = reader.current()
+    for exact_below in (0, 100):
+        newer.exact_below = exact_below
+        hits = newer.query(encoder.encode(["Musicals only."])[0], 19)
+        assert hits[0].user_id == "5" and {hit.user_id for hit in hits} == set(now)
+    assert newer.current() is newer
+    fresh = tmp_path / "fresh"
+    build_index(documents_of(now), encoder, fresh)
+    rebuilt = BehaviourIndex.open(fresh, encoder)
+    assert rebuilt.documents.equals(newer.documents) and np.array_equal(rebuilt.vectors, newer.vectors)
+
+
+def test_some_users_can_be_updated_and_deleted_by_themselves(tmp_path):
+    encoder = WordEncoder()
+    build_index(documents_of(people(10)), encoder, tmp_path)
+    update_index(tmp_path, encoder, documents_of({"1": "Now it is operas.", "x": "Operas always."}), delete=["2"])
+    index = BehaviourIndex.open(tmp_path, encoder)
+    assert set(index.documents["user_id"]) == set(people(10)) - {"2"} | {"x"}
+    assert {hit.user_id for hit in index.query(encoder.encode(["operas"])[0], 2)} == {"1", "x"}
+    with pytest.raises(DataError, match="no documents"):
+        update_index(tmp_path, encoder, documents_of({}), whole=True)
+    assert BehaviourIndex.open(tmp_path, encoder).generation == index.generation, "what failed has changed nothing"
+
+
+def test_old_generations_go_but_for_the_one_that_readers_may_still_have(tmp_path):
+    encoder = WordEncoder()
+    build_index(documents_of(people(6)), encoder, tmp_path)
+    for round_ in range(3):
+        update_index(tmp_path, encoder, documents_of(people(6, extra=f" round {round_}")), whole=True)
+    assert sorted(place.name for place in tmp_path.iterdir() if place.is_dir()) == ["000003", "000004"]
+
+
+def test_a_second_writer_is_refused_at_once_and_told_who_writes(tmp_path):
+    encoder = WordEncoder()
+    build_index(documents_of(people(6)), encoder, tmp_path)
+    code = """
+        import sys, time
+        from pathlib import Path
+        from score_rag.files import folder_lock
+        with folder_lock(Path(sys.argv[1]), doing="updating an index"):
+            print("held", flush=True)
+            time.sleep(60)
+    """
+    other = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(LockedError, match="another process is writing") as caught:
+            update_index(tmp_path, encoder, documents_of(people(7)), whole=True)
+        assert str(other.pid) in caught.value.found and "updating an index" in caught.value.found
+        assert len(BehaviourIndex.open(tmp_path, encoder).query(encoder.encode(["Heat"])[0], 9)) == 6, "readers need no lock"
+    finally:
+        other.kill()
+        other.wait()
+        other.stdout.close()
+    assert update_index(tmp_path, encoder, documents_of(people(7)), whole=True).users == 7
+
+
+WRITER = """
+    import sys
+    from score_rag.retriever.index import documents_of
+    from score_rag.retriever.write import update_index
+    from score_rag.testing import WordEncoder
+    encoder = WordEncoder()
+    for round_ in range(1000):
+        update_index(sys.argv[1], encoder, documents_of({str(n): f"Round {round_} of user {n}." for n in range(30)}), whole=True)
+        print("written", flush=True)
+"""
+
+
+def rounds(index: BehaviourIndex) -> set[str]:
+    return {text.split(" of ")[0] for text in index.documents["text"]}
+
+
+def test_readers_beside_a_writer_that_is_killed_see_whole_generations_only(tmp_path):
+    encoder = WordEncoder()
+    build_index(documents_of({str(n): f"Round start of user {n}." for n in range(30)}), encoder, tmp_path)
+    index = BehaviourIndex.open(tmp_path, encoder)
+    index.exact_below = 0
+    seen = set()
+    for pause in (0.3, 0.8, 0.55):
+        writer = subprocess.Popen([sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        writer.stdout.readline()
+        end = time.monotonic() + pause
+        while time.monotonic() < end:
+            index = index.current()
+            hits = index.query(np.asarray(index.vectors[0]), 30)
+            assert len(hits) == 30 and len(rounds(index)) == 1
+            assert {hit.text.split(" of ")[0] for hit in hits} == rounds(index)
+            seen |= rounds(index)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        writer.stdout.close()
+        assert all(finding.ok for finding in check_index(tmp_path, encoder)), check_index(tmp_path, encoder)
+    assert len(seen) > 2, "generations came and went meanwhile"
+    assert update_index(tmp_path, encoder, documents_of(people(5)), whole=True).users == 5
+    assert sum(place.is_dir() for place in tmp_path.iterdir()) == 2, "what the killed writers left is swept away"
+
+
+# What is broken
+
+
+def test_what_is_broken_is_refused_with_the_command_to_type(built, tmp_path):
+    def broken(name: str) -> Path:
+        copy = tmp_path / name
+        shutil.copytree(built, copy)
+        return copy
+
+    def told(place: Path) -> IndexMismatchError:
+        with pytest.raises(IndexMismatchError) as caught:
+            index = BehaviourIndex.open(place, WordEncoder())
+            _ = index.store
+        assert f"score-rag index rebuild PIPELINE --folder {place}" in str(caught.value)
+        assert not all(finding.ok for finding in check_index(place, WordEncoder()))
+        return caught.value
+
+    with pytest.raises(IndexMismatchError, match="another encoder"):
+        BehaviourIndex.open(built, WordEncoder(name="other"))
+    place = broken("older")
+    (place / "index.json").write_text(json.dumps({**json.loads((place / "index.json").read_text()), "format": 1}))
+    assert "of another version" in str(told(place))
+    place = broken("garbled")
+    (place / "index.json").write_text("{")
+    assert "cannot be read" in str(told(place))
+    place = broken("unfinished")
+    (place / "index.json").unlink()
+    assert "no finished index" in str(told(place))
+    place = broken("half a file")
+    with (place / "000001" / "vectors.npy").open("r+b") as stream:
+        stream.truncate(300)
+    assert "cannot be read" in str(told(place))
+    place = broken("other documents")
+    pl.read_parquet(place / "000001" / "documents.parquet").head(7).write_parquet(place / "000001" / "documents.parquet")
+    assert "not whole" in str(told(place))
+    place = broken("a store that lost some")
+    LocalChroma(place / "000001" / "chroma").remove(LocalChroma(place / "000001" / "chroma").nearest(np.ones(64), 3))
+    assert told(place).found == "37"
+    place = broken("no database")
+    (place / "000001" / "chroma" / "chroma.sqlite3").write_bytes(b"not a database, but long enough to look at" * 30)
+    assert "store" in str(told(place))
+
+
+def test_a_check_finds_what_opening_does_not_look_at(built, tmp_path):
+    def wrong(change) -> list[str]:
+        place = tmp_path / change.__name__
+        shutil.copytree(built, place)
+        change(place / "000001")
+        return [finding.name for finding in check_index(place, WordEncoder()) if not finding.ok]
+
+    def other_vectors(own: Path) -> None:
+        vectors = np.load(own / "vectors.npy")
+        np.save(own / "vectors.npy", vectors[::-1])
+
+    def long_vectors(own: Path) -> None:
+        np.save(own / "vectors.npy", np.load(own / "vectors.npy") * 2)
+
+    def other_texts(own: Path) -> None:
+        frame = pl.read_parquet(own / "documents.parquet").with_columns(text=pl.col("text") + " and more")
+        frame.write_parquet(own / "documents.parquet")
+
+    def other_store(own: Path) -> None:
+        store = LocalChroma(own / "chroma")
+        ids = store.collection.get(include=[])["ids"]
+        turned = np.zeros((len(ids), 64), dtype=np.float32)
+        turned[:, 0] = 1
+        store.collection.upsert(ids=ids, embeddings=turned, documents=["?"] * len(ids))
+
+    assert wrong(other_vectors) == ["encoder", "store"]
+    assert wrong(long_vectors)[0] == "vectors"
+    assert wrong(other_texts)[:1] == ["documents"]
+    assert wrong(other_store) == ["store"]
+
+
+def test_a_folder_that_must_not_be_written_to_is_read(built, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda place, mode: False)
+    index = BehaviourIndex.open(built, WordEncoder())
+    index.exact_below = 0
+    assert index.store is None and len(index.query(np.asarray(index.vectors[0]), 5)) == 5
+
+
+# Other stores
+
+
+def _served_chroma(folder: Path) -> tuple[subprocess.Popen, str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    program = Path(sys.executable).with_name("chroma")
+    process = subprocess.Popen(
+        [program, "run", "--path", folder, "--host", "127.0.0.1", "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return process, f"http://127.0.0.1:{port}"
+        except OSError:
+            time.sleep(0.05)
+    process.kill()
+    raise AssertionError("the Chroma server did not start")
+
+
+def qdrant(path: str):
+    """What a pipeline file names: a function that returns a LlamaIndex vector store."""
+    from llama_index.vector_stores.qdrant import QdrantVectorStore
+    from qdrant_client import QdrantClient
+
+    if path not in _OPEN:
+        _OPEN[path] = QdrantClient(path=path)
+    return QdrantVectorStore(collection_name="behaviours", client=_OPEN[path])
+
+
+_OPEN: dict[str, object] = {}
+
+
+@pytest.fixture
+def chroma_server(tmp_path):
+    process, url = _served_chroma(tmp_path / "server")
+    yield url
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
+@pytest.mark.parametrize("kind", ["chroma", "server", "qdrant"])
+def test_every_store_answers_as_exact_search_does_through_updates(kind, tmp_path, request):
+    encoder, folder = WordEncoder(), tmp_path / "index"
+    store, options = {
+        "chroma": lambda: ("chroma", {}),
+        "server": lambda: (request.getfixturevalue("chroma_server"), {"collection": "ours"}),
+        "qdrant": lambda: (f"{__name__}:qdrant", {"path": str(tmp_path / "qdrant")}),
+    }[kind]()
+    build_index(documents_of(people(30)), encoder, folder, store=store, store_options=options)
+    update_index(folder, encoder, documents_of({"2": "Only operas now.", "99": "Operas too."}), delete=["5", "6"])
+    before = BehaviourIndex.open(folder, encoder)
+    update_index(folder, encoder, documents_of({"3": "Also operas."}), delete=["7"])
+    index = before.current()
+    assert all(finding.ok for finding in check_index(folder, encoder)), check_index(folder, encoder)
+    for opened in (index, before):
+        for text, user in (("operas", None), ("Heat Ronin", "0"), ("Alien film2", "17")):
+            vector = encoder.encode([text])[0]
+            opened.exact_below = 100
+            exact = opened.query(vector, 5, exclude_user=user)
+            opened.exact_below = 0
+            assert opened.store is not None
+            stored = opened.query(vector, 5, exclude_user=user)
+            again = asyncio.run(opened.aquery(vector, 5, exclude_user=user))
+            for hits in (stored, again):
+                np.testing.assert_allclose([hit.score for hit in hits], [hit.score for hit in exact], atol=1e-5)
+    if kind != "chroma":
+        waiting = json.loads((folder / "waiting.json").read_text())
+        assert len(waiting) == 2, "what users 3 and 7 were told as before is still there for readers of the generation before"
+        update_index(folder, encoder, documents_of(people(1)), whole=True)
+        store = BehaviourIndex.open(folder, encoder).store
+        assert not set(waiting) & set(store.nearest(encoder.encode(["film"])[0], 60))
+    if kind == "qdrant":
+        _OPEN.pop(options["path"]).close()
+
+
+def test_a_writer_that_died_inside_a_shared_store_is_tidied_up_after(tmp_path, chroma_server, monkeypatch):
+    encoder, folder = WordEncoder(), tmp_path / "index"
+    build_index(documents_of(people(10)), encoder, folder, store=chroma_server)
+    with monkeypatch.context() as patch:
+        patch.setattr("score_rag.retriever.write.content_of", lambda documents: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            update_index(folder, encoder, documents_of({"a": "Operas.", "b": "Ballets."}))
+    store = BehaviourIndex.open(folder, encoder).store
+    assert store.count() == 12, "they had been put in"
+    assert {hit.user_id for hit in BehaviourIndex.open(folder, encoder).query(encoder.encode(["Operas."])[0], 20)} == set(people(10))
+    update_index(folder, encoder, documents_of({"c": "Circuses."}))
+    assert store.count() == 11
+
+
+def test_a_collection_of_somebody_else_is_left_alone(tmp_path, chroma_server):
+    import chromadb
+
+    place = {"host": "127.0.0.1", "port": int(chroma_server.rpartition(":")[2])}
+    theirs = chromadb.HttpClient(**place, settings=chromadb.Settings(anonymized_telemetry=False)).create_collection("theirs")
+    with pytest.raises(IndexMismatchError, match="somebody else's") as caught:
+        build_index(documents_of(people(3)), WordEncoder(), tmp_path, store=chroma_server, store_options={"collection": "theirs"})
+    assert "store_options.collection" in caught.value.hint and theirs.count() == 0
+
+
+def test_stores_that_are_not_there_are_named(tmp_path):
+    def refused(store: str, error: type[Exception] = ConfigError, **options) -> str:
+        with pytest.raises(error) as caught:
+            build_index(documents_of(people(3)), WordEncoder(), tmp_path, store=store, store_options=options)
+        return str(caught.value)
+
+    assert "there is no such store" in refused("qdrant")
+    assert "cannot be loaded" in refused("nobody.has_this:Store")
+    assert "refuses its options" in refused(f"{__name__}:qdrant", strange=1)
+    assert "no LlamaIndex vector store" in refused("collections:OrderedDict")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        assert "does not answer" in refused(f"http://127.0.0.1:{probe.getsockname()[1]}", IndexMismatchError)
+    assert not (tmp_path / "index.json").exists() and not any(place.is_dir() for place in tmp_path.iterdir())
+
+
+# The serving index of a run
+
+
+def test_the_serving_index_follows_the_data_without_training(toy, toy_run, tmp_path):
+    from score_rag import indexing
+    from score_rag.config import load_pipeline
+
+    shutil.copytree(toy_run.runs, tmp_path / "runs")
+    data = write_tables(toy, tmp_path / "data")
+    pipeline = load_pipeline(str(toy_run.path), overrides=[f"runs={tmp_path / 'runs'}", f"data.path={data}"])
+    place = tmp_path / "runs" / "toy" / "index"
+    done = indexing.build(pipeline)
+    assert done.users == 36 and indexing.update(pipeline).embedded == 0
+    with pytest.raises(InputError, match="already"):
+        indexing.build(pipeline)
+    with pytest.raises(InputError, match="training events alone"):
+        indexing.update(pipeline, tmp_path / "runs" / "toy" / "retriever" / "index")
+    found = indexing.check(pipeline)
+    assert list(found) == [tmp_path / "runs" / "toy" / "retriever" / "index", place]
+    assert all(finding.ok for findings in found.values() for finding in findings), found
+    last = int(toy.events["timestamp"].max())
+    rows = pl.read_csv(data / "interactions.csv")
+    more = (
+        rows.filter(pl.col("user_id") == 7)
+        .head(6)
+        .with_columns(timestamp=pl.lit(last + 9, dtype=pl.Int64), item_id=pl.Series([0, 2, 4, 6, 8, 10]))
+    )
+    pl.concat([rows, more]).write_csv(data / "interactions.csv")
+    (stale,) = [finding for finding in indexing.check(pipeline)[place] if not finding.ok]
+    assert stale.name == "up to date"
+    done = indexing.update(pipeline)
+    assert 0 < done.embedded < done.documents / 4
+    assert all(finding.ok for finding in indexing.check(pipeline)[place])
+    assert indexing.rebuild(pipeline, tmp_path / "runs" / "toy" / "retriever" / "index").users == 36
