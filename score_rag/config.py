@@ -85,7 +85,7 @@ class Data(_Section):
 class Crm(_Section):
     """The conventional recommender: CAR's teacher."""
 
-    model: Literal["sasrec", "lightgcn", "din", "mf", "file"] = "sasrec"
+    model: Literal["sasrec", "lightgcn", "din", "mf", "file"] = "lightgcn"
     user_vectors: str | None = None
     item_vectors: str | None = None
     loss: Literal["bce", "softmax"] = "bce"
@@ -143,7 +143,7 @@ class Retriever(_Section):
     max_tokens: int = Field(112, ge=8)
     tune_layers: int | None = Field(3, ge=1)
     lora_rank: int | None = Field(None, ge=1)
-    epochs: int = Field(2, ge=0)
+    epochs: int = Field(4, ge=0)
     patience: int | None = Field(None, ge=1)
     batch_size: int = Field(64, ge=2)
     chunk: int | None = Field(None, ge=1)
@@ -153,6 +153,7 @@ class Retriever(_Section):
     temperature: float = Field(0.05, gt=0)
     hold_out: float = Field(0.1, ge=0, lt=1)
     similarity_top_k: int = Field(10, ge=1)
+    index_dtype: Literal["float32", "bfloat16"] = "float32"
     store: str = "chroma"
     store_options: dict[str, Any] = {}
 

@@ -16,6 +16,7 @@ from score_rag.errors import IndexMismatchError, InputError
 from score_rag.parts import Parts, make_describer
 from score_rag.pipeline import finished_folder, run_folder
 from score_rag.progress import Report, silent
+from score_rag.retriever.bulk import indexing_encoder
 from score_rag.retriever.check import Finding, check_index
 from score_rag.retriever.index import BehaviourIndex
 from score_rag.retriever.write import Written, build_index, update_index
@@ -54,7 +55,8 @@ def update(pipeline: Pipeline, folder: Path | None = None, *, report: Report = s
         raise InputError("this is the run's own index: it tells training events alone", where=place, hint=f"score-rag run {pipeline.words}")
     parts = _parts(pipeline)
     try:
-        return update_index(place, parts.encoder, _documents(pipeline, place, parts, report), whole=True, report=report)
+        encoder = indexing_encoder(parts.folder("retriever") / "encoder", dtype=pipeline.retriever.index_dtype)
+        return update_index(place, encoder, _documents(pipeline, place, parts, report), whole=True, report=report)
     except IndexMismatchError as error:
         error.hint = _hint(pipeline, folder)
         raise
@@ -67,7 +69,7 @@ def rebuild(pipeline: Pipeline, folder: Path | None = None, *, report: Report = 
     settings = pipeline.retriever
     return build_index(
         _documents(pipeline, place, parts, report),
-        parts.encoder,
+        indexing_encoder(parts.folder("retriever") / "encoder", dtype=settings.index_dtype),
         place,
         store=settings.store,
         store_options=settings.store_options,

@@ -107,6 +107,21 @@ def test_the_served_encoder_is_the_trained_one(toy_run, toy_parts):
     np.testing.assert_allclose(TextEncoder.from_pretrained(folder).encode(texts), theirs, atol=1e-4)
 
 
+def test_many_texts_may_be_embedded_by_torch_in_either_precision(toy_parts):
+    from score_rag.retriever.bulk import BulkEncoder, indexing_encoder
+
+    folder = toy_parts.folder("retriever") / "encoder"
+    texts = [*toy_parts.index.documents["text"].to_list(), "a"]
+    serving = toy_parts.encoder.encode(texts)
+    bulk = BulkEncoder(folder)
+    assert bulk.fingerprint == toy_parts.encoder.fingerprint
+    np.testing.assert_allclose(bulk.encode(texts), serving, atol=1e-5)
+    half = BulkEncoder(folder, dtype="bfloat16").encode(texts)
+    assert (half * serving).sum(axis=1).min() > 0.999 and np.abs(half - serving).max() > 0
+    np.testing.assert_allclose(asyncio.run(bulk.aencode(texts[:3])), serving[:3], atol=1e-5)
+    assert indexing_encoder(folder).fingerprint == bulk.fingerprint
+
+
 def test_an_index_of_another_encoder_or_a_broken_one_is_refused(toy_parts, tmp_path):
     shutil.copytree(toy_parts.folder("retriever"), tmp_path / "retriever")
     file = tmp_path / "retriever" / "index" / "index.json"

@@ -13,7 +13,8 @@ import polars as pl
 from score_rag.errors import DataError
 from score_rag.files import write_json
 from score_rag.progress import Report, silent
-from score_rag.retriever.encoder import EMBEDDED, TextEncoder, find_encoder
+from score_rag.retriever.bulk import indexing_encoder
+from score_rag.retriever.encoder import EMBEDDED, find_encoder
 from score_rag.retriever.examples import Neighbourhood, contrastive_batches
 from score_rag.retriever.export import export_encoder, pooling_of
 from score_rag.retriever.layers import add_lora, freeze_below
@@ -31,6 +32,7 @@ def fit_retriever(
     *,
     base: str,
     similarity_top_k: int = 10,
+    index_dtype: str = "float32",
     store: str = "chroma",
     store_options: Mapping[str, Any] | None = None,
     report: Report = silent,
@@ -43,6 +45,7 @@ def fit_retriever(
         neighbours: Frame of `crm.neighbours` (the teacher).
         base: Encoder to start from, as `find_encoder` takes it.
         similarity_top_k: How many users the retriever returns unless it is told otherwise.
+        index_dtype: What the documents are embedded in, as `indexing_encoder` takes it.
         store: Where the newest documents are kept for approximate search, as `open_store` takes it.
         store_options: Likewise.
         training: Settings of `train_encoder`.
@@ -51,7 +54,7 @@ def fit_retriever(
         Metrics of `train_encoder`.
     """
     metrics = train_encoder(find_encoder(base), documents, neighbours, folder / "encoder", report=report, **training)
-    encoder = TextEncoder(folder / "encoder")
+    encoder = indexing_encoder(folder / "encoder", dtype=index_dtype)
     build_index(documents, encoder, folder / "index", store=store, store_options=store_options, report=report)
     write_json(folder / "retriever.json", {"similarity_top_k": similarity_top_k, "base": base, "embedded": base == EMBEDDED})
     return metrics
@@ -124,7 +127,10 @@ def train_encoder(
     model.max_seq_length = max_tokens
 
     def encode(texts: list[str]) -> np.ndarray:
-        return np.asarray(model.encode(texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False))
+        # Which epoch is best can be told in the precision of the training.
+        with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=fast_bfloat16()):
+            found = model.encode(texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=False)
+        return torch.stack(list(found)).float().cpu().numpy()
 
     examination = Examination.of(world, held, seed=seed)
     best = BestEpoch(model[0].model, examination, encode, patience=patience)
