@@ -73,6 +73,7 @@ def main() -> None:
             cells = [said(mean(values)) for values in (before.recall, before.ndcg)]
             cells += [said(mean(values)) for values in (after.recall, after.ndcg, after.recall_ten)] if after else []
             table.add_row(form, budget, f"{tokens:.0f}", *cells)
+            print(f"    {tokens:.0f} tokens; " + "; ".join(cells), flush=True)
     Console(width=190).print(table)
 
 

@@ -91,6 +91,8 @@ def main() -> None:
     enough = 0.98 * max(told["valid_ndcg"])
     theirs_at = next(at for at, value in zip(told["seconds"], told["valid_ndcg"], strict=True) if value >= enough)
     rows["SASRec of RecTools"] = (ndcg_and_recall(tops, task.relevant, 10), f"{theirs_at:.1f}")
+    epochs = len(told["seconds"])
+    print(f"RecTools: {epochs} epochs of {told['seconds'][-1] / epochs:.1f} s, the best is {told['best'] + 1}", flush=True)
     for kind in given.models:
         if kind in LEARNED:
             found, seconds, valid = ours(kind, data, given.seed, task)
@@ -103,6 +105,7 @@ def main() -> None:
         else:
             found, took = task.rank(make_model(kind, history="positives").fit(data)), ""
         rows[kind] = (found, took)
+        print(f"{kind}: NDCG@10 {rows[kind][0].ndcg.mean():.4f}", flush=True)
     table = Table(title=f"{given.data}: test, full ranking, {len(task):,} users, {task.items:,} items", title_justify="left")
     for column in ("recommender", "NDCG@10", "± (standard error)", "Recall@10", "s to .98 of RecTools' valid NDCG"):
         table.add_column(column, justify="left" if column == "recommender" else "right")

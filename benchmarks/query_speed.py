@@ -112,7 +112,7 @@ def measure(users: int, dim: int, questions: int, table: Table, k: int = 10) -> 
         agree = []
         for vector in asked:
             exact = {hit.document_id for hit in index.exactly(vector, k, None, None)}
-            near = {index.documents["document_id"][int(place)] for place in index.held(index.store.nearest(vector, k))}  # type: ignore[union-attr]
+            near = {index.documents["document_id"][int(place)] for place in index.places_of(index.store.nearest(vector, k))}  # type: ignore[union-attr]
             agree.append(len(exact & near) / k)
         one = [hit.document_id for hit in index.query(asked[0], k, as_of=half)]
         brute = np.where(index.documents["known_until"].to_numpy() < half, np.asarray(index.vectors) @ asked[0], -np.inf)

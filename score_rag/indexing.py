@@ -1,7 +1,7 @@
 """The serving index of a run: what the data source says now, under the run's trained encoder; it grows without any training.
 
 A run's own index (`runs/<name>/retriever/index`) belongs to the experiment: it knows training events alone and stays as it is. The serving
-index (`runs/<name>/index`) tells every judgement that the source has, each visible from when it was made.
+index (`runs/<name>/index`) tells every judgement that the source has, by the same rule of when what is known.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import polars as pl
 from score_rag.config import Pipeline
 from score_rag.documents import build_documents
 from score_rag.errors import IndexMismatchError, InputError
-from score_rag.parts import Parts, make_describer
+from score_rag.parts import Parts
 from score_rag.pipeline import finished_folder, run_folder
 from score_rag.progress import Report, silent
 from score_rag.retriever.bulk import indexing_encoder
@@ -53,12 +53,17 @@ def update(pipeline: Pipeline, folder: Path | None = None, *, report: Report = s
     place = index_folder(pipeline, folder)
     if _own(pipeline, place):
         raise InputError("this is the run's own index: it tells training events alone", where=place, hint=f"score-rag run {pipeline.words}")
-    parts = _parts(pipeline)
+    parts, settings = _parts(pipeline), pipeline.retriever
     try:
-        encoder = indexing_encoder(parts.folder("retriever") / "encoder", dtype=pipeline.retriever.index_dtype)
-        return update_index(place, encoder, _documents(pipeline, place, parts, report), whole=True, report=report)
+        encoder = indexing_encoder(parts.folder("retriever") / "encoder", dtype=settings.index_dtype)
+        documents = _documents(pipeline, place, parts, report)
+        options = settings.store_options or None
+        return update_index(place, encoder, documents, whole=True, store=settings.store, store_options=options, report=report)
     except IndexMismatchError as error:
-        error.hint = _hint(pipeline, folder)
+        if not (place / "index.json").exists():
+            error.hint = f"score-rag index build {pipeline.words}"
+        elif error.hint and "rebuild PIPELINE" in error.hint:
+            error.hint = _hint(pipeline, folder)
         raise
 
 
@@ -78,27 +83,34 @@ def rebuild(pipeline: Pipeline, folder: Path | None = None, *, report: Report = 
 
 
 def check(pipeline: Pipeline, folder: Path | None = None, *, report: Report = silent) -> dict[Path, list[Finding]]:
-    """Look at the index in the folder, or at the run's own and its serving index: what is wrong, and what has changed since.
-
-    Raises:
-        InputError: There is nothing to look at.
-    """
+    """Look at the index in the folder, or at the run's own and its serving index: what is wrong, what has changed since, what to do."""
     parts = _parts(pipeline)
-    places = [folder] if folder is not None else [place for place in (_run_index(pipeline), index_folder(pipeline)) if place.is_dir()]
+    serving = index_folder(pipeline)
+    places = [folder] if folder is not None else [_run_index(pipeline), *([serving] if serving.is_dir() else [])]
     found: dict[Path, list[Finding]] = {}
+    store = pipeline.retriever.store
     for place in places:
-        found[place] = check_index(place, parts.encoder, seed=pipeline.seed, report=report)
+        found[place] = check_index(place, parts.encoder, store=store, seed=pipeline.seed, report=report)
         if all(finding.ok for finding in found[place]):
             found[place].append(_fresh(_documents(pipeline, place, parts, report), BehaviourIndex.open(place, parts.encoder)))
+        if not all(finding.ok for finding in found[place]):
+            what = "update" if found[place][-1].name == "up to date" else "rebuild"
+            where = "" if place == serving else f" --folder {place}"
+            found[place].append(Finding("next", False, f"score-rag index {what} {pipeline.words}{where}"))
     return found
 
 
 def _fresh(now: pl.DataFrame, index: BehaviourIndex) -> Finding:
     """Whether the index tells what would be told now."""
-    columns = ["user_id", "text", "known_until", "superseded_at"]
+    # Until when the last document of somebody is the last depends on everybody's events: it says nothing about them.
+    columns = ["user_id", "text", "events"]
     old, new = index.documents.select(columns), now.select(columns)
     changed = set(new.join(old, on=columns, how="anti")["user_id"]) | set(old.join(new, on=columns, how="anti")["user_id"])
-    return Finding("up to date", not changed, f"{len(changed):,} users changed since" if changed else "it tells what would be told now")
+    return Finding(
+        "up to date",
+        not changed,
+        f"{len(changed):,} user{'s' if len(changed) > 1 else ''} changed since" if changed else "it tells what would be told now",
+    )
 
 
 def _documents(pipeline: Pipeline, place: Path, parts: Parts, report: Report) -> pl.DataFrame:
@@ -107,7 +119,7 @@ def _documents(pipeline: Pipeline, place: Path, parts: Parts, report: Report) ->
     interactions, _ = load_data(pipeline, progress=report)
     settings = pipeline.documents
     # The catalogue as it is now: there may be new items.
-    describer = make_describer(pipeline, parts.describer.prompt, interactions.catalogue)
+    describer = parts.make_describer(catalogue=interactions.catalogue)
     return build_documents(interactions.log, describer, every=settings.every, sparser_after=settings.sparser_after, report=report)
 
 

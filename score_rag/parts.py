@@ -93,12 +93,13 @@ class Parts:
     @cached_property
     def describer(self) -> Describer:
         """Tells histories by the prompt that the documents were written with (a copy lies beside them, of their tokenizer too)."""
-        return self.make_describer(read_prompt(self.folder("documents") / "prompts" / f"{Path(self.pipeline.documents.prompt).stem}.md"))
+        return self.make_describer()
 
-    def make_describer(self, prompt: Prompt) -> Describer:
-        """Tells histories by a prompt, otherwise as the documents of the run were told."""
+    def make_describer(self, prompt: Prompt | None = None, catalogue: Mapping[str, Item] | None = None) -> Describer:
+        """Tells histories as the documents of the run were told, but for a prompt or a catalogue that is given."""
         kept = self.folder("documents") / "tokenizer"
-        catalogue = self.interactions.catalogue
+        prompt = prompt or read_prompt(self.folder("documents") / "prompts" / f"{Path(self.pipeline.documents.prompt).stem}.md")
+        catalogue = self.interactions.catalogue if catalogue is None else catalogue
         return make_describer(self.pipeline, prompt, catalogue, tokenizer=kept if kept.is_dir() else None)
 
     @cached_property
@@ -120,7 +121,9 @@ class Parts:
         """The retriever's, of training events."""
         from score_rag.retriever.index import BehaviourIndex
 
-        return BehaviourIndex.open(self.folder("retriever") / "index", self.encoder)
+        settings = self.pipeline.retriever
+        folder = self.folder("retriever") / "index"
+        return BehaviourIndex.open(folder, self.encoder, store=settings.store, store_options=settings.store_options or None)
 
     @cached_property
     def reranker(self) -> SelfAssessingReranker:

@@ -60,6 +60,7 @@ class Stage:
         inputs: Gives the files it reads from outside.
         check: Raises where something from outside that the stage needs, such as a model, is not there.
         caches: Subfolders that can be made again from the rest, and whose bytes say nothing: left out of what the stage's content is.
+        apart: Settings that say where a cache is kept, and nothing about what comes out.
         plan: Says what running it would cost, for a dry run; it is told which stages would run.
     """
 
@@ -71,6 +72,7 @@ class Stage:
     inputs: Callable[[Pipeline], Sequence[Path]] | None = None
     check: Callable[[Pipeline], None] | None = None
     caches: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
     plan: Callable[[Context, Collection[str]], str] | None = None
 
 
@@ -265,7 +267,9 @@ def _key(pipeline: Pipeline, stage: Stage, *, inputs: bool = True) -> dict[str, 
         done = _finished(pipeline, name)
         upstream[name] = done["content"] if done else None
     # Where files lie is no part of the experiment; what they say is.
-    settings.get("data", {}).pop("path", None)
+    for setting in ("data.path", *stage.apart):
+        section, _, name = setting.partition(".")
+        settings.get(section, {}).pop(name, None)
     prompts = {name: find_prompt(name).sha256 for name in stage.prompts}
     # Two files of one name in two folders are two files; where the folders are is no part of the experiment.
     found = stage.inputs(pipeline) if stage.inputs and inputs else []

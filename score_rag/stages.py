@@ -27,11 +27,12 @@ __all__ = ["load_data", "stages"]
 
 def stages(pipeline: Pipeline) -> list[Stage]:
     """The stages of a pipeline, in order."""
+    stores = ("retriever.store", "retriever.store_options")
     return [
         Stage("data", run=_data, inputs=_data_inputs),
         Stage("crm", run=_crm, needs=("data",), also=("data",), inputs=_crm_inputs),
         Stage("documents", run=_documents, needs=("data",), prompts=(pipeline.documents.prompt,), check=_documents_there),
-        Stage("retriever", run=_retriever, needs=("documents", "crm"), check=_retriever_there, caches=("index",)),
+        Stage("retriever", run=_retriever, needs=("documents", "crm"), check=_retriever_there, caches=("index",), apart=stores),
         Stage(
             "reranker",
             run=_reranker,
@@ -39,6 +40,7 @@ def stages(pipeline: Pipeline) -> list[Stage]:
             also=("data", "documents", "retriever"),
             prompts=(pipeline.reranker.assess_prompt,),
             check=_reranker_there,
+            apart=stores,
             plan=_calls,
         ),
         Stage(
@@ -48,6 +50,7 @@ def stages(pipeline: Pipeline) -> list[Stage]:
             also=("data", "documents", "retriever", "reranker"),
             prompts=(pipeline.predictor.prompt,),
             check=_predictor_there,
+            apart=stores,
         ),
     ]
 

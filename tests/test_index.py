@@ -26,7 +26,7 @@ from score_rag.errors import ConfigError, DataError, IndexMismatchError, InputEr
 from score_rag.retriever.check import check_index
 from score_rag.retriever.exact import best_places, search_at, search_many
 from score_rag.retriever.index import BehaviourIndex, documents_of
-from score_rag.retriever.stores import LocalChroma
+from score_rag.retriever.stores import LocalChroma, open_store
 from score_rag.retriever.write import build_index, update_index
 from score_rag.testing import WordEncoder
 
@@ -138,9 +138,23 @@ def test_some_users_can_be_updated_and_deleted_by_themselves(tmp_path):
     index = BehaviourIndex.open(tmp_path, encoder)
     assert set(index.documents["user_id"]) == set(people(10)) - {"2"} | {"x"}
     assert {hit.user_id for hit in index.query(encoder.encode(["operas"])[0], 2)} == {"1", "x"}
+    with pytest.raises(InputError, match="each a text"):
+        update_index(tmp_path, encoder, documents_of({}), delete="10")
     with pytest.raises(DataError, match="no documents"):
         update_index(tmp_path, encoder, documents_of({}), whole=True)
     assert BehaviourIndex.open(tmp_path, encoder).generation == index.generation, "what failed has changed nothing"
+
+
+def test_a_folder_with_other_things_is_not_written_to(tmp_path):
+    (tmp_path / "2024" / "letters").mkdir(parents=True)
+    with pytest.raises(InputError, match="other things"):
+        build_index(documents_of(people(3)), WordEncoder(), tmp_path)
+    (tmp_path / "index").mkdir()
+    build_index(documents_of(people(3)), WordEncoder(), tmp_path / "index")
+    (tmp_path / "index" / "2024").mkdir()
+    for _ in range(2):
+        build_index(documents_of(people(4)), WordEncoder(), tmp_path / "index")
+    assert (tmp_path / "index" / "2024").is_dir()
 
 
 def test_old_generations_go_but_for_the_one_that_readers_may_still_have(tmp_path):
@@ -350,11 +364,12 @@ def test_every_store_answers_as_exact_search_does_through_updates(kind, tmp_path
         "qdrant": lambda: (f"{__name__}:qdrant", {"path": str(tmp_path / "qdrant")}),
     }[kind]()
     build_index(documents_of(people(30)), encoder, folder, store=store, store_options=options)
-    update_index(folder, encoder, documents_of({"2": "Only operas now.", "99": "Operas too."}), delete=["5", "6"])
-    before = BehaviourIndex.open(folder, encoder)
-    update_index(folder, encoder, documents_of({"3": "Also operas."}), delete=["7"])
+    update_index(folder, encoder, documents_of({"2": "Only operas now.", "99": "Operas too."}), delete=["5", "6"], store=store)
+    before = BehaviourIndex.open(folder, encoder, store=store)
+    update_index(folder, encoder, documents_of({"3": "Also operas."}), delete=["7"], store=store)
     index = before.current()
-    assert all(finding.ok for finding in check_index(folder, encoder)), check_index(folder, encoder)
+    found = check_index(folder, encoder, store=store)
+    assert all(finding.ok for finding in found) and "found by their own vector" in found[-1].told, found
     for opened in (index, before):
         for text, user in (("operas", None), ("Heat Ronin", "0"), ("Alien film2", "17")):
             vector = encoder.encode([text])[0]
@@ -369,9 +384,20 @@ def test_every_store_answers_as_exact_search_does_through_updates(kind, tmp_path
     if kind != "chroma":
         waiting = json.loads((folder / "waiting.json").read_text())
         assert len(waiting) == 2, "what users 3 and 7 were told as before is still there for readers of the generation before"
-        update_index(folder, encoder, documents_of(people(1)), whole=True)
-        store = BehaviourIndex.open(folder, encoder).store
-        assert not set(waiting) & set(store.nearest(encoder.encode(["film"])[0], 60))
+        update_index(folder, encoder, documents_of(people(1)), whole=True, store=store)
+        opened = BehaviourIndex.open(folder, encoder, store=store).store
+        assert not set(waiting) & set(opened.nearest(encoder.encode(["film"])[0], 60))
+        build_index(documents_of(people(8)), encoder, folder, store=store, store_options=options)
+        update_index(folder, encoder, documents_of({"new": "Operas."}), store=store)
+        index = BehaviourIndex.open(folder, encoder, store=store)
+        index.exact_below = 0
+        assert {hit.user_id for hit in index.query(encoder.encode(["film"])[0], 20)} == {*people(8), "new"}
+        if kind == "server":
+            import chromadb
+
+            place = {"host": "127.0.0.1", "port": int(store.rpartition(":")[2])}
+            client = chromadb.HttpClient(**place, settings=chromadb.Settings(anonymized_telemetry=False))
+            assert len(client.list_collections()) == 1, "that of the index that was built over is gone"
     if kind == "qdrant":
         _OPEN.pop(options["path"]).close()
 
@@ -390,14 +416,82 @@ def test_a_writer_that_died_inside_a_shared_store_is_tidied_up_after(tmp_path, c
     assert store.count() == 11
 
 
+DYING = """
+    import os, sys
+    from score_rag.retriever import write
+    from score_rag.retriever.index import documents_of
+    from score_rag.testing import WordEncoder
+    real, when = write.write_json, sys.argv[2]
+    def dying(path, value):
+        if when == "before" and path.name == "index.json":
+            os._exit(9)
+        real(path, value)
+        if when == "after" and path.name == "index.json":
+            os._exit(9)
+    write.write_json = dying
+    write.update_index(sys.argv[1], WordEncoder(), documents_of({"0": "Changed.", "a": "Operas."}))
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_writer_killed_beside_the_moment_of_truth_leaves_nothing_for_ever(when, tmp_path, chroma_server):
+    encoder, folder = WordEncoder(), tmp_path / "index"
+    build_index(documents_of(people(10)), encoder, folder, store=chroma_server)
+    died = subprocess.run([sys.executable, "-c", textwrap.dedent(DYING), str(folder), when])
+    assert died.returncode == 9
+    index = BehaviourIndex.open(folder, encoder)
+    assert index.generation == (1 if when == "before" else 2) and index.store.count() == 12
+    index.exact_below = 0
+    assert len({hit.user_id for hit in index.query(encoder.encode(["film"])[0], 20)}) == index.settings["users"]
+    update_index(folder, encoder, documents_of({"c": "Circuses."}))
+    now = BehaviourIndex.open(folder, encoder)
+    assert now.store.count() == now.settings["users"] == (11 if when == "before" else 12)
+
+
 def test_a_collection_of_somebody_else_is_left_alone(tmp_path, chroma_server):
     import chromadb
 
     place = {"host": "127.0.0.1", "port": int(chroma_server.rpartition(":")[2])}
-    theirs = chromadb.HttpClient(**place, settings=chromadb.Settings(anonymized_telemetry=False)).create_collection("theirs")
+    client = chromadb.HttpClient(**place, settings=chromadb.Settings(anonymized_telemetry=False))
+    theirs = client.create_collection("theirs-12345678")
     with pytest.raises(IndexMismatchError, match="somebody else's") as caught:
-        build_index(documents_of(people(3)), WordEncoder(), tmp_path, store=chroma_server, store_options={"collection": "theirs"})
+        open_store(chroma_server, {"collection": "theirs"}, tmp_path, index="12345678")
     assert "store_options.collection" in caught.value.hint and theirs.count() == 0
+
+
+def test_two_indexes_on_one_server_do_not_meet(tmp_path, chroma_server):
+    encoder = WordEncoder()
+    for name, count in (("one", 6), ("other", 9)):
+        build_index(documents_of(people(count)), encoder, tmp_path / name, store=chroma_server)
+    update_index(tmp_path / "other", encoder, documents_of({}), delete=["0", "1", "2"])
+    update_index(tmp_path / "other", encoder, documents_of({}), delete=["3"])
+    one = BehaviourIndex.open(tmp_path / "one", encoder)
+    assert one.store.count() == 6 and BehaviourIndex.open(tmp_path / "other", encoder).store.count() == 6
+
+
+def test_a_name_that_only_a_file_gives_is_not_followed(tmp_path):
+    encoder = WordEncoder()
+    build_index(documents_of(people(6)), encoder, tmp_path)
+    settings = json.loads((tmp_path / "index.json").read_text())
+    trap = {"store": "os:mkdir", "store_options": {"path": str(tmp_path / "trapped")}}
+    (tmp_path / "index.json").write_text(json.dumps({**settings, **trap}))
+    index = BehaviourIndex.open(tmp_path, encoder)
+    index.exact_below = 0
+    assert len(index.query(encoder.encode(["Heat"])[0], 3)) == 3 and index.store is None
+    assert "not looked at" in check_index(tmp_path, encoder)[-1].told
+    with pytest.raises(IndexMismatchError, match="Python name"):
+        update_index(tmp_path, encoder, documents_of(people(7)))
+    assert not (tmp_path / "trapped").exists()
+
+
+def test_secrets_stay_in_the_environment(tmp_path, chroma_server, monkeypatch):
+    monkeypatch.setenv("CHROMA_TOKEN", "not-for-files")
+    options = {"headers": {"X-Chroma-Token": "$CHROMA_TOKEN"}}
+    build_index(documents_of(people(3)), WordEncoder(), tmp_path / "index", store=chroma_server, store_options=options)
+    assert all(b"not-for-files" not in file.read_bytes() for file in (tmp_path / "index").rglob("*") if file.is_file())
+    monkeypatch.delenv("CHROMA_TOKEN")
+    with pytest.raises(ConfigError, match="environment"):
+        _ = BehaviourIndex.open(tmp_path / "index", WordEncoder()).store
 
 
 def test_stores_that_are_not_there_are_named(tmp_path):
@@ -410,6 +504,8 @@ def test_stores_that_are_not_there_are_named(tmp_path):
     assert "cannot be loaded" in refused("nobody.has_this:Store")
     assert "refuses its options" in refused(f"{__name__}:qdrant", strange=1)
     assert "no LlamaIndex vector store" in refused("collections:OrderedDict")
+    assert "did you mean 'collection'" in refused("http://localhost:1", colection="x")
+    assert "has no option" in refused("chroma", collection="x")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         assert "does not answer" in refused(f"http://127.0.0.1:{probe.getsockname()[1]}", IndexMismatchError)
@@ -444,8 +540,8 @@ def test_the_serving_index_follows_the_data_without_training(toy, toy_run, tmp_p
         .with_columns(timestamp=pl.lit(last + 9, dtype=pl.Int64), item_id=pl.Series([0, 2, 4, 6, 8, 10]))
     )
     pl.concat([rows, more]).write_csv(data / "interactions.csv")
-    (stale,) = [finding for finding in indexing.check(pipeline)[place] if not finding.ok]
-    assert stale.name == "up to date"
+    stale, todo = [finding for finding in indexing.check(pipeline)[place] if not finding.ok]
+    assert (stale.name, stale.told) == ("up to date", "1 user changed since") and todo.told.startswith("score-rag index update ")
     done = indexing.update(pipeline)
     assert 0 < done.embedded < done.documents / 4
     assert all(finding.ok for finding in indexing.check(pipeline)[place])

@@ -74,8 +74,11 @@ def test_store_array_and_brute_force_give_the_same_neighbours(toy_parts, user, p
     ]
     expected = sorted((-float(vector @ index.vectors[place]), frame["document_id"][place]) for place in visible)[:5]
     (exact,) = index.search(vector[None], 5, as_of=[now], exclude=[str(user)])
-    stored = index.query(vector, 5, as_of=now, exclude_user=str(user)) if visible else []
-    for hits in (exact, stored):
+    (exact_alone,) = [index.query(vector, 5, as_of=now, exclude_user=str(user))]
+    index.exact_below, before = 0, index.exact_below
+    stored = index.query(vector, 5, as_of=now, exclude_user=str(user))
+    index.exact_below = before
+    for hits in (exact, exact_alone, stored):
         np.testing.assert_allclose([hit.score for hit in hits], [-score for score, _ in expected], atol=1e-5)
         # Of documents as near as the last one, which differ by less than rounding, any may be taken.
         sure = {name for score, name in expected if -score > -expected[-1][0] + 1e-5}

@@ -88,11 +88,13 @@ def _tell(done: Written, *, json: bool) -> None:
 
 def show(found: dict[Path, list[Finding]]) -> None:
     """A line a finding, below the folder of its index."""
+    from rich.markup import escape
+
     from score_rag.cli.screen import console
 
     screen = console()
     for place, findings in found.items():
-        screen.print(f"[bold]{place}[/]", soft_wrap=True)
+        screen.print(f"[bold]{escape(str(place))}[/]", soft_wrap=True)
         for finding in findings:
-            mark = "[green]ok   [/]" if finding.ok else "[red]wrong[/]"
-            screen.print(f"  {mark} {finding.name:<10} {finding.told}", soft_wrap=True)
+            mark = "[green]ok   [/]" if finding.ok else "     " if finding.name == "next" else "[red]wrong[/]"
+            screen.print(f"  {mark} {finding.name:<10} {escape(finding.told)}", soft_wrap=True)

@@ -16,6 +16,7 @@ from score_rag.documents import Describer
 from score_rag.errors import DataError
 from score_rag.files import write_json
 from score_rag.onnx import export_onnx
+from score_rag.precision import fast_bfloat16
 from score_rag.progress import Report, silent
 from score_rag.prompts import Prompt
 from score_rag.reranker.assess import Request, assess, write_answers
@@ -23,7 +24,6 @@ from score_rag.reranker.examples import RankedList, rank_by_assessment, sample_r
 from score_rag.reranker.offline import OFFLINE_MODEL, offline_provider
 from score_rag.reranker.scorer import rerank_text
 from score_rag.retriever.encoder import EMBEDDED, find_encoder
-from score_rag.retriever.train import fast_bfloat16
 
 if TYPE_CHECKING:
     from score_rag.retriever.index import Hit

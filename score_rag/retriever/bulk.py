@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from score_rag.onnx import TextTokenizer, length_buckets
+from score_rag.precision import fast_bfloat16
 from score_rag.progress import Report, silent
 from score_rag.retriever.encoder import Encoder, TextEncoder
 
@@ -28,10 +29,10 @@ def indexing_encoder(folder: Path | str, *, dtype: str = "float32") -> Encoder:
     """
     import torch
 
-    from score_rag.retriever.train import fast_bfloat16
-
     half = dtype == "bfloat16" and fast_bfloat16()
-    return BulkEncoder(folder, dtype=dtype) if half or torch.cuda.is_available() else TextEncoder(folder)
+    if half or torch.cuda.is_available():
+        return BulkEncoder(folder, dtype="bfloat16" if half else "float32")
+    return TextEncoder(folder)
 
 
 class BulkEncoder:

@@ -39,21 +39,22 @@ class Finding:
     told: str
 
 
-def check_index(folder: Path | str, encoder: Encoder, *, seed: int = 0, report: Report = silent) -> list[Finding]:
+def check_index(folder: Path | str, encoder: Encoder, *, store: str | None = None, seed: int = 0, report: Report = silent) -> list[Finding]:
     """Look at everything that can be wrong with an index; nothing is changed.
 
     Args:
         folder: The index's own.
         encoder: The one that should have built it.
+        store: As `BehaviourIndex.open` takes it.
         seed: Draws what is looked at where not all is.
 
     Returns:
         Findings; one alone where the index cannot be opened.
     """
     try:
-        index = BehaviourIndex.open(folder, encoder)
+        index = BehaviourIndex.open(folder, encoder, store=store)
     except IndexMismatchError as error:
-        return [Finding("files", False, f"{error.what}: expected {error.expected}, found {error.found}" if error.found else error.what)]
+        return [_wrong("files", error)]
     generator = np.random.default_rng(seed)
     whole = content_of(index.documents) == index.settings["content"]
     told = f"generation {index.generation}: {len(index.documents):,} documents of {index.settings['users']:,} users"
@@ -84,15 +85,18 @@ def _store(index: BehaviourIndex, generator: np.random.Generator) -> Finding:
     try:
         store = index.store
     except IndexMismatchError as error:
-        return Finding("store", False, f"{error.what}: expected {error.expected}, found {error.found}" if error.expected else error.what)
+        return _wrong("store", error)
     if store is None:
-        return Finding("store", True, "not looked at: its folder must not be written to, which Chroma does even to read")
+        return Finding("store", True, "not looked at: it must not be written to (which Chroma does even to read), or its name is not given")
     asked = generator.choice(newest, min(_ASKED, len(newest)), replace=False)
     k = min(10, len(newest))
     lost, agree = 0, 0
     for place in asked:
         vector = np.asarray(index.vectors[place])
-        hits = index.held(store.nearest(vector, k))
+        try:
+            hits = index.places_of(store.nearest(vector, k))
+        except IndexMismatchError as error:
+            return _wrong("store", error)
         scores = np.asarray(index.vectors[hits]) @ vector if len(hits) else np.zeros(0)
         # Texts that are told of several users have one vector: any of them will do.
         lost += not (scores > 1 - 1e-3).any()
@@ -102,3 +106,8 @@ def _store(index: BehaviourIndex, generator: np.random.Generator) -> Finding:
     return Finding(
         "store", not lost, f"{len(asked) - lost} of {len(asked)} users found by their own vector; recall@{k} {recall:.3f} of exact"
     )
+
+
+def _wrong(name: str, error: IndexMismatchError) -> Finding:
+    told = [error.what, *(f"{word} {value}" for word, value in (("expected", error.expected), ("found", error.found)) if value)]
+    return Finding(name, False, "; ".join(told))

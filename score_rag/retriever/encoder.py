@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import io
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from score_rag.errors import ModelError
+from score_rag.errors import InputError, LockedError, ModelError
 from score_rag.files import digest_file, digest_json, make_once, read_json
 from score_rag.onnx import OnnxModel, TextTokenizer, length_buckets
 from score_rag.progress import Report, silent
@@ -55,7 +56,7 @@ def find_encoder(name: str, *, setting: str = "retriever.encoder") -> Path:
     if name == EMBEDDED:
         return _embedded()
     if Path(name).is_dir():
-        if not (Path(name) / "config.json").is_file():
+        if not all((Path(name) / file).is_file() for file in ("config.json", "model.safetensors")):
             raise ModelError("this folder holds no encoder", where=name, expected="config.json and model.safetensors")
         return Path(name)
     from huggingface_hub import snapshot_download
@@ -135,19 +136,24 @@ class TextEncoder:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "score-rag" / "encoders"
 
         def make(aside: Path) -> None:
-            from sentence_transformers import SentenceTransformer
-
-            from score_rag.retriever.train import export_encoder
+            from score_rag.retriever.export import export_encoder, open_model
 
             # Its bars are of no use to whoever asked for a retriever.
             with contextlib.redirect_stderr(io.StringIO()):
-                model = SentenceTransformer(str(base), local_files_only=True, device="cpu")
-                model.max_seq_length = max_tokens
+                model = open_model(base, max_tokens=max_tokens)
                 model.save_pretrained(str(aside), create_model_card=False)
                 export_encoder(model, aside, max_tokens=max_tokens)
 
         folder = cache / belongs[:32]
-        make_once(folder, belongs=belongs, owner=cache, doing="exporting an encoder", make=make)
+        for patience in range(240):
+            try:
+                make_once(folder, belongs=belongs, owner=cache, doing="exporting an encoder", make=make)
+                break
+            except LockedError:
+                # Another process is at it: what it makes will do.
+                if patience == 239:
+                    raise
+                time.sleep(0.5)
         return cls(folder)
 
     def encode(self, texts: Sequence[str], *, report: Report = silent) -> np.ndarray:
@@ -179,11 +185,21 @@ class ModelEncoder:
     """Any LlamaIndex embedding model as an encoder.
 
     Args:
-        model: A `BaseEmbedding`.
+        model: A `BaseEmbedding` with a name.
+
+    Raises:
+        InputError: It has none.
     """
 
     def __init__(self, model: Any) -> None:
         self.model = model
+        if model.model_name == "unknown":
+            raise InputError(
+                "an embedding model without a name cannot be told from another",
+                where=type(model).__name__,
+                expected='a name: model_name="..."',
+                found=model.model_name,
+            )
         self.fingerprint = digest_json({"class": type(model).__name__, "name": model.model_name})[:32]
 
     def encode(self, texts: Sequence[str], *, report: Report = silent) -> np.ndarray:
@@ -203,7 +219,9 @@ class ModelEncoder:
 
 
 def _unit(found: Sequence[Sequence[float]], unique: Sequence[str], texts: Sequence[str]) -> np.ndarray:
-    vectors = np.asarray(found, dtype=np.float32).reshape(len(unique), -1)
+    if not unique:
+        return np.zeros((0, 0), dtype=np.float32)
+    vectors = np.asarray(found, dtype=np.float32)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     place = {text: row for row, text in enumerate(unique)}
     return vectors[[place[text] for text in texts]]

@@ -10,7 +10,25 @@ from score_rag.files import write_json
 from score_rag.onnx import export_onnx
 from score_rag.retriever.encoder import fingerprint_of
 
-__all__ = ["export_encoder", "pooling_of"]
+__all__ = ["export_encoder", "open_model", "pooling_of"]
+
+
+def open_model(base: Path, *, max_tokens: int, device: str = "cpu") -> Any:
+    """A published encoder as a sentence transformer, as it will be served.
+
+    A hub's half-precision weights are taken as float32; a prompt that only sentence-transformers' own `encode` would add is left away.
+
+    Raises:
+        ModelError: It makes its vectors in a way that is not served.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    model: Any = SentenceTransformer(str(base), local_files_only=True, device=device)
+    pooling_of(model, base)
+    model.float()
+    model.default_prompt_name = None
+    model.max_seq_length = max_tokens
+    return model
 
 
 def export_encoder(model: Any, out: Path, *, max_tokens: int) -> None:

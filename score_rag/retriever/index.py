@@ -58,7 +58,7 @@ def documents_of(texts: Mapping[str, str]) -> pl.DataFrame:
     Args:
         texts: User ids with what is told of each.
     """
-    rows = [(f"{user}@0", user, text, 0, -1, FOREVER) for user, text in texts.items()]
+    rows = [(f"{user}@0", str(user), text, 0, -1, FOREVER) for user, text in texts.items()]
     return pl.DataFrame(rows, schema=DOCUMENT_COLUMNS, orient="row")
 
 
@@ -91,10 +91,21 @@ class BehaviourIndex:
         self.newest = np.flatnonzero(self._superseded == FOREVER)
         self._stamp = _stamp(folder) if folder is not None else None
         self._encoder: Encoder | None = None
+        self._prepared = False
+        self._given: dict[str, Any] = {"store": None, "store_options": None}
 
     @classmethod
-    def open(cls, folder: Path | str, encoder: Encoder) -> BehaviourIndex:
+    def open(
+        cls, folder: Path | str, encoder: Encoder, *, store: str | None = None, store_options: Mapping[str, Any] | None = None
+    ) -> BehaviourIndex:
         """Open an index for reading.
+
+        Args:
+            folder: The index's own.
+            encoder: The one that built it.
+            store: The Python name of the store that it was built with. A name that only the index's own files give is not followed:
+                without it, such a store is left alone, and all questions are answered exactly.
+            store_options: The store's, where they are others than when it was built.
 
         Raises:
             IndexMismatchError: Another encoder or another version built it, or it is not whole.
@@ -103,7 +114,9 @@ class BehaviourIndex:
         while True:
             stamp = _stamp(folder)
             try:
-                return cls._open(folder, encoder)
+                opened = cls._open(folder, encoder)
+                opened._given = {"store": store, "store_options": store_options}
+                return opened
             except IndexMismatchError:
                 # A writer that is two generations ahead has taken away what was about to be read: there is a newer one.
                 if _stamp(folder) == stamp:
@@ -153,34 +166,56 @@ class BehaviourIndex:
 
     def current(self) -> BehaviourIndex:
         """This index, or the generation that has taken its place since it was opened."""
-        if self.folder is None or self._encoder is None or _stamp(self.folder) == self._stamp:
+        if self.folder is None or self._encoder is None or not self.stale:
             return self
-        newer = BehaviourIndex.open(self.folder, self._encoder)
+        newer = BehaviourIndex.open(self.folder, self._encoder, **self._given)
         newer.exact_below = self.exact_below
         return newer
 
     @cached_property
     def store(self) -> Store | None:
-        """The approximate store; None in memory, of a generation that is gone, and in a folder that must not be written to."""
-        from score_rag.retriever.stores import open_store
+        """The approximate store.
 
-        if self.folder is None or not (own := self.folder / generation_name(self.generation)).is_dir():
+        None where there is none to ask: in memory, of a generation that is gone, in a folder that must not be written to, or where it goes
+        by a Python name that `open` was not given.
+        """
+        from score_rag.retriever.stores import is_python_name, open_store
+
+        if self.folder is None:
             return None
-        place = own / "chroma"
-        local = self.settings["store"] == "chroma"
-        if local and not os.access(place if place.is_dir() else self.folder, os.W_OK):
-            # Chroma writes to its files even to read them.
+        kind, local = self.settings["store"], self.settings["store"] == "chroma"
+        place = self.folder / generation_name(self.generation) / "chroma"
+        # Chroma writes to its files even to read them, and makes what is not there.
+        if local and not (place / "chroma.sqlite3").is_file():
+            if self._gone:
+                return None
+            raise IndexMismatchError("the store is missing", where=place, hint=self._again)
+        if (local and not os.access(place, os.W_OK)) or (is_python_name(kind) and self._given["store"] != kind):
             return None
-        again = f"build it again: score-rag index rebuild PIPELINE --folder {self.folder}"
+        options = self.settings["store_options"] if self._given["store_options"] is None else self._given["store_options"]
         try:
-            store = open_store(self.settings["store"], self.settings["store_options"], place)
+            store = open_store(kind, options, place, index=self.settings["index"])
+            count = store.count() if local else None
         except IndexMismatchError as error:
-            error.hint = error.hint or again
+            error.hint = error.hint or self._again
             raise
-        count = store.count()
         if local and count != len(self.newest):
-            raise IndexMismatchError("the store is not whole", where=place, expected=len(self.newest), found=count, hint=again)
+            raise IndexMismatchError("the store is not whole", where=place, expected=len(self.newest), found=count, hint=self._again)
         return store
+
+    @property
+    def stale(self) -> bool:
+        """Whether another generation has taken its place since it was opened."""
+        return self.folder is not None and _stamp(self.folder) != self._stamp
+
+    @property
+    def _gone(self) -> bool:
+        """Whether a writer may have taken this generation's files away."""
+        return self.stale
+
+    @property
+    def _again(self) -> str:
+        return f"build it again: score-rag index rebuild PIPELINE --folder {self.folder}"
 
     # Asking
 
@@ -192,30 +227,43 @@ class BehaviourIndex:
             as_of: Only what was known strictly before this second, by exact search. None means now: by the store, where there are many.
             exclude_user: Whose documents not to return.
         """
+        enough = min(k + 1, len(self.newest))
         ids: list[str] = []
-        if as_of is None and len(self.newest) > self.exact_below and self.store is not None:
-            with self._unless_gone():
-                ids = self.store.nearest(vector, min(k + 1, len(self.newest)))
-        places = self.held(ids)
-        if len(places) < min(k + 1, len(self.newest)):
-            return self.exactly(vector, k, as_of, exclude_user)
-        return self._hits(vector, places, k, exclude_user)
+        with self._unless_gone():
+            if self._approximate(as_of) and self.store is not None:
+                ids = self.store.nearest(vector, enough)
+        places = self.places_of(ids)
+        return self._hits(vector, places, k, exclude_user) if len(places) >= enough else self.exactly(vector, k, as_of, exclude_user)
 
     async def aquery(self, vector: np.ndarray, k: int, *, as_of: int | None = None, exclude_user: str | None = None) -> list[Hit]:
         """`query`, without blocking the event loop."""
         import asyncio
 
+        if not self._prepared:
+            await asyncio.to_thread(self._prepare)
+        enough = min(k + 1, len(self.newest))
         ids: list[str] = []
-        if as_of is None and len(self.newest) > self.exact_below and self.store is not None:
-            with self._unless_gone():
-                ids = await self.store.anearest(vector, min(k + 1, len(self.newest)))
-        places = self.held(ids)
-        if len(places) >= min(k + 1, len(self.newest)):
+        with self._unless_gone():
+            if self._approximate(as_of) and self.store is not None:
+                ids = await self.store.anearest(vector, enough)
+        places = self.places_of(ids)
+        if len(places) >= enough:
             return self._hits(vector, places, k, exclude_user)
         # A product of matrices leaves the interpreter's lock; a small one is over before a thread would have begun.
         if len(self.documents) * self.vectors.shape[1] <= _SHORT:
             return self.exactly(vector, k, as_of, exclude_user)
         return await asyncio.to_thread(self.exactly, vector, k, as_of, exclude_user)
+
+    def _approximate(self, as_of: int | None) -> bool:
+        return as_of is None and len(self.newest) > self.exact_below
+
+    def _prepare(self) -> None:
+        """Read and open what the first question would have to wait for."""
+        with self._unless_gone():
+            if self._approximate(None) and self.store is not None:
+                _ = self._place_of
+        _ = self._newest_vectors, self._columns
+        self._prepared = True
 
     def search(
         self, vectors: np.ndarray, k: int, *, as_of: Sequence[int | None], exclude: Sequence[str | None], block: int = 256
@@ -255,7 +303,7 @@ class BehaviourIndex:
         try:
             yield
         except IndexMismatchError:
-            if self.folder is None or (self.folder / generation_name(self.generation)).is_dir():
+            if not self._gone:
                 raise
 
     def _hits(self, vector: np.ndarray, places: np.ndarray, k: int, exclude_user: str | None) -> list[Hit]:
@@ -290,11 +338,11 @@ class BehaviourIndex:
     @cached_property
     def _place_of(self) -> dict[str, int]:
         """Places of the newest documents, by their ids in the store."""
-        return dict(zip(store_ids(self.documents[self.newest], self.settings["encoder"]), self.newest.tolist(), strict=True))
+        return dict(zip(store_ids(self.documents[self.newest], self.settings["index"]), self.newest.tolist(), strict=True))
 
-    def held(self, ids: Sequence[str]) -> np.ndarray:
+    def places_of(self, ids: Sequence[str]) -> np.ndarray:
         """Places of what this generation holds; a store that is shared may know of more."""
-        return np.array([self._place_of[name] for name in ids if name in self._place_of], dtype=np.int64)
+        return np.array([self._place_of[name] for name in dict.fromkeys(ids) if name in self._place_of], dtype=np.int64)
 
 
 def generation_name(generation: int) -> str:
@@ -302,11 +350,11 @@ def generation_name(generation: int) -> str:
     return f"{generation:06d}"
 
 
-def store_ids(newest: pl.DataFrame, fingerprint: str) -> list[str]:
-    """Ids of documents in the store."""
+def store_ids(newest: pl.DataFrame, index: str) -> list[str]:
+    """Ids in the store of an index's documents."""
     from score_rag.retriever.stores import store_id
 
-    return [store_id(user, text, fingerprint) for user, text in newest.select("user_id", "text").iter_rows()]
+    return [store_id(index, user, text) for user, text in newest.select("user_id", "text").iter_rows()]
 
 
 def _stamp(folder: Path) -> tuple[int, int, int] | None:

@@ -28,6 +28,9 @@ class OutsideIndex:
         self.user_key = user_key
         self.time_key = time_key
 
+    stale = False
+    """The store knows what it holds."""
+
     def current(self) -> OutsideIndex:
         """Itself: the store knows what it holds."""
         return self
@@ -42,11 +45,11 @@ class OutsideIndex:
         Raises:
             InputError: A time is asked for, and nodes have none.
         """
-        return self._hits(self.store.query(self._query(vector, k, as_of, exclude_user)), k, exclude_user)
+        return self._hits(self.store.query(self._query(vector, k, as_of, exclude_user)), k, as_of, exclude_user)
 
     async def aquery(self, vector: np.ndarray, k: int, *, as_of: int | None = None, exclude_user: str | None = None) -> list[Hit]:
         """`query`, without blocking the event loop."""
-        return self._hits(await aquery(self.store, self._query(vector, k, as_of, exclude_user)), k, exclude_user)
+        return self._hits(await aquery(self.store, self._query(vector, k, as_of, exclude_user)), k, as_of, exclude_user)
 
     def _query(self, vector: np.ndarray, k: int, as_of: int | None, exclude_user: str | None) -> Any:
         from llama_index.core.vector_stores.types import FilterOperator, MetadataFilter, MetadataFilters, VectorStoreQuery
@@ -62,14 +65,21 @@ class OutsideIndex:
             filters.append(MetadataFilter(key=self.time_key, value=as_of, operator=FilterOperator.LT))
         if exclude_user is not None:
             filters.append(MetadataFilter(key=self.user_key, value=exclude_user, operator=FilterOperator.NE))
+        # A user may have several nodes, and be told of once.
         return VectorStoreQuery(
-            query_embedding=vector.tolist(), similarity_top_k=k, filters=MetadataFilters(filters=list(filters)) if filters else None
+            query_embedding=vector.tolist(), similarity_top_k=3 * k + 1, filters=MetadataFilters(filters=list(filters)) if filters else None
         )
 
-    def _hits(self, found: Any, k: int, exclude_user: str | None) -> list[Hit]:
+    def _hits(self, found: Any, k: int, as_of: int | None, exclude_user: str | None) -> list[Hit]:
+        if found.nodes is None and found.ids:
+            raise InputError(
+                "this store gives ids and no nodes, so what they tell is not known",
+                where=type(self.store).__name__,
+                expected="a store that keeps texts (stores_text)",
+            )
         nodes: Sequence[Any] = found.nodes or []
         scores = found.similarities or [0.0] * len(nodes)
-        hits = []
+        hits: dict[str, Hit] = {}
         for node, score in zip(nodes, scores, strict=True):
             facts = node.metadata
             if self.user_key not in facts:
@@ -80,6 +90,10 @@ class OutsideIndex:
                     hint='say which key it is: user_key="..."',
                 )
             until = int(facts[self.time_key]) if self.time_key and self.time_key in facts else -1
-            text = node.get_content(metadata_mode="none")
-            hits.append(Hit(str(facts[self.user_key]), node.node_id, text, float(score), until, int(facts.get("events", 0))))
-        return [hit for hit in hits if hit.user_id != exclude_user][:k]
+            user = str(facts[self.user_key])
+            # Not every store filters, and a node without a time may be of any.
+            later = as_of is not None and not 0 <= until < as_of
+            if user != exclude_user and not later and user not in hits:
+                text = node.get_content(metadata_mode="none")
+                hits[user] = Hit(user, node.node_id, text, float(score), until, int(facts.get("events", 0)))
+        return list(hits.values())[:k]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,10 @@ class UserQuery(QueryBundle):
     target: str | None = None
     top_k: int | None = None
 
+    def __post_init__(self) -> None:
+        # Ids are texts: a number that means the same user must not let them be their own neighbour.
+        self.user_id = None if self.user_id is None else str(self.user_id)
+
 
 class CollaborativeRetriever(BaseRetriever):
     """The Collaborative Retriever (CAR) of SCORE: finds users whose behaviour helps, by text.
@@ -73,6 +79,7 @@ class CollaborativeRetriever(BaseRetriever):
         self.encoder = encoder
         self.similarity_top_k = similarity_top_k
         self._cache: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._lock = Lock()
 
     @classmethod
     def from_pretrained(
@@ -140,22 +147,25 @@ class CollaborativeRetriever(BaseRetriever):
         return cls(OutsideIndex(store, user_key=user_key, time_key=time_key), _encoder(encoder), similarity_top_k=similarity_top_k)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        self.index = self.index.current()
-        vector = self._known(query_bundle)
+        self.index = index = self.index.current()
+        vector = self._known(index, query_bundle)
         if vector is None:
             _dispatcher.event(self._started())
             vector = self._keep(query_bundle.query_str, self.encoder.encode([query_bundle.query_str])[0])
-        return self._nodes(self.index.query(vector, **self._limits(query_bundle)))
+        return self._nodes(index.query(vector, **self._limits(query_bundle)))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        self.index = index = self.index.current()
-        vector = self._known(query_bundle)
+        # A new generation is read from disk: not here.
+        index = self.index
+        if index.stale:
+            self.index = index = await asyncio.to_thread(index.current)
+        vector = self._known(index, query_bundle)
         if vector is None:
             _dispatcher.event(self._started())
             vector = self._keep(query_bundle.query_str, (await self.encoder.aencode([query_bundle.query_str]))[0])
         return self._nodes(await index.aquery(vector, **self._limits(query_bundle)))
 
-    def _known(self, asked: QueryBundle) -> np.ndarray | None:
+    def _known(self, index: BehaviourIndex | OutsideIndex, asked: QueryBundle) -> np.ndarray | None:
         """The vector of a query, where nothing must be embedded for it."""
         if asked.embedding is not None:
             given = np.asarray(asked.embedding, dtype=np.float32)
@@ -164,7 +174,7 @@ class CollaborativeRetriever(BaseRetriever):
         text = asked.query_str
         if not text.strip():
             user_id, as_of = getattr(asked, "user_id", None), getattr(asked, "as_of", None)
-            stored = self.index.vector_of(user_id, as_of) if user_id is not None else None
+            stored = index.vector_of(user_id, as_of) if user_id is not None else None
             if stored is None:
                 raise InputError(
                     "there is nothing to retrieve by",
@@ -173,15 +183,17 @@ class CollaborativeRetriever(BaseRetriever):
                 )
             return stored
         key = digest_text(text)
-        if key in self._cache:
-            self._cache.move_to_end(key)
-        return self._cache.get(key)
+        with self._lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+            return self._cache.get(key)
 
     def _keep(self, text: str, vector: np.ndarray) -> np.ndarray:
         _dispatcher.event(EmbeddingEndEvent(chunks=[text], embeddings=[vector.tolist()]))
-        self._cache[digest_text(text)] = vector
-        if len(self._cache) > _CACHED:
-            self._cache.popitem(last=False)
+        with self._lock:
+            self._cache[digest_text(text)] = vector
+            if len(self._cache) > _CACHED:
+                self._cache.popitem(last=False)
         return vector
 
     def _started(self) -> EmbeddingStartEvent:

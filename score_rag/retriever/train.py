@@ -12,17 +12,18 @@ import polars as pl
 
 from score_rag.errors import DataError
 from score_rag.files import write_json
+from score_rag.precision import fast_bfloat16
 from score_rag.progress import Report, silent
 from score_rag.retriever.bulk import indexing_encoder
 from score_rag.retriever.encoder import EMBEDDED, find_encoder
 from score_rag.retriever.examples import Neighbourhood, contrastive_batches
-from score_rag.retriever.export import export_encoder, pooling_of
+from score_rag.retriever.export import export_encoder, open_model
 from score_rag.retriever.layers import add_lora, freeze_below
 from score_rag.retriever.negatives import hard_negatives as find_hard_negatives
 from score_rag.retriever.validation import BestEpoch, Examination
 from score_rag.retriever.write import build_index
 
-__all__ = ["export_encoder", "fast_bfloat16", "fit_retriever", "train_encoder"]
+__all__ = ["fit_retriever", "train_encoder"]
 
 
 def fit_retriever(
@@ -109,7 +110,6 @@ def train_encoder(
         ModelError: The encoder cannot be served as it is built, or has no layers where `tune_layers` looks for them.
     """
     import torch
-    from sentence_transformers import SentenceTransformer
     from transformers import set_seed
 
     from score_rag.retriever.loss import NeighbourLoss
@@ -119,12 +119,7 @@ def train_encoder(
         raise DataError("there are too few users to train a retriever", expected="at least 3 with training events", found=len(world.users))
     held = world.hold_out(hold_out, seed)
     set_seed(seed)
-    model = SentenceTransformer(str(base), local_files_only=True, device="cuda" if torch.cuda.is_available() else "cpu")
-    pooling_of(model, base)
-    # A hub's half-precision weights are trained and served in float32; a prompt that only `encode` would add is left away.
-    model.float()
-    model.default_prompt_name = None
-    model.max_seq_length = max_tokens
+    model = open_model(base, max_tokens=max_tokens, device="cuda" if torch.cuda.is_available() else "cpu")
 
     def encode(texts: list[str]) -> np.ndarray:
         # Which epoch is best can be told in the precision of the training.
@@ -244,13 +239,3 @@ def _run_trainer(
     trainer.train()
     shutil.rmtree(scratch, ignore_errors=True)
     return int(trainer.state.global_step)
-
-
-def fast_bfloat16() -> bool:
-    """Whether this machine multiplies in bfloat16 natively: about twice as fast, at a cosine of .9999 to float32."""
-    import torch
-
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))

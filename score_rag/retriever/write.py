@@ -11,16 +11,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 import polars as pl
 
 from score_rag.documents import DOCUMENT_COLUMNS, FOREVER
-from score_rag.errors import DataError, IndexMismatchError, ScoreError
+from score_rag.errors import DataError, IndexMismatchError, InputError, ScoreError
 from score_rag.files import digest_json, folder_lock, read_json, write_json
 from score_rag.progress import Report, silent
 from score_rag.retriever.index import FORMAT, BehaviourIndex, generation_name, store_ids
-from score_rag.retriever.stores import LocalChroma, Store, open_store
+from score_rag.retriever.stores import ChromaServer, LocalChroma, Store, is_python_name, open_store
 
 if TYPE_CHECKING:
     from score_rag.retriever.encoder import Encoder
@@ -37,7 +38,7 @@ class Written:
         documents: How many it holds, all versions.
         users: Of so many users.
         embedded: Texts that were embedded for it.
-        deleted: Users who were in the generation before and are forgotten now.
+        deleted: Users who were in the generation before, as far as it could be read, and are forgotten now.
     """
 
     generation: int
@@ -45,6 +46,17 @@ class Written:
     users: int
     embedded: int
     deleted: int
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What stood before, as far as it can be read: never trusted further than to tidy up after it."""
+
+    generation: int | None = None
+    index: str = ""
+    users: frozenset[str] = frozenset()
+    ids: frozenset[str] = frozenset()
+    previous: str | None = None
 
 
 def build_index(
@@ -67,9 +79,18 @@ def build_index(
 
     Raises:
         DataError: There are no documents.
+        InputError: The folder holds other things than an index.
         LockedError: Another process writes to this index.
     """
     folder = Path(folder)
+    strangers = [] if not folder.is_dir() or (folder / "index.json").exists() else [p.name for p in folder.iterdir() if not _of_index(p)]
+    if strangers:
+        raise InputError(
+            "this folder holds other things than an index",
+            where=folder,
+            expected="an empty folder, or none",
+            found=", ".join(strangers[:5]),
+        )
     with folder_lock(folder, doing="building an index"):
         return _write(folder, None, documents, encoder, {"store": store, "store_options": dict(store_options or {})}, report)
 
@@ -81,6 +102,8 @@ def update_index(
     *,
     delete: Collection[str] = (),
     whole: bool = False,
+    store: str | None = None,
+    store_options: Mapping[str, Any] | None = None,
     report: Report = silent,
 ) -> Written:
     """Bring an index up to date: only texts that it does not hold are embedded.
@@ -89,19 +112,36 @@ def update_index(
         documents: All documents of the users that changed or are new.
         delete: Users to forget altogether.
         whole: `documents` are all that there is: users who are not in it are forgotten too.
+        store: Where the index was built with a store that goes by a Python name: that name.
+        store_options: The store's, where they are others than when it was built.
 
     Raises:
-        IndexMismatchError: There is no whole index of this encoder.
+        DataError: Nobody would be left.
+        IndexMismatchError: There is no whole index of this encoder, or its store goes by a name that was not given.
+        InputError: `delete` is a text, not several.
         LockedError: Another process writes to this index.
     """
+    if isinstance(delete, str):
+        raise InputError("users to delete are several, each a text", expected=f"[{delete!r}]", found=repr(delete))
     folder = Path(folder)
     with folder_lock(folder, doing="updating an index"):
-        standing = BehaviourIndex.open(folder, encoder)
+        standing = BehaviourIndex.open(folder, encoder, store=store, store_options=store_options)
+        kind = standing.settings["store"]
+        if is_python_name(kind) and store != kind:
+            raise IndexMismatchError(
+                "this index has a store that goes by a Python name, which is followed only where it is given",
+                where=folder,
+                expected=f"store={kind!r}",
+                found=f"store={store!r}",
+                hint=f"--set retriever.store={kind}, or store={kind!r}",
+            )
+        documents = documents.select(list(DOCUMENT_COLUMNS)).filter(~_among(delete))
         if not whole:
-            gone = pl.Series([*documents["user_id"].unique(), *delete], dtype=pl.String)
-            kept = standing.documents.filter(~pl.col("user_id").is_in(gone.implode()))
-            documents = pl.concat([kept, documents.select(list(DOCUMENT_COLUMNS))])
+            changed = standing.documents.filter(~_among([*documents["user_id"].unique(), *delete]))
+            documents = pl.concat([changed, documents])
         settings = {name: standing.settings[name] for name in ("store", "store_options")}
+        if store_options is not None and store in (None, kind):
+            settings["store_options"] = dict(store_options)
         return _write(folder, standing, documents, encoder, settings, report)
 
 
@@ -110,33 +150,36 @@ def _write(
 ) -> Written:
     """Write the next generation; the caller holds the folder's lock."""
     if not len(documents):
-        raise DataError("there are no documents to index", hint="run the documents stage: score-rag run PIPELINE --until documents")
+        raise DataError(
+            "there are no documents to index", expected="at least one user", hint="is the index still wanted? delete its folder"
+        )
     documents = documents.select(list(DOCUMENT_COLUMNS)).sort("known_until", "document_id")
-    before, forgotten = _before(folder)
-    number = max((int(place.name) for place in folder.iterdir() if place.name.isdigit()), default=0) + 1
+    before = _before(folder)
+    number = max((int(place.name) for place in folder.iterdir() if _is_generation(place)), default=0) + 1
     own = folder / generation_name(number)
     own.mkdir()
+    index = before.index if standing is not None else uuid4().hex
+    store: Store | None = None
     try:
         vectors, embedded = _vectors(documents, encoder, standing, report)
         np.save(own / "vectors.npy", vectors)
         documents.write_parquet(own / "documents.parquet")
         rows = np.flatnonzero(documents["superseded_at"].to_numpy() == FOREVER)
-        ids = store_ids(documents[rows], encoder.fingerprint)
+        ids = store_ids(documents[rows], index)
         begun = folder / generation_name(standing.generation) / "chroma" if standing is not None else None
-        forked = settings["store"] == "chroma" and begun is not None and begun.is_dir()
-        held = forgotten if forked or (settings["store"] != "chroma" and standing is not None) else set()
-        new = [place for place, name in enumerate(ids) if name not in held]
-        gone = sorted(forgotten - set(ids))
-        if forked and begun is not None:
-            store: Store = LocalChroma.copied(begun, own / "chroma")
-            store.remove(gone)
+        if settings["store"] == "chroma" and begun is not None and begun.is_dir():
+            store, held = LocalChroma.copied(begun, own / "chroma"), before.ids
+            store.remove(sorted(held - set(ids)))
         else:
-            store = open_store(settings["store"], settings["store_options"], own / "chroma")
+            store = open_store(settings["store"], settings["store_options"], own / "chroma", index=index)
+            held = before.ids if store.shared and standing is not None else frozenset()
+        new = [place for place, name in enumerate(ids) if name not in held]
         if store.shared:
-            # What is about to be put in is written down first: should this be the end, the next writer takes it out again.
+            # What is about to be put in, and what is about to be left behind, is written down first: should this be the end, the next
+            # writer takes it out. Readers of the generation before may still ask for what is left behind, so not this one.
             waiting = _waiting(folder)
-            write_json(folder / "waiting.json", sorted({*waiting, *(ids[place] for place in new)}))
-            store.remove(sorted(waiting - set(ids) - forgotten))
+            write_json(folder / "waiting.json", sorted(waiting | before.ids - set(ids) | {ids[place] for place in new}))
+            store.remove(sorted(waiting - before.ids))
         told = documents[rows[new]]
         facts = told.select("document_id", "user_id", "events", "known_until").to_dicts()
         store.add([ids[place] for place in new], vectors[rows[new]], told["text"].to_list(), facts, report)
@@ -151,6 +194,8 @@ def _write(
         what = {
             "format": FORMAT,
             "generation": number,
+            "index": index,
+            "previous": before.previous if standing is not None else before.index or None,
             "encoder": encoder.fingerprint,
             "dimension": int(vectors.shape[1]),
             "documents": len(documents),
@@ -161,14 +206,40 @@ def _write(
     except BaseException:
         shutil.rmtree(own, ignore_errors=True)
         raise
+    finally:
+        if store is not None:
+            store.close()
     if store.shared:
-        # Readers of the generation before may still ask for what has gone: the next writer takes it out.
-        write_json(folder / "waiting.json", gone)
+        write_json(folder / "waiting.json", sorted(before.ids - set(ids)))
+        _drop(settings, before.previous if standing is not None else None)
     for place in folder.iterdir():
-        if place.name.isdigit() and int(place.name) not in (number, before):
+        if _is_generation(place) and int(place.name) not in (number, before.generation):
             shutil.rmtree(place, ignore_errors=True)
-    deleted = standing.documents["user_id"].unique().is_in(documents["user_id"].unique().implode()).not_().sum() if standing else 0
-    return Written(number, len(documents), len(ids), embedded, int(deleted))
+    return Written(number, len(documents), len(ids), embedded, len(before.users - set(documents["user_id"])))
+
+
+def _drop(settings: Mapping[str, Any], index: str | None) -> None:
+    """Take away the collection of an index that was built anew since, now that its readers have had time to go on."""
+    if index is None or settings["store"] == "chroma" or is_python_name(settings["store"]):
+        return
+    store = open_store(settings["store"], settings["store_options"], Path(), index=index)
+    if isinstance(store, ChromaServer):
+        store.drop()
+
+
+def _is_generation(place: Path) -> bool:
+    return place.is_dir() and len(place.name) == 6 and place.name.isdigit()
+
+
+def _of_index(place: Path) -> bool:
+    """Whether something in a folder without `index.json` is what a writer leaves that did not come to its end."""
+    parts = ("vectors.npy", "documents.parquet", "chroma")
+    ours = _is_generation(place) and all(inner.name in parts for inner in place.iterdir())
+    return ours or place.name in (".lock", ".lock.json", "waiting.json")
+
+
+def _among(users: Collection[str]) -> pl.Expr:
+    return pl.col("user_id").is_in(pl.Series(list(users), dtype=pl.String).implode())
 
 
 def _vectors(documents: pl.DataFrame, encoder: Encoder, standing: BehaviourIndex | None, report: Report) -> tuple[np.ndarray, int]:
@@ -190,15 +261,15 @@ def content_of(documents: pl.DataFrame) -> str:
     return digest_json([documents[name].to_list() for name in DOCUMENT_COLUMNS])
 
 
-def _before(folder: Path) -> tuple[int | None, set[str]]:
-    """(number of the generation that stands, its ids in the store), as far as they can be read; nothing here is trusted further."""
+def _before(folder: Path) -> _Before:
     try:
         settings = read_json(folder / "index.json")
-        number = int(settings["generation"])
+        number, index = int(settings["generation"]), str(settings["index"])
         documents = pl.read_parquet(folder / generation_name(number) / "documents.parquet")
-        return number, set(store_ids(documents.filter(pl.col("superseded_at") == FOREVER), settings["encoder"]))
-    except (ScoreError, KeyError, TypeError, ValueError, OSError, pl.exceptions.PolarsError):
-        return None, set()
+        ids = frozenset(store_ids(documents.filter(pl.col("superseded_at") == FOREVER), index))
+        return _Before(number, index, frozenset(documents["user_id"]), ids, settings.get("previous"))
+    except (ScoreError, KeyError, TypeError, ValueError, AttributeError, OSError, pl.exceptions.PolarsError):
+        return _Before()
 
 
 def _waiting(folder: Path) -> set[str]:
