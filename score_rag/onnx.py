@@ -11,18 +11,19 @@ import io
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from score_rag.errors import ModelError
+from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["OnnxModel", "TextTokenizer", "export_onnx", "length_buckets"]
+__all__ = ["OnnxModel", "TextTokenizer", "each_once", "export_onnx", "length_buckets"]
 
 
 def export_onnx(module: torch.nn.Module, example: dict[str, torch.Tensor], path: Path, *, output: str) -> None:
@@ -161,3 +162,38 @@ def length_buckets(lengths: Sequence[int], *, tokens: int = 4096) -> list[list[i
         else:
             batches.append([row])
     return batches
+
+
+def each_once(
+    inputs: Sequence[str] | Sequence[tuple[str, str]],
+    tokenizer: TextTokenizer,
+    compute: Callable[[dict[str, np.ndarray]], np.ndarray],
+    *,
+    shape: tuple[int, ...] = (),
+    tokens: int = 4096,
+    doing: str = "",
+    report: Report = silent,
+) -> np.ndarray:
+    """What a model says of each input: equal inputs are computed once, and inputs of like length together.
+
+    Args:
+        inputs: Texts or pairs of texts.
+        tokenizer: Makes a batch of them.
+        compute: Takes a padded batch (as `TextTokenizer.pad` gives it), returns [batch, *shape].
+        shape: Of one input's output.
+        tokens: Padded tokens a batch.
+        doing: For the report.
+
+    Returns:
+        float32 [len(inputs), *shape].
+    """
+    unique = list(dict.fromkeys(inputs))
+    out = np.zeros((len(unique), *shape), dtype=np.float32)
+    encodings = tokenizer.encode(unique) if unique else []  # type: ignore[arg-type]  # of one kind, as the inputs are
+    done = 0
+    for batch in length_buckets([len(encoding.ids) for encoding in encodings], tokens=tokens):
+        out[batch] = compute(tokenizer.pad([encodings[row] for row in batch]))
+        done += len(batch)
+        report(doing, done, len(unique))
+    place = {one: row for row, one in enumerate(unique)}
+    return out[[place[one] for one in inputs]] if len(inputs) else out

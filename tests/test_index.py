@@ -24,9 +24,10 @@ from hypothesis import strategies as st
 from score_rag.documents import DOCUMENT_COLUMNS, FOREVER
 from score_rag.errors import ConfigError, DataError, IndexMismatchError, InputError, LockedError
 from score_rag.retriever.check import check_index
+from score_rag.retriever.chroma import LocalChroma
 from score_rag.retriever.exact import best_places, search_at, search_many
 from score_rag.retriever.index import BehaviourIndex, documents_of
-from score_rag.retriever.stores import LocalChroma, open_store
+from score_rag.retriever.stores import open_store
 from score_rag.retriever.write import build_index, update_index
 from score_rag.testing import WordEncoder
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from score_rag.errors import ModelError
 from score_rag.files import read_json
-from score_rag.onnx import OnnxModel, TextTokenizer, length_buckets
+from score_rag.onnx import OnnxModel, TextTokenizer, each_once
 from score_rag.progress import Report, silent
 
 __all__ = ["PairScorer", "rerank_text"]
@@ -55,13 +55,4 @@ class PairScorer:
     def score_pairs(self, queries: Sequence[str], behaviours: Sequence[str], *, report: Report = silent) -> np.ndarray:
         """Logits, float32 [n], of (question, behaviour) pairs; equal pairs are computed once."""
         pairs = list(zip(queries, behaviours, strict=True))
-        unique = list(dict.fromkeys(pairs))
-        out = np.zeros(len(unique), dtype=np.float32)
-        encodings = self._tokenizer.encode(unique) if unique else []
-        done = 0
-        for batch in length_buckets([len(encoding.ids) for encoding in encodings]):
-            out[batch] = self._model.run(self._tokenizer.pad([encodings[row] for row in batch]))
-            done += len(batch)
-            report("reranking", done, len(unique))
-        place = {pair: row for row, pair in enumerate(unique)}
-        return out[[place[pair] for pair in pairs]] if pairs else out
+        return each_once(pairs, self._tokenizer, self._model.run, doing="reranking", report=report)

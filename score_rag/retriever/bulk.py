@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from score_rag.onnx import TextTokenizer, length_buckets
+from score_rag.onnx import TextTokenizer, each_once
 from score_rag.precision import fast_bfloat16
 from score_rag.progress import Report, silent
 from score_rag.retriever.encoder import Encoder, TextEncoder
@@ -68,25 +68,23 @@ class BulkEncoder:
     def encode(self, texts: Sequence[str], *, report: Report = silent) -> np.ndarray:
         """float32 [len(texts), dimension], each of length 1; equal texts are computed once."""
         import torch
-        from torch.nn.functional import normalize
 
-        unique = list(dict.fromkeys(texts))
-        out = np.zeros((len(unique), self.dimension), dtype=np.float32)
-        encodings = self._tokenizer.encode(unique) if unique else []
-        done = 0
         tokens = _TOKENS_CPU if self._device == "cpu" else _TOKENS_GPU
         with torch.inference_mode():
-            for batch in length_buckets([len(encoding.ids) for encoding in encodings], tokens=tokens):
-                padded = self._tokenizer.pad([encodings[row] for row in batch])
-                fed = {name: torch.from_numpy(padded[name]).to(self._device) for name in self._inputs}
-                states = self._network(**fed).last_hidden_state.float()
-                mask = fed["attention_mask"][..., None].float()
-                pooled = states[:, 0] if self._pooling == "cls" else (states * mask).sum(dim=1) / mask.sum(dim=1)
-                out[batch] = normalize(pooled, dim=1).cpu().numpy()
-                done += len(batch)
-                report("embedding behaviour", done, len(unique))
-        place = {text: row for row, text in enumerate(unique)}
-        return out[[place[text] for text in texts]] if texts else out
+            return each_once(
+                texts, self._tokenizer, self._vectors, shape=(self.dimension,), tokens=tokens, doing="embedding behaviour", report=report
+            )
+
+    def _vectors(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        import torch
+        from torch.nn.functional import normalize
+
+        fed = {name: torch.from_numpy(inputs[name]).to(self._device) for name in self._inputs}
+        states = self._network(**fed).last_hidden_state.float()
+        mask = fed["attention_mask"][..., None].float()
+        pooled = states[:, 0] if self._pooling == "cls" else (states * mask).sum(dim=1) / mask.sum(dim=1)
+        unit: np.ndarray = normalize(pooled, dim=1).cpu().numpy()
+        return unit
 
     async def aencode(self, texts: Sequence[str]) -> np.ndarray:
         """`encode`, without blocking the event loop."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from score_rag.errors import InputError, LockedError, ModelError
 from score_rag.files import digest_file, digest_json, make_once, read_json
-from score_rag.onnx import OnnxModel, TextTokenizer, length_buckets
+from score_rag.onnx import OnnxModel, TextTokenizer, each_once
 from score_rag.progress import Report, silent
 
 __all__ = ["EMBEDDED", "Encoder", "ModelEncoder", "TextEncoder", "find_encoder", "fingerprint_of"]
@@ -158,23 +158,18 @@ class TextEncoder:
 
     def encode(self, texts: Sequence[str], *, report: Report = silent) -> np.ndarray:
         """float32 [len(texts), dimension], each of length 1; equal texts are computed once."""
-        unique = list(dict.fromkeys(texts))
-        out = np.zeros((len(unique), self.dimension), dtype=np.float32)
-        encodings = self._tokenizer.encode(unique) if unique else []
-        done = 0
-        for batch in length_buckets([len(encoding.ids) for encoding in encodings]):
-            inputs = self._tokenizer.pad([encodings[row] for row in batch])
-            states = self._model.run(inputs)
-            if self.pooling == "cls":
-                pooled = states[:, 0]
-            else:
-                mask = inputs["attention_mask"][..., None].astype(np.float32)
-                pooled = (states * mask).sum(axis=1) / np.maximum(mask.sum(axis=1), 1e-9)
-            out[batch] = pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
-            done += len(batch)
-            report("embedding behaviour", done, len(unique))
-        place = {text: row for row, text in enumerate(unique)}
-        return out[[place[text] for text in texts]] if texts else out
+        width = (self.dimension,)
+        return each_once(texts, self._tokenizer, self._vectors, shape=width, doing="embedding behaviour", report=report)
+
+    def _vectors(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        states = self._model.run(inputs)
+        if self.pooling == "cls":
+            pooled = states[:, 0]
+        else:
+            mask = inputs["attention_mask"][..., None].astype(np.float32)
+            pooled = (states * mask).sum(axis=1) / np.maximum(mask.sum(axis=1), 1e-9)
+        unit: np.ndarray = pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
+        return unit
 
     async def aencode(self, texts: Sequence[str]) -> np.ndarray:
         """`encode`, without blocking the event loop: onnxruntime leaves the interpreter's lock while it works."""

@@ -20,8 +20,9 @@ from score_rag.documents import DOCUMENT_COLUMNS, FOREVER
 from score_rag.errors import DataError, IndexMismatchError, InputError, ScoreError
 from score_rag.files import digest_json, folder_lock, read_json, write_json
 from score_rag.progress import Report, silent
+from score_rag.retriever.chroma import ChromaServer, LocalChroma
 from score_rag.retriever.index import FORMAT, BehaviourIndex, generation_name, store_ids
-from score_rag.retriever.stores import ChromaServer, LocalChroma, Store, is_python_name, open_store
+from score_rag.retriever.stores import Store, is_python_name, open_store
 
 if TYPE_CHECKING:
     from score_rag.retriever.encoder import Encoder
