@@ -227,13 +227,12 @@ class BehaviourIndex:
             as_of: Only what was known strictly before this second, by exact search. None means now: by the store, where there are many.
             exclude_user: Whose documents not to return.
         """
-        enough = min(k + 1, len(self.newest))
         ids: list[str] = []
         with self._unless_gone():
             if self._approximate(as_of) and self.store is not None:
-                ids = self.store.nearest(vector, enough)
-        places = self.places_of(ids)
-        return self._hits(vector, places, k, exclude_user) if len(places) >= enough else self.exactly(vector, k, as_of, exclude_user)
+                ids = self.store.nearest(vector, min(k + 1, len(self.newest)))
+        hits = self._hits(vector, self.places_of(ids), k, exclude_user)
+        return hits if self._enough(hits, k, exclude_user) else self.exactly(vector, k, as_of, exclude_user)
 
     async def aquery(self, vector: np.ndarray, k: int, *, as_of: int | None = None, exclude_user: str | None = None) -> list[Hit]:
         """`query`, without blocking the event loop."""
@@ -241,14 +240,13 @@ class BehaviourIndex:
 
         if not self._prepared:
             await asyncio.to_thread(self._prepare)
-        enough = min(k + 1, len(self.newest))
         ids: list[str] = []
         with self._unless_gone():
             if self._approximate(as_of) and self.store is not None:
-                ids = await self.store.anearest(vector, enough)
-        places = self.places_of(ids)
-        if len(places) >= enough:
-            return self._hits(vector, places, k, exclude_user)
+                ids = await self.store.anearest(vector, min(k + 1, len(self.newest)))
+        hits = self._hits(vector, self.places_of(ids), k, exclude_user)
+        if self._enough(hits, k, exclude_user):
+            return hits
         # A product of matrices leaves the interpreter's lock; a small one is over before a thread would have begun.
         if len(self.documents) * self.vectors.shape[1] <= _SHORT:
             return self.exactly(vector, k, as_of, exclude_user)
@@ -262,8 +260,13 @@ class BehaviourIndex:
         with self._unless_gone():
             if self._approximate(None) and self.store is not None:
                 _ = self._place_of
-        _ = self._newest_vectors, self._columns
+        if not self._approximate(None):
+            _ = self._newest_vectors
         self._prepared = True
+
+    def _enough(self, hits: Sequence[Hit], k: int, exclude_user: str | None) -> bool:
+        """Whether a store came back with as many as there are to be had; one that lost some on the way does not."""
+        return bool(hits) and len(hits) >= min(k, len(self.newest) - (exclude_user is not None))
 
     def search(
         self, vectors: np.ndarray, k: int, *, as_of: Sequence[int | None], exclude: Sequence[str | None], block: int = 256
