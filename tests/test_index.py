@@ -14,6 +14,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import httpx
 import numpy as np
 import polars as pl
 import pytest
@@ -348,9 +349,19 @@ _OPEN: dict[str, object] = {}
 
 
 @pytest.fixture
-def chroma_server(tmp_path):
+def chroma_server(tmp_path, monkeypatch):
+    # Chroma's own client never closes its connections, which here is an error.
+    opened, real = [], httpx.Client.__init__
+
+    def noted(self, *given, **more):
+        opened.append(self)
+        real(self, *given, **more)
+
+    monkeypatch.setattr(httpx.Client, "__init__", noted)
     process, url = _served_chroma(tmp_path / "server")
     yield url
+    for client in opened:
+        client.close()
     process.kill()
     process.wait()
 

@@ -150,7 +150,7 @@ class ChromaServer(_Chroma):
         }
         self._async: tuple[Any, Any] | None = None
         try:
-            client = chromadb.HttpClient(**self._place)
+            client: Any = chromadb.HttpClient(**self._place)
             self.collection = client.get_or_create_collection(self._name, embedding_function=None, configuration=_SPACE, metadata=_MARK)
         except (ChromaError, ValueError, HTTPError) as error:
             raise IndexMismatchError(
@@ -159,6 +159,8 @@ class ChromaServer(_Chroma):
                 found=str(error).partition("\n")[0],
                 hint="start one: chroma run --path FOLDER; or keep the store beside the index: --set retriever.store=chroma",
             ) from error
+        self._client = client
+        self._closing = weakref.finalize(self.collection, client.close)
         if (self.collection.metadata or {}).get("made_by") != _MARK["made_by"]:
             raise IndexMismatchError(
                 f"the collection {self._name!r} of this server is somebody else's; nothing was written to it",
@@ -168,14 +170,14 @@ class ChromaServer(_Chroma):
             )
 
     def close(self) -> None:
-        """Nothing to let go of: requests end with their answers."""
+        """Let go of its connections."""
+        self._closing()
 
     def drop(self) -> None:
         """Take the whole collection away."""
-        import chromadb
-
         with self._answering():
-            chromadb.HttpClient(**self._place).delete_collection(self._name)
+            self._client.delete_collection(self._name)
+        self.close()
 
     async def anearest(self, vector: np.ndarray, k: int) -> list[str]:
         import chromadb
