@@ -32,9 +32,12 @@ def said(folder):
     out = {}
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        if not path.is_file() or name in ("finished.json", "adapter/README.md") or name.startswith("index/chroma/"):
+        if not path.is_file() or name in ("finished.json", "adapter/README.md") or "/chroma/" in name:
             continue
-        if name == "adapter/adapter_config.json":
+        if name == "index/index.json":
+            # Each index has an id of its own, by chance.
+            out[name] = {key: value for key, value in read_json(path).items() if key != "index"}
+        elif name == "adapter/adapter_config.json":
             out[name] = {key: value for key, value in read_json(path).items() if key != "base_model_name_or_path"}
         elif path.suffix == ".onnx":
             model = onnx.load(path)
