@@ -64,7 +64,8 @@ def unpack_zip(
                             raise DataError("an archive holds more than it says", where=archive, expected=f"{total:,} bytes", found="more")
                         report(f"unpack {archive.name}, kB", done // 1000, max(total // 1000, 1))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError) as error:
-        # Zip's offsets and names are taken at their word by the standard library: a damaged one is a seek to nowhere, or no UTF-8.
+        # Zip's offsets and names are taken at their word by the standard library: a damaged one is a seek to nowhere, or no UTF-8; a
+        # packing method that it does not know is its NotImplementedError.
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
         told = str(error) or "its end is missing"

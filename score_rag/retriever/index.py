@@ -1,10 +1,5 @@
 """The index of behaviour documents, for reading: any number of readers, each of a whole generation (`write` makes them).
 
-    index.json              which generation stands, and what it is: written last, in one rename
-    000001/documents.parquet   all versions of all users' documents, in the order of time
-    000001/vectors.npy         their vectors, memory-mapped: exact search, at any moment
-    000001/chroma/             the newest document of each user, for approximate search and for other programs
-
 Whoever reads keeps the generation that it opened, until `current` opens the next; the one before stays until there is another. All of it
 can be made again from documents and encoder: what is broken, half-written, of another form or of another encoder is refused.
 """
@@ -23,17 +18,16 @@ import numpy as np
 import polars as pl
 
 from score_rag.documents import DOCUMENT_COLUMNS, FOREVER
-from score_rag.errors import DataError, IndexMismatchError
-from score_rag.files import read_json
+from score_rag.errors import IndexMismatchError
 from score_rag.retriever.exact import best_places, search_at, search_many
+from score_rag.retriever.generation import generation_name, read_generation, rebuild_hint, stamp_of, store_ids
 
 if TYPE_CHECKING:
     from score_rag.retriever.encoder import Encoder
     from score_rag.retriever.stores import Store
 
-__all__ = ["FORMAT", "BehaviourIndex", "Hit", "documents_of", "generation_name", "store_ids"]
+__all__ = ["BehaviourIndex", "Hit", "documents_of"]
 
-FORMAT = 2
 _EXACT_BELOW = 20_000
 """Up to so many users exact search is no slower than the store's, and needs none of its packages."""
 _SHORT = 4_000_000
@@ -89,7 +83,7 @@ class BehaviourIndex:
         self._until = documents["known_until"].to_numpy()
         self._superseded = documents["superseded_at"].to_numpy()
         self.newest = np.flatnonzero(self._superseded == FOREVER)
-        self._stamp = _stamp(folder) if folder is not None else None
+        self._stamp = stamp_of(folder) if folder is not None else None
         self._encoder: Encoder | None = None
         self._prepared = False
         self._given: dict[str, Any] = {"store": None, "store_options": None}
@@ -112,55 +106,21 @@ class BehaviourIndex:
         """
         folder = Path(folder)
         while True:
-            stamp = _stamp(folder)
+            stamp = stamp_of(folder)
             try:
                 opened = cls._open(folder, encoder)
                 opened._given = {"store": store, "store_options": store_options}
                 return opened
             except IndexMismatchError:
                 # A writer that is two generations ahead has taken away what was about to be read: there is a newer one.
-                if _stamp(folder) == stamp:
+                if stamp_of(folder) == stamp:
                     raise
 
     @classmethod
     def _open(cls, folder: Path, encoder: Encoder) -> BehaviourIndex:
-        again = f"build it again: score-rag index rebuild PIPELINE --folder {folder}"
-        stamp = _stamp(folder)
-        if stamp is None:
-            raise IndexMismatchError("there is no finished index here", where=folder, hint=again)
-        try:
-            settings = read_json(folder / "index.json")
-            known = settings.get("format") == FORMAT
-        except (DataError, AttributeError) as error:
-            raise IndexMismatchError("this index cannot be read", where=folder / "index.json", found=str(error), hint=again) from error
-        if not known:
-            found = f"form {settings.get('format', 'unknown')}"
-            raise IndexMismatchError("this index is of another version", where=folder, expected=f"form {FORMAT}", found=found, hint=again)
-        if settings["encoder"] != encoder.fingerprint:
-            raise IndexMismatchError(
-                "this index was built by another encoder: its vectors mean something else",
-                where=folder,
-                expected=f"encoder {encoder.fingerprint}",
-                found=f"encoder {settings['encoder']}",
-                hint=again,
-            )
-        own = folder / generation_name(settings["generation"])
-        try:
-            documents = pl.read_parquet(own / "documents.parquet")
-            vectors = np.load(own / "vectors.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-            raise IndexMismatchError("a file of this index cannot be read", where=own, found=str(error), hint=again) from error
-        shape = (settings["documents"], settings["dimension"])
-        if documents.schema != DOCUMENT_COLUMNS or len(documents) != shape[0] or vectors.shape != shape:
-            raise IndexMismatchError(
-                "this index is not whole",
-                where=own,
-                expected=f"{shape[0]} documents of {shape[1]} dimensions",
-                found=f"{len(documents)} documents, vectors {vectors.shape}",
-                hint=again,
-            )
-        opened = cls(documents, vectors, folder=folder, settings=settings)
-        opened._stamp = stamp
+        found = read_generation(folder, encoder)
+        opened = cls(found.documents, found.vectors, folder=folder, settings=found.settings)
+        opened._stamp = found.stamp
         opened._encoder = encoder
         return opened
 
@@ -206,7 +166,7 @@ class BehaviourIndex:
     @property
     def stale(self) -> bool:
         """Whether another generation has taken its place since it was opened."""
-        return self.folder is not None and _stamp(self.folder) != self._stamp
+        return self.folder is not None and stamp_of(self.folder) != self._stamp
 
     @property
     def _gone(self) -> bool:
@@ -215,7 +175,7 @@ class BehaviourIndex:
 
     @property
     def _again(self) -> str:
-        return f"build it again: score-rag index rebuild PIPELINE --folder {self.folder}"
+        return rebuild_hint(self.folder)
 
     # Asking
 
@@ -346,24 +306,3 @@ class BehaviourIndex:
     def places_of(self, ids: Sequence[str]) -> np.ndarray:
         """Places of what this generation holds; a store that is shared may know of more."""
         return np.array([self._place_of[name] for name in dict.fromkeys(ids) if name in self._place_of], dtype=np.int64)
-
-
-def generation_name(generation: int) -> str:
-    """The folder of a generation."""
-    return f"{generation:06d}"
-
-
-def store_ids(newest: pl.DataFrame, index: str) -> list[str]:
-    """Ids in the store of an index's documents."""
-    from score_rag.retriever.stores import store_id
-
-    return [store_id(index, user, text) for user, text in newest.select("user_id", "text").iter_rows()]
-
-
-def _stamp(folder: Path) -> tuple[int, int, int] | None:
-    """Changes whenever `index.json` does."""
-    try:
-        found = (folder / "index.json").stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

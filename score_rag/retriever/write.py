@@ -21,7 +21,8 @@ from score_rag.errors import DataError, IndexMismatchError, InputError, ScoreErr
 from score_rag.files import digest_json, folder_lock, read_json, write_json
 from score_rag.progress import Report, silent
 from score_rag.retriever.chroma import ChromaServer, LocalChroma
-from score_rag.retriever.index import FORMAT, BehaviourIndex, generation_name, store_ids
+from score_rag.retriever.generation import FORMAT, generation_name, rebuild_hint, store_ids
+from score_rag.retriever.index import BehaviourIndex
 from score_rag.retriever.stores import Store, is_python_name, open_store
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def _write(
                 where=begun,
                 expected=f"{len(ids)} users after the update",
                 found=store.count(),
-                hint=f"build it again: score-rag index rebuild PIPELINE --folder {folder}",
+                hint=rebuild_hint(folder),
             )
         what = {
             "format": FORMAT,
