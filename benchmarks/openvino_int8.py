@@ -19,6 +19,8 @@ import numpy as np
 import polars as pl
 
 from score_rag.crm.artefacts import read_neighbours
+from score_rag.crm.ranking import ndcg_and_recall
+from score_rag.evaluation.neighbours import nearest_users
 from score_rag.retriever.encoder import TextEncoder
 from score_rag.retriever.examples import Neighbourhood, newest_texts
 
@@ -34,19 +36,6 @@ def openvino_python(folder: Path) -> Path:
             [python, "-m", "pip", "install", "--quiet", "openvino==2026.4.1", "nncf==3.4.0", "tokenizers", "numpy>=2"], check=True
         )
     return python
-
-
-def tops(asked: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """int [users, K]: each user's nearest others."""
-    scores = asked @ found.T
-    np.fill_diagonal(scores, -np.inf)
-    return np.argsort(-scores, axis=1, kind="stable")[:, :K]
-
-
-def recall(found: np.ndarray, neighbours: np.ndarray) -> float:
-    """Mean share of a user's neighbours among those found."""
-    shares = [len({*row[row >= 0]} & {*top}) / (row >= 0).sum() for row, top in zip(neighbours, found, strict=True) if (row >= 0).any()]
-    return float(np.mean(shares))
 
 
 def main() -> None:
@@ -78,10 +67,12 @@ def main() -> None:
     print(f"{len(texts):,} documents of {given.run}")
     print(f"documents/s, OpenVINO int8 / onnxruntime float32: {seconds / told['seconds']:.2f}")
     print(f"cosine of int8 to float32: mean {(small * exact).sum(axis=1).mean():.4f}, least {(small * exact).sum(axis=1).min():.4f}")
-    float_tops, int_tops = tops(exact, exact), tops(exact, small)
+    everybody = np.arange(len(texts))
+    float_tops, int_tops = (nearest_users(exact @ found.T, everybody, K) for found in (exact, small))
     same = np.mean([len({*one} & {*other}) / K for one, other in zip(float_tops, int_tops, strict=True)])
     print(f"of the ten found in float32, found in int8: {same:.3f}")
-    before, after = recall(float_tops, world.neighbours), recall(int_tops, world.neighbours)
+    wanted = [row[row >= 0] for row in world.neighbours]
+    before, after = (ndcg_and_recall(list(found), wanted, K).recall.mean() for found in (float_tops, int_tops))
     print(f"recall@10 of the recommender's neighbours (all users): float32 {before:.4f}, int8 {after:.4f}")
 
 
