@@ -18,16 +18,16 @@ import numpy as np
 import polars as pl
 from transformers.utils import logging
 
-from score_rag.config import Pipeline, load_pipeline, pipeline_names
-from score_rag.crm.models import make_model, settings_of
+from score_rag.crm.interface import CollaborativeModel
 from score_rag.crm.neighbours import neighbours
-from score_rag.crm.ranking import ndcg_and_recall
-from score_rag.crm.recommender import Recommender
+from score_rag.crm.registry import make_model, settings_of
 from score_rag.data.interactions import Interactions
-from score_rag.evaluation.compare import Interval
-from score_rag.evaluation.neighbours import agreement, coherence, mean, nearest_users, ratio, taste_profiles
+from score_rag.encoders.encoder import TextEncoder, find_encoder
+from score_rag.metrics.bootstrap import Interval
+from score_rag.metrics.neighbours import agreement, coherence, mean, nearest_users, ratio, taste_profiles
+from score_rag.metrics.ranking import ndcg_and_recall
+from score_rag.pipeline.config import Pipeline, load_pipeline, pipeline_names
 from score_rag.progress import silent
-from score_rag.retriever.encoder import TextEncoder, find_encoder
 from score_rag.retriever.examples import newest_texts
 from score_rag.retriever.train import train_encoder
 
@@ -60,7 +60,7 @@ def open_pipeline(given: argparse.Namespace) -> Pipeline:
 class Teacher:
     """A fitted recommender and its vectors of users, as of the end of training."""
 
-    model: Recommender
+    model: CollaborativeModel
     users: list[str]
     vectors: np.ndarray
 

@@ -15,11 +15,11 @@ import numpy as np
 import polars as pl
 from rich.console import Console
 
-from score_rag.baselines import ITEM_AVERAGE, trivial_scores
-from score_rag.crm.models import make_model
+from score_rag.crm.registry import make_model
 from score_rag.data import load
 from score_rag.data.interactions import Interactions, event_rows
-from score_rag.evaluation.report import Scorecard
+from score_rag.evaluation.baselines import ITEM_AVERAGE, trivial_scores
+from score_rag.evaluation.scorecard import Scorecard
 
 PUBLISHED = {"mf": (0.6482, 0.6361), "lightgcn": (0.5959, 0.6499), "sasrec": (0.7078, 0.6884), "din": (0.7166, 0.6459)}
 

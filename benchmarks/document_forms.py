@@ -16,13 +16,14 @@ from _retrieval import Asking, Teacher, make_parser, open_pipeline, said, some_u
 from rich.console import Console
 from rich.table import Table
 
-from score_rag.config import Pipeline
-from score_rag.documents import build_documents, token_counter
-from score_rag.evaluation.neighbours import mean
-from score_rag.parts import make_describer
+from score_rag.documents.describer import token_counter
+from score_rag.documents.versions import build_documents
+from score_rag.encoders.encoder import TextEncoder, find_encoder
+from score_rag.metrics.neighbours import mean
+from score_rag.pipeline.config import Pipeline
+from score_rag.pipeline.run import make_describer
+from score_rag.pipeline.stages import load_data
 from score_rag.prompts import find_prompt, prompt_names
-from score_rag.retriever.encoder import TextEncoder, find_encoder
-from score_rag.stages import load_data
 
 
 def main() -> None:

@@ -24,11 +24,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from score_rag.crm.averages import Popularity
-from score_rag.crm.models import make_model
-from score_rag.crm.ranking import Ranked, RankingTask, ndcg_and_recall
+from score_rag.crm.baseline import Popularity
+from score_rag.crm.ranking import RankingTask
+from score_rag.crm.registry import make_model
 from score_rag.data import load
 from score_rag.data.interactions import Interactions
+from score_rag.metrics.ranking import Ranked, ndcg_and_recall
 
 THREADS = 2
 THEIRS = {"n_factors": 64, "n_blocks": 2, "n_heads": 2, "session_max_len": 100, "epochs": 50, "batch_size": 128, "lr": 3e-3}

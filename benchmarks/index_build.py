@@ -22,11 +22,11 @@ from llama_index.embeddings.huggingface import HuggingFaceEmbedding
 from llama_index.vector_stores.chroma import ChromaVectorStore
 from transformers.utils import logging as transformers_logging
 
-from score_rag.documents import FOREVER
-from score_rag.retriever.bulk import BulkEncoder
-from score_rag.retriever.encoder import Encoder, TextEncoder
-from score_rag.retriever.index import BehaviourIndex, documents_of
-from score_rag.retriever.write import build_index, update_index
+from score_rag.documents.versions import FOREVER
+from score_rag.encoders.encoder import Encoder, TextEncoder
+from score_rag.encoders.torch_encoder import BulkEncoder
+from score_rag.index.reader import BehaviourIndex, documents_of
+from score_rag.index.writer import build_index, update_index
 
 
 def theirs(texts: dict[str, str], model: HuggingFaceEmbedding, folder: Path) -> None:

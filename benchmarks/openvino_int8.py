@@ -19,9 +19,9 @@ import numpy as np
 import polars as pl
 
 from score_rag.crm.artefacts import read_neighbours
-from score_rag.crm.ranking import ndcg_and_recall
-from score_rag.evaluation.neighbours import nearest_users
-from score_rag.retriever.encoder import TextEncoder
+from score_rag.encoders.encoder import TextEncoder
+from score_rag.metrics.neighbours import nearest_users
+from score_rag.metrics.ranking import ndcg_and_recall
 from score_rag.retriever.examples import Neighbourhood, newest_texts
 
 K = 10

@@ -11,7 +11,7 @@ import nncf
 import numpy as np
 import openvino
 
-from score_rag.onnx import TextTokenizer, length_buckets
+from score_rag.inference.onnx import TextTokenizer, length_buckets
 
 
 def main() -> None:

@@ -28,10 +28,10 @@ from rich.console import Console
 from rich.table import Table
 
 from score_rag import CollaborativeRetriever, UserQuery
-from score_rag.documents import DOCUMENT_COLUMNS, FOREVER
+from score_rag.documents.versions import DOCUMENT_COLUMNS, FOREVER
+from score_rag.index.reader import BehaviourIndex
+from score_rag.index.writer import build_index
 from score_rag.progress import Report, silent
-from score_rag.retriever.index import BehaviourIndex
-from score_rag.retriever.write import build_index
 
 
 class Given:

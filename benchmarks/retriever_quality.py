@@ -30,14 +30,14 @@ from _retrieval import Asking, Found, Teacher, crm_scores, make_parser, open_pip
 from rich.console import Console
 from rich.table import Table
 
-from score_rag.config import Pipeline
 from score_rag.data.interactions import Interactions
-from score_rag.documents import build_documents
-from score_rag.evaluation.neighbours import ratio
-from score_rag.parts import make_describer
+from score_rag.documents.versions import build_documents
+from score_rag.encoders.encoder import TextEncoder
+from score_rag.metrics.neighbours import ratio
+from score_rag.pipeline.config import Pipeline
+from score_rag.pipeline.run import make_describer
+from score_rag.pipeline.stages import load_data
 from score_rag.prompts import find_prompt
-from score_rag.retriever.encoder import TextEncoder
-from score_rag.stages import load_data
 
 CONSOLE = Console(width=190)
 AIM = 2.0

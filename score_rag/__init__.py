@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
-    from score_rag.config import Pipeline, load_pipeline
     from score_rag.errors import ScoreError
+    from score_rag.pipeline.config import Pipeline, load_pipeline
     from score_rag.predictor.predictor import Predictor
-    from score_rag.recommend import Recommender, open_recommender
+    from score_rag.recommend.recommender import Recommender, open_recommender
+    from score_rag.recommend.workflow import RecommendWorkflow
     from score_rag.reranker.reranker import SelfAssessingReranker
     from score_rag.retriever.retriever import CollaborativeRetriever, UserQuery
-    from score_rag.workflow import RecommendWorkflow
 
 __all__ = [
     "CollaborativeRetriever",
@@ -36,15 +36,15 @@ __all__ = [
 
 _HOMES = {
     "CollaborativeRetriever": "score_rag.retriever.retriever",
-    "Pipeline": "score_rag.config",
+    "Pipeline": "score_rag.pipeline.config",
     "Predictor": "score_rag.predictor.predictor",
-    "RecommendWorkflow": "score_rag.workflow",
-    "Recommender": "score_rag.recommend",
+    "RecommendWorkflow": "score_rag.recommend.workflow",
+    "Recommender": "score_rag.recommend.recommender",
     "ScoreError": "score_rag.errors",
     "SelfAssessingReranker": "score_rag.reranker.reranker",
     "UserQuery": "score_rag.retriever.retriever",
-    "load_pipeline": "score_rag.config",
-    "open_recommender": "score_rag.recommend",
+    "load_pipeline": "score_rag.pipeline.config",
+    "open_recommender": "score_rag.recommend.recommender",
 }
 
 

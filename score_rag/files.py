@@ -27,6 +27,7 @@ __all__ = [
     "folder_lock",
     "make_once",
     "read_json",
+    "shipped_folder",
     "staged_folder",
     "write_json",
     "write_text",
@@ -178,3 +179,10 @@ def folder_lock(folder: Path | str, *, doing: str) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def shipped_folder(kind: str) -> Path:
+    """The folder of shipped `prompts` or `pipelines`: inside an installed package, or at the top of a checkout."""
+    here = Path(__file__).resolve().parent
+    inside = here / "_shipped" / kind
+    return inside if inside.is_dir() else here.parent / kind

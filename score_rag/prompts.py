@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from score_rag.errors import InputError, PromptError, did_you_mean
-from score_rag.files import digest_text
+from score_rag.files import digest_text, shipped_folder
 
 if TYPE_CHECKING:
     from jinja2 import Template
     from llama_index.core.prompts import RichPromptTemplate
 
-__all__ = ["Prompt", "find_prompt", "prompt_folders", "prompt_names", "read_prompt", "shipped_folder"]
+__all__ = ["Prompt", "find_prompt", "prompt_folders", "prompt_names", "read_prompt"]
 
 _HEAD = "---\n"
 
@@ -86,13 +86,6 @@ class Prompt:
         from llama_index.core.prompts import RichPromptTemplate
 
         return RichPromptTemplate(self.body)
-
-
-def shipped_folder(kind: str) -> Path:
-    """The folder of shipped `prompts` or `pipelines`: inside an installed package, or at the top of a checkout."""
-    here = Path(__file__).resolve().parent
-    inside = here / "_shipped" / kind
-    return inside if inside.is_dir() else here.parent / kind
 
 
 def prompt_folders(extra: Path | str | None = None) -> list[Path]:

@@ -67,9 +67,9 @@ def toy_pipeline(toy, tmp_path_factory):
 @pytest.fixture(scope="session")
 def toy_run(toy_pipeline):
     """The toy pipeline after `score-rag run`: every stage real and trained, only small."""
-    from score_rag.config import load_pipeline
-    from score_rag.pipeline import run
-    from score_rag.stages import stages
+    from score_rag.pipeline.config import load_pipeline
+    from score_rag.pipeline.runner import run
+    from score_rag.pipeline.stages import stages
 
     pipeline = load_pipeline(str(toy_pipeline))
     run(pipeline, stages(pipeline))
@@ -79,6 +79,6 @@ def toy_run(toy_pipeline):
 @pytest.fixture(scope="session")
 def toy_parts(toy_run):
     """The parts of the toy run."""
-    from score_rag.evaluate import open_parts
+    from score_rag.evaluation.evaluate import open_run
 
-    return open_parts(toy_run)
+    return open_run(toy_run)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from score_rag.audit import Audit, audit, audit_interactions, audit_parts
-from score_rag.config import Data, load_pipeline
+from score_rag.audit import Audit, audit, audit_interactions, audit_run
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import UserLog
 from score_rag.data.negatives import add_negatives
-from score_rag.evaluate import open_parts
-from score_rag.pipeline import STAGES
+from score_rag.evaluation.evaluate import open_run
+from score_rag.pipeline.config import Data, load_pipeline
+from score_rag.pipeline.runner import STAGES
 from score_rag.reranker.offline import OfflineAssessor
 
 
@@ -74,26 +74,26 @@ def test_leave_last_out_is_a_known_leak_across_users_and_is_noted(toy):
 
 
 def test_an_audit_sees_artefacts_that_were_made_from_other_events(toy_run):
-    parts = open_parts(toy_run)
-    world = parts.interactions
+    run = open_run(toy_run)
+    world = run.interactions
     last = int(world.events.filter(pl.col("split") == "train")["timestamp"][-30])
     # As if the last thirty training events had only come after the run: documents and vectors know them.
     later = pl.when(pl.col("timestamp") >= last).then(pl.lit("valid")).otherwise(pl.col("split").cast(pl.String()))
-    parts.__dict__["interactions"] = world.with_events(world.events.with_columns(split=later))
-    assert wrong(audit_parts(parts, ["documents", "crm", "reranker"])) == {"documents", "vectors", "assessments"}
+    run.__dict__["interactions"] = world.with_events(world.events.with_columns(split=later))
+    assert wrong(audit_run(run, ["documents", "crm", "reranker"])) == {"documents", "vectors", "assessments"}
 
 
 def test_an_audit_sees_neighbours_from_the_future(toy_run):
-    parts = open_parts(toy_run)
-    index = parts.retriever.index
+    run = open_run(toy_run)
+    index = run.retriever.index
     index._until = np.zeros_like(index._until)
-    assert wrong(audit_parts(parts, ["retriever"], sample=60)) == {"neighbours"}
+    assert wrong(audit_run(run, ["retriever"], sample=60)) == {"neighbours"}
 
 
 def test_an_audit_sees_assessments_and_answers_that_know_the_future(toy_run, monkeypatch):
     told, verdict = OfflineAssessor.characteristics, UserLog.verdict
-    parts = open_parts(toy_run)
+    run = open_run(toy_run)
     monkeypatch.setattr(OfflineAssessor, "characteristics", lambda self, user, item, as_of: [*told(self, user, item, as_of), "more"])
-    assert wrong(audit_parts(parts, ["reranker"])) == {"assessments"}
+    assert wrong(audit_run(run, ["reranker"])) == {"assessments"}
     monkeypatch.setattr(UserLog, "verdict", lambda self, user, item, as_of: verdict(self, user, item, None))
-    assert wrong(audit_parts(parts, ["predictor"], sample=60)) == {"answers"}
+    assert wrong(audit_run(run, ["predictor"], sample=60)) == {"answers"}

@@ -6,9 +6,10 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from score_rag.config import Pipeline, load_pipeline, pipeline_names
 from score_rag.errors import ConfigError, InputError
-from score_rag.prompts import find_prompt, shipped_folder
+from score_rag.files import shipped_folder
+from score_rag.pipeline.config import Pipeline, load_pipeline, pipeline_names
+from score_rag.prompts import find_prompt
 
 SHIPPED = sorted(shipped_folder("pipelines").glob("*.yaml"))
 

@@ -6,19 +6,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from score_rag.baselines import trivial_scores
-from score_rag.crm.averages import LikeRate, Popularity
-from score_rag.crm.closed import EASE, ItemKNN
+from score_rag.crm.baseline import LikeRate, Popularity
 from score_rag.crm.din import DIN
+from score_rag.crm.item_item import EASE, ItemKNN
 from score_rag.crm.lightgcn import LightGCN
 from score_rag.crm.mf import MF
-from score_rag.crm.models import make_model, read_model, settings_of
 from score_rag.crm.neighbours import neighbours
+from score_rag.crm.registry import make_model, read_model, settings_of
 from score_rag.crm.sasrec import SASRec
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
 from score_rag.errors import InputError, ModelError
-from score_rag.evaluation.metrics import auc
+from score_rag.evaluation.baselines import trivial_scores
+from score_rag.metrics.auc import auc
 
 
 class Recommending:

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from score_rag.config import load_pipeline
 from score_rag.crm.artefacts import candidates, read_neighbours, read_vectors, write_crm
 from score_rag.crm.din import DIN
 from score_rag.crm.file import FileVectors, read_vector_file
-from score_rag.crm.models import read_model
 from score_rag.crm.neighbours import neighbours
+from score_rag.crm.registry import read_model
 from score_rag.crm.sasrec import SASRec
 from score_rag.errors import ConfigError, DataError, StageError
 from score_rag.files import read_json
-from score_rag.pipeline import finished_folder, run, status
-from score_rag.stages import stages
+from score_rag.pipeline.config import load_pipeline
+from score_rag.pipeline.runner import finished_folder, run, status
+from score_rag.pipeline.stages import stages
 
 
 def tastes(names):

@@ -15,7 +15,7 @@ from score_rag.data.log import Event, UserLog
 from score_rag.data.sample import _world, read_films, simulate
 from score_rag.data.split import split_events
 from score_rag.errors import DataError, InputError
-from score_rag.evaluation.metrics import auc
+from score_rag.metrics.auc import auc
 
 events = st.lists(
     st.builds(Event, st.sampled_from("uv"), st.sampled_from("abc"), st.booleans(), st.integers(0, 6), st.just(-1), st.just(False)),

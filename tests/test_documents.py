@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from score_rag.config import load_pipeline
 from score_rag.data.log import Event, Item, UserLog
-from score_rag.documents import DOCUMENT_VARIABLES, FOREVER, Describer, build_documents, describe_item, token_counter
+from score_rag.documents.describer import DOCUMENT_VARIABLES, Describer, describe_item, token_counter
+from score_rag.documents.versions import FOREVER, build_documents
+from score_rag.encoders.encoder import find_encoder
 from score_rag.errors import InputError, ModelError, PromptError
-from score_rag.parts import Parts
-from score_rag.pipeline import finished_folder, run
+from score_rag.pipeline.config import load_pipeline
+from score_rag.pipeline.run import Run
+from score_rag.pipeline.runner import run
+from score_rag.pipeline.stages import stages
 from score_rag.prompts import find_prompt, prompt_names
-from score_rag.recommend import preview_prompt
-from score_rag.retriever.encoder import find_encoder
-from score_rag.stages import stages
+from score_rag.recommend.preview import preview_prompt
 
 FORMS = [name for name in prompt_names() if name.startswith("describe_")]
 CATALOGUE = {str(n): Item(str(n), f"Film {n}", 1990 + n, ("Comedy",) if n % 2 else ("Horror",)) for n in range(10)}
@@ -152,13 +153,13 @@ def test_a_run_with_a_budget_serves_in_the_same_words_from_its_own_folder(toy_pi
         str(toy_pipeline), overrides=[f"runs={tmp_path}", "documents.max_tokens=24", "documents.prompt=describe_profile"]
     )
     run(pipeline, [stage for stage in stages(pipeline) if stage.name in ("data", "documents")])
-    monkeypatch.setattr("score_rag.retriever.encoder.find_encoder", None)  # the kept copy counts
-    parts = Parts(pipeline, lambda stage: finished_folder(pipeline, stage))
-    documents = pl.read_parquet(parts.folder("documents") / "documents.parquet")
-    count = token_counter(parts.folder("documents") / "tokenizer")
+    monkeypatch.setattr("score_rag.encoders.encoder.find_encoder", None)  # the kept copy counts
+    made = Run.open(pipeline)
+    documents = pl.read_parquet(made.folder("documents") / "documents.parquet")
+    count = token_counter(made.folder("documents") / "tokenizer")
     for user, events, text in documents.select("user_id", "events", "text").iter_rows():
-        told = parts.interactions.train_log.of(user)[:events]
-        assert parts.describer.describe(told) == text and count(text) <= 24
+        told = made.interactions.train_log.of(user)[:events]
+        assert made.describer.describe(told) == text and count(text) <= 24
     for form in FORMS:
         assert preview_prompt(pipeline, form, "0", "1").strip()
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from score_rag.baselines import ITEM_AVERAGE, trivial_scores
 from score_rag.errors import InputError
-from score_rag.evaluation.compare import Bootstrap
-from score_rag.evaluation.metrics import auc, log_loss, uauc
-from score_rag.evaluation.neighbours import agreement, coherence, mean, nearest_users, ratio, taste_profiles
-from score_rag.evaluation.report import Scorecard
+from score_rag.evaluation.baselines import ITEM_AVERAGE, trivial_scores
+from score_rag.evaluation.scorecard import Scorecard
+from score_rag.metrics.auc import auc, log_loss, uauc
+from score_rag.metrics.bootstrap import Bootstrap
+from score_rag.metrics.neighbours import agreement, coherence, mean, nearest_users, ratio, taste_profiles
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(-3, 3)), min_size=2, max_size=30))

@@ -20,13 +20,13 @@ from conftest import write_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from score_rag.documents import DOCUMENT_COLUMNS, FOREVER
+from score_rag.documents.versions import DOCUMENT_COLUMNS, FOREVER
 from score_rag.errors import DataError, IndexMismatchError, InputError, LockedError
-from score_rag.retriever.check import check_index
-from score_rag.retriever.chroma import LocalChroma
-from score_rag.retriever.exact import best_places, search_at, search_many
-from score_rag.retriever.index import BehaviourIndex, documents_of
-from score_rag.retriever.write import build_index, update_index
+from score_rag.index.check import check_index
+from score_rag.index.chroma import LocalChroma
+from score_rag.index.exact import best_places, search_at, search_many
+from score_rag.index.reader import BehaviourIndex, documents_of
+from score_rag.index.writer import build_index, update_index
 from score_rag.testing import WordEncoder
 
 TASTES = ("Heat Ronin Casino", "Grease Cabaret Chicago", "Alien Predator Tremors", "Amelie Delicatessen Leon")
@@ -191,8 +191,8 @@ def test_a_second_writer_is_refused_at_once_and_told_who_writes(tmp_path):
 
 WRITER = """
     import sys
-    from score_rag.retriever.index import documents_of
-    from score_rag.retriever.write import update_index
+    from score_rag.index.reader import documents_of
+    from score_rag.index.writer import update_index
     from score_rag.testing import WordEncoder
     encoder = WordEncoder()
     for round_ in range(1000):
@@ -315,20 +315,20 @@ def test_a_folder_that_must_not_be_written_to_is_read(built, tmp_path, monkeypat
 
 
 def test_the_serving_index_follows_the_data_without_training(toy, toy_run, tmp_path):
-    from score_rag import indexing
-    from score_rag.config import load_pipeline
+    from score_rag.pipeline import serving_index
+    from score_rag.pipeline.config import load_pipeline
 
     shutil.copytree(toy_run.runs, tmp_path / "runs")
     data = write_tables(toy, tmp_path / "data")
     pipeline = load_pipeline(str(toy_run.path), overrides=[f"runs={tmp_path / 'runs'}", f"data.path={data}"])
     place = tmp_path / "runs" / "toy" / "index"
-    done = indexing.build(pipeline)
-    assert done.users == 36 and indexing.update(pipeline).embedded == 0
+    done = serving_index.build(pipeline)
+    assert done.users == 36 and serving_index.update(pipeline).embedded == 0
     with pytest.raises(InputError, match="already"):
-        indexing.build(pipeline)
+        serving_index.build(pipeline)
     with pytest.raises(InputError, match="training events alone"):
-        indexing.update(pipeline, tmp_path / "runs" / "toy" / "retriever" / "index")
-    found = indexing.check(pipeline)
+        serving_index.update(pipeline, tmp_path / "runs" / "toy" / "retriever" / "index")
+    found = serving_index.check(pipeline)
     assert list(found) == [tmp_path / "runs" / "toy" / "retriever" / "index", place]
     assert all(finding.ok for findings in found.values() for finding in findings), found
     last = int(toy.events["timestamp"].max())
@@ -339,9 +339,9 @@ def test_the_serving_index_follows_the_data_without_training(toy, toy_run, tmp_p
         .with_columns(timestamp=pl.lit(last + 9, dtype=pl.Int64), item_id=pl.Series([0, 2, 4, 6, 8, 10]))
     )
     pl.concat([rows, more]).write_csv(data / "interactions.csv")
-    stale, todo = [finding for finding in indexing.check(pipeline)[place] if not finding.ok]
+    stale, todo = [finding for finding in serving_index.check(pipeline)[place] if not finding.ok]
     assert (stale.name, stale.told) == ("up to date", "1 user changed since") and todo.told.startswith("score-rag index update ")
-    done = indexing.update(pipeline)
+    done = serving_index.update(pipeline)
     assert 0 < done.embedded < done.documents / 4
-    assert all(finding.ok for finding in indexing.check(pipeline)[place])
-    assert indexing.rebuild(pipeline, tmp_path / "runs" / "toy" / "retriever" / "index").users == 36
+    assert all(finding.ok for finding in serving_index.check(pipeline)[place])
+    assert serving_index.rebuild(pipeline, tmp_path / "runs" / "toy" / "retriever" / "index").users == 36

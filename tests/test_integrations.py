@@ -21,11 +21,11 @@ from llama_index.core.schema import Document, QueryBundle
 from llama_index.core.tools import RetrieverTool
 
 from score_rag import CollaborativeRetriever, UserQuery
+from score_rag.encoders.encoder import ModelEncoder, TextEncoder
 from score_rag.errors import InputError
+from score_rag.index.reader import BehaviourIndex, documents_of
+from score_rag.index.writer import build_index, update_index
 from score_rag.integrations.langchain import CollaborativeLangChainRetriever
-from score_rag.retriever.encoder import ModelEncoder, TextEncoder
-from score_rag.retriever.index import BehaviourIndex, documents_of
-from score_rag.retriever.write import build_index, update_index
 from score_rag.testing import WordEncoder
 
 TEXTS = {
@@ -265,7 +265,7 @@ def test_the_event_loop_goes_on_while_a_new_generation_is_opened(tmp_path, monke
             threads.add(threading.current_thread())
             super()._prepare()
 
-    monkeypatch.setattr("score_rag.retriever.index.BehaviourIndex", Watched)
+    monkeypatch.setattr("score_rag.index.reader.BehaviourIndex", Watched)
     found = asyncio.run(retriever.aretrieve("Operas."))
     assert users(found)[0] == "new" and threads and threading.main_thread() not in threads
 

@@ -15,22 +15,23 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from leak_worlds import COMMON, ITEMS, TIMES, USERS, questions, seconds, table, worlds
 
-from score_rag.baselines import trivial_scores
+from score_rag.context.evidence import Witnesses
+from score_rag.context.examples import sample_events
+from score_rag.context.finder import ContextFinder
+from score_rag.context.prompt import Behaviour, PromptBuilder
 from score_rag.crm.judgements import Judgements
 from score_rag.crm.sasrec import SASRec, windows_of
 from score_rag.data.interactions import Interactions, items_frame
 from score_rag.data.log import Event
 from score_rag.data.report import DataReport
 from score_rag.data.split import split_events
-from score_rag.documents import Describer, build_documents
-from score_rag.predictor.context import ContextFinder
-from score_rag.predictor.evidence import Witnesses
-from score_rag.predictor.examples import sample_events
-from score_rag.predictor.prompt import Behaviour, PromptBuilder
+from score_rag.documents.describer import Describer
+from score_rag.documents.versions import build_documents
+from score_rag.evaluation.baselines import trivial_scores
+from score_rag.index.reader import BehaviourIndex
 from score_rag.prompts import find_prompt
 from score_rag.reranker.examples import sample_requests
 from score_rag.reranker.offline import OfflineAssessor
-from score_rag.retriever.index import BehaviourIndex
 
 PLACE = {item.item_id: place for place, item in enumerate(ITEMS)}
 FITTED = Interactions(

@@ -7,14 +7,14 @@ import polars as pl
 import pytest
 from conftest import TOY_PIPELINE, write_tables
 
-from score_rag.baselines import trivial_scores
-from score_rag.config import load_pipeline
+from score_rag.context.finder import prompts
 from score_rag.data.interactions import Interactions
-from score_rag.evaluate import open_parts
+from score_rag.evaluation.baselines import trivial_scores
+from score_rag.evaluation.evaluate import open_run
 from score_rag.files import read_json
-from score_rag.pipeline import STAGES, run
-from score_rag.predictor.context import prompts
-from score_rag.stages import stages
+from score_rag.pipeline.config import load_pipeline
+from score_rag.pipeline.runner import STAGES, run
+from score_rag.pipeline.stages import stages
 
 DONE = list(STAGES)
 
@@ -55,7 +55,7 @@ def said(folder):
 @pytest.mark.parametrize("percent", [30, 60, 90])
 def test_scores_do_not_move_when_the_future_is_turned_round(toy_run, percent):
     """Through the whole serving path: history, query text, retrieved users, reranked users, their verdicts, the prompt, the probability."""
-    before, after = open_parts(toy_run), open_parts(toy_run)
+    before, after = open_run(toy_run), open_run(toy_run)
     events = before.interactions.events
     now = int(events["timestamp"][len(events) * percent // 100])
     flipped = events.with_columns(label=pl.when(pl.col("timestamp") >= now).then(1 - pl.col("label")).otherwise(pl.col("label")))
@@ -68,7 +68,7 @@ def test_scores_do_not_move_when_the_future_is_turned_round(toy_run, percent):
 
 def test_the_check_can_fail(toy_run):
     """The same comparison with the past turned round must move the scores."""
-    before, after = open_parts(toy_run), open_parts(toy_run)
+    before, after = open_run(toy_run), open_run(toy_run)
     flipped = before.interactions.events.with_columns(label=1 - pl.col("label"))
     after.__dict__["interactions"] = Interactions(flipped, before.interactions.items)
     asked = list(before.interactions.rows("test"))[:10]
@@ -101,7 +101,7 @@ def other_run(request, toy, tmp_path_factory):
 
 @pytest.mark.slow
 def test_another_test_split_changes_no_artefact_and_no_earlier_score(toy_run, other_run):
-    ours, theirs = open_parts(toy_run), open_parts(other_run)
+    ours, theirs = open_run(toy_run), open_run(other_run)
     assert not ours.interactions.events.equals(theirs.interactions.events)
     for stage in DONE[1:]:
         one, other = said(ours.folder(stage)), said(theirs.folder(stage))

@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from score_rag.config import load_pipeline
 from score_rag.errors import DataError, InputError, LockedError, ModelError, StageError
 from score_rag.files import folder_lock, read_json
-from score_rag.pipeline import Stage, finished_folder, run, status
+from score_rag.pipeline.config import load_pipeline
+from score_rag.pipeline.runner import Stage, finished_folder, run, status
 
 
 def make(calls, inputs=None, prompts=()):
@@ -120,7 +120,7 @@ def test_what_is_missing_is_told_before_anything_runs(tmp_path):
 
 
 def test_a_base_or_encoder_that_is_not_there_is_told_at_once(toy_pipeline, tmp_path):
-    from score_rag.stages import stages
+    from score_rag.pipeline.stages import stages
 
     for setting in ("retriever.encoder", "reranker.encoder", "predictor.base"):
         pipeline = load_pipeline(str(toy_pipeline), overrides=[f"{setting}=nobody/nothing", f"runs={tmp_path}"])

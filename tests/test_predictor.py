@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from score_rag.context.evidence import ItemSimilarity, Witnesses
+from score_rag.context.examples import base_texts, sample_events
+from score_rag.context.finder import prompts
 from score_rag.data.log import Event, Item, UserLog
 from score_rag.errors import InputError, ModelError
-from score_rag.predictor.context import prompts
-from score_rag.predictor.evidence import ItemSimilarity, Witnesses
-from score_rag.predictor.examples import base_texts, sample_events
 from score_rag.predictor.predictor import Predictor, load_causal_model, score_tokens, shared_beginning
 from score_rag.predictor.tokens import answer_ids, with_answer, wrap_chat
 
@@ -86,7 +86,7 @@ def test_a_prompt_that_is_too_long_loses_its_beginning_and_says_so(toy_parts):
 
 
 def test_it_learnt_the_taste(toy_parts):
-    from score_rag.evaluate import evaluate_run
+    from score_rag.evaluation.evaluate import evaluate_run
 
     card = evaluate_run(toy_parts.pipeline)
     (row,) = [row for row in card.rows if row.name == "SCORE"]

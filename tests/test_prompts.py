@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from score_rag.context.evidence import Crowd, OtherUser
+from score_rag.context.prompt import Told
 from score_rag.data.log import Item
 from score_rag.errors import InputError, PromptError
-from score_rag.predictor.evidence import Crowd, OtherUser
-from score_rag.predictor.prompt import Told
-from score_rag.prompts import find_prompt, prompt_names, read_prompt, shipped_folder
+from score_rag.files import shipped_folder
+from score_rag.prompts import find_prompt, prompt_names, read_prompt
 
 HEAT = Item("1", "Heat", 1995, ("Crime",), ("Michael Mann",), ("heist",))
 RONIN = Item("2", "Ronin", 1998, ("Action", "Thriller"), ("John Frankenheimer",), ())

@@ -79,8 +79,8 @@ EXAMPLES = {re.search(r"name: (\w+)", text).group(1): text for text in re.findal
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_data_examples_read_such_data(name, tmp_path, monkeypatch):
-    from score_rag.config import load_pipeline
     from score_rag.data import load
+    from score_rag.pipeline.config import load_pipeline
 
     monkeypatch.chdir(tmp_path)
     Path(f"{name}.yaml").write_text(EXAMPLES[name], encoding="utf-8")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from score_rag import RecommendWorkflow, open_recommender
+from score_rag.context.finder import prompts
 from score_rag.errors import InputError, StageError
-from score_rag.predictor.context import prompts
-from score_rag.recommend import parse_history, preview_prompt
-from score_rag.workflow import Asked
+from score_rag.recommend.history import parse_history
+from score_rag.recommend.preview import preview_prompt
+from score_rag.recommend.workflow import Asked
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,13 @@ from llama_index.core.schema import QueryBundle
 from score_rag import SelfAssessingReranker, UserQuery
 from score_rag.data.log import Event
 from score_rag.errors import AssessorError, InputError, ModelError
+from score_rag.index.reader import Hit
 from score_rag.prompts import find_prompt
-from score_rag.reranker.assess import Request, assess, read_answers
+from score_rag.reranker.assess import AssessmentRequest, assess, read_answers
 from score_rag.reranker.examples import rank_by_assessment
 from score_rag.reranker.offline import OfflineAssessor
-from score_rag.retriever.index import Hit
 
-REQUESTS = [Request(Event(str(n), "1", True, 100), f"Liked: Film {n}.", "Heat (1995). Crime.") for n in range(4)]
+REQUESTS = [AssessmentRequest(Event(str(n), "1", True, 100), f"Liked: Film {n}.", "Heat (1995). Crime.") for n in range(4)]
 GOOD = '{"characteristics": ["likes heist films"], "reason": "because"}'
 
 

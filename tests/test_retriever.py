@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from llama_index.core.schema import QueryBundle
 
 from score_rag import CollaborativeRetriever, UserQuery
-from score_rag.documents import FOREVER
+from score_rag.documents.versions import FOREVER
+from score_rag.encoders.encoder import TextEncoder, find_encoder
 from score_rag.errors import IndexMismatchError, InputError, ModelError
-from score_rag.retriever.encoder import TextEncoder, find_encoder
 from score_rag.retriever.examples import Neighbourhood, contrastive_batches, newest_texts
 from score_rag.retriever.loss import contrastive_loss
 
@@ -111,7 +111,7 @@ def test_the_served_encoder_is_the_trained_one(toy_run, toy_parts):
 
 
 def test_many_texts_may_be_embedded_by_torch_in_either_precision(toy_parts):
-    from score_rag.retriever.bulk import BulkEncoder, indexing_encoder
+    from score_rag.encoders.torch_encoder import BulkEncoder, indexing_encoder
 
     folder = toy_parts.folder("retriever") / "encoder"
     texts = [*toy_parts.index.documents["text"].to_list(), "a"]
@@ -149,6 +149,6 @@ def test_an_encoder_that_is_not_here_is_named_with_what_to_do(tmp_path):
 
 
 def test_embedded_weights_of_another_digest_are_not_used(monkeypatch):
-    monkeypatch.setattr("score_rag.retriever.encoder._SHA256", "0" * 64)
+    monkeypatch.setattr("score_rag.encoders.encoder._SHA256", "0" * 64)
     with pytest.raises(ModelError, match="not the well-known ones"):
         find_encoder("embedded")

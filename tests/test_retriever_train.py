@@ -11,10 +11,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from score_rag.config import Retriever
-from score_rag.documents import FOREVER
+from score_rag.documents.versions import FOREVER
+from score_rag.encoders.encoder import TextEncoder
 from score_rag.errors import ModelError
-from score_rag.retriever.encoder import TextEncoder
+from score_rag.pipeline.config import Retriever
 from score_rag.retriever.examples import Neighbourhood, contrastive_batches
 from score_rag.retriever.grad_cache import embed_in_chunks
 from score_rag.retriever.layers import add_lora, freeze_below

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from score_rag.errors import ConfigError, IndexMismatchError
-from score_rag.retriever.check import check_index
-from score_rag.retriever.index import BehaviourIndex, documents_of
-from score_rag.retriever.stores import open_store
-from score_rag.retriever.write import build_index, update_index
+from score_rag.index.check import check_index
+from score_rag.index.reader import BehaviourIndex, documents_of
+from score_rag.index.stores import open_store
+from score_rag.index.writer import build_index, update_index
 from score_rag.testing import WordEncoder
 
 TASTES = ("Heat Ronin Casino", "Grease Cabaret Chicago", "Alien Predator Tremors", "Amelie Delicatessen Leon")
@@ -141,7 +141,7 @@ def test_a_writer_that_died_inside_a_shared_store_is_tidied_up_after(tmp_path, c
     encoder, folder = WordEncoder(), tmp_path / "index"
     build_index(documents_of(people(10)), encoder, folder, store=chroma_server)
     with monkeypatch.context() as patch:
-        patch.setattr("score_rag.retriever.write.content_of", lambda documents: 1 / 0)
+        patch.setattr("score_rag.index.writer.content_of", lambda documents: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             update_index(folder, encoder, documents_of({"a": "Operas.", "b": "Ballets."}))
     store = BehaviourIndex.open(folder, encoder).store
@@ -154,7 +154,7 @@ def test_a_writer_that_died_inside_a_shared_store_is_tidied_up_after(tmp_path, c
 DYING = """
     import os, sys
     from score_rag.retriever import write
-    from score_rag.retriever.index import documents_of
+    from score_rag.index.reader import documents_of
     from score_rag.testing import WordEncoder
     real, when = write.write_json, sys.argv[2]
     def dying(path, value):

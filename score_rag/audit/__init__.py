@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from score_rag.audit.check import Audit, Check
 from score_rag.audit.data import audit_interactions
-from score_rag.audit.run import audit_parts
-from score_rag.config import Pipeline
+from score_rag.audit.run import audit_run
 from score_rag.files import read_json
-from score_rag.parts import Parts
-from score_rag.pipeline import finished_folder, status
+from score_rag.pipeline.config import Pipeline
+from score_rag.pipeline.run import Run
+from score_rag.pipeline.runner import status
+from score_rag.pipeline.stages import load_data, stages
 from score_rag.progress import Report, silent
-from score_rag.stages import load_data, stages
 
-__all__ = ["Audit", "Check", "audit", "audit_interactions", "audit_parts"]
+__all__ = ["Audit", "Check", "audit", "audit_interactions", "audit_run"]
 
 
 def audit(pipeline: Pipeline, *, sample: int = 300, report: Report = silent) -> Audit:
@@ -27,17 +27,17 @@ def audit(pipeline: Pipeline, *, sample: int = 300, report: Report = silent) -> 
     settings = pipeline.data
     states = status(pipeline, stages(pipeline))
     done = [stage.name for stage in states if stage.state == "finished"]
-    parts = Parts(pipeline, lambda stage: finished_folder(pipeline, stage))
+    run = Run.open(pipeline)
     if "data" in done:
-        interactions, kept = parts.interactions, read_json(parts.folder("data") / "report.json")["kept"]
+        interactions, kept = run.interactions, read_json(run.folder("data") / "report.json")["kept"]
     else:
         interactions, account = load_data(pipeline)
         kept = account.kept
     found = audit_interactions(interactions, settings, kept=kept, sample=sample, seed=pipeline.seed, report=report)
-    run = audit_parts(parts, done, sample=sample, report=report) if "data" in done else Audit()
+    audited = audit_run(run, done, sample=sample, report=report) if "data" in done else Audit()
     late = [
         f"not looked at: the stage {stage.name} is {stage.state}" + (f" ({stage.reason})" if stage.reason else "")
         for stage in states
         if stage.state != "finished" and stage.name != "data"
     ]
-    return Audit(found.checks + run.checks, (*found.notes, *run.notes, *late))
+    return Audit(found.checks + audited.checks, (*found.notes, *audited.notes, *late))

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import polars as pl
 
 from score_rag.audit.check import SHOWN, Audit, Check, compared, draw, moment
-from score_rag.config import Data
 from score_rag.data.interactions import SPLITS, Interactions, event_rows
+from score_rag.pipeline.config import Data
 from score_rag.progress import Report, silent
 
 __all__ = ["audit_interactions"]

@@ -8,15 +8,15 @@ import numpy as np
 import polars as pl
 
 from score_rag.audit.check import Audit, Check, compared, draw, moment
+from score_rag.context.finder import prompts
 from score_rag.data.interactions import Interactions, event_rows
 from score_rag.data.log import Event
-from score_rag.parts import Parts
-from score_rag.predictor.context import prompts
+from score_rag.pipeline.run import Run
 from score_rag.predictor.predictor import Answer
 from score_rag.progress import Report, silent
 from score_rag.prompts import find_prompt
 
-__all__ = ["audit_parts"]
+__all__ = ["audit_run"]
 
 _MOMENTS = 5
 """Whole worlds are made again for so many moments: each takes about as long as reading the data."""
@@ -26,22 +26,22 @@ _BY_STORE = 30
 """Questions put to the store too, one by one."""
 
 
-def audit_parts(parts: Parts, finished: Sequence[str], *, sample: int = 300, report: Report = silent) -> Audit:
+def audit_run(run: Run, finished: Sequence[str], *, sample: int = 300, report: Report = silent) -> Audit:
     """Audit a run's artefacts.
 
     Args:
-        parts: The run; its data stage is finished.
+        run: The run; its data stage is finished.
         finished: Names of the stages that may be looked at.
         sample: How many documents and questions to look at.
     """
-    seed = parts.pipeline.seed
-    asked = list(event_rows(draw(parts.interactions.events, sample, seed)))
+    seed = run.pipeline.seed
+    asked = list(event_rows(draw(run.interactions.events, sample, seed)))
     looks: dict[str, Callable[[], Check | str]] = {
-        "documents": lambda: _documents(parts, sample),
-        "crm": lambda: _vectors(parts),
-        "retriever": lambda: _neighbours(parts, asked),
-        "reranker": lambda: _assessments(parts),
-        "predictor": lambda: _answers(parts, asked),
+        "documents": lambda: _documents(run, sample),
+        "crm": lambda: _vectors(run),
+        "retriever": lambda: _neighbours(run, asked),
+        "reranker": lambda: _assessments(run),
+        "predictor": lambda: _answers(run, asked),
     }
     checks: list[Check] = []
     notes: list[str] = []
@@ -56,44 +56,44 @@ def audit_parts(parts: Parts, finished: Sequence[str], *, sample: int = 300, rep
     return Audit(tuple(checks), tuple(notes))
 
 
-def _documents(parts: Parts, sample: int) -> Check:
+def _documents(run: Run, sample: int) -> Check:
     """A document says what describing exactly its user's training judgements up to its time says."""
-    frame = pl.read_parquet(parts.folder("documents") / "documents.parquet")
+    frame = pl.read_parquet(run.folder("documents") / "documents.parquet")
     count = min(sample, len(frame))
-    some = frame[np.sort(np.random.default_rng(parts.pipeline.seed).choice(len(frame), count, replace=False))]
-    told = _by_user(parts.interactions.events.filter((pl.col("split") == "train") & ~pl.col("sampled")), some["user_id"])
+    some = frame[np.sort(np.random.default_rng(run.pipeline.seed).choice(len(frame), count, replace=False))]
+    told = _by_user(run.interactions.events.filter((pl.col("split") == "train") & ~pl.col("sampled")), some["user_id"])
     wrong = []
     for row in some.to_dicts():
         known = [event for event in told.get(row["user_id"], ()) if event.timestamp <= row["known_until"]]
-        if (len(known), parts.describer.describe(known)) != (row["events"], row["text"]):
+        if (len(known), run.describer.describe(known)) != (row["events"], row["text"]):
             wrong.append(f"document {row['document_id']}: does not tell exactly the training events up to {moment(row['known_until'])}")
     return compared("documents", count, "documents, each telling exactly the training events up to its time", wrong)
 
 
-def _vectors(parts: Parts) -> Check:
+def _vectors(run: Run) -> Check:
     """The recommender's vectors of users come from training judgements alone."""
     from score_rag.crm.artefacts import read_vectors
-    from score_rag.crm.models import read_model
+    from score_rag.crm.registry import read_model
 
-    users, stored = read_vectors(parts.folder("crm"), "users")
-    vectors = read_model(parts.folder("crm")).bind(parts.interactions.train_log).user_vectors(users)
+    users, stored = read_vectors(run.folder("crm"), "users")
+    vectors = read_model(run.folder("crm")).bind(run.interactions.train_log).user_vectors(users)
     # Another machine may add in another order; an event more or less moves a vector far more than that.
     off = np.abs(vectors - stored["vectors"]).max(axis=1) > 1e-4
     wrong = [f"user {users[place]}: the vector is not that of the training events" for place in np.flatnonzero(off)]
     return compared("vectors", len(users), "users' vectors of the recommender, from training events alone", wrong)
 
 
-def _neighbours(parts: Parts, asked: Sequence[Event]) -> Check:
+def _neighbours(run: Run, asked: Sequence[Event]) -> Check:
     """What is retrieved is somebody else's document, known before the question and not yet replaced; some are asked of the store too."""
     from score_rag.retriever.retriever import UserQuery
 
-    finder = parts.make_finder(None)
+    finder = run.make_finder(None)
     questions = finder.questions(asked)
-    facts = {row["document_id"]: row for row in parts.index.documents.to_dicts()}
+    facts = {row["document_id"]: row for row in run.index.documents.to_dicts()}
     found = [(event, hit.document_id) for event, hits in zip(asked, finder.retrieve(questions), strict=True) for hit in hits]
     for event, question in list(zip(asked, questions, strict=True))[:: max(1, len(asked) // _BY_STORE)]:
         if text := finder.query(question):
-            nodes = parts.retriever.retrieve(UserQuery(text, user_id=event.user_id, as_of=event.timestamp))
+            nodes = run.retriever.retrieve(UserQuery(text, user_id=event.user_id, as_of=event.timestamp))
             found += [(event, node.node.node_id) for node in nodes]
     wrong = []
     for event, name in found:
@@ -107,18 +107,18 @@ def _neighbours(parts: Parts, asked: Sequence[Event]) -> Check:
     )
 
 
-def _assessments(parts: Parts) -> Check | str:
+def _assessments(run: Run) -> Check | str:
     """A kept assessment of the offline assessor is what it says in a world that ends before the question."""
     from score_rag.reranker.assess import assess, planned_calls
     from score_rag.reranker.examples import sample_requests
     from score_rag.reranker.offline import OFFLINE_MODEL, OfflineAssessor
 
-    pipeline, world = parts.pipeline, parts.interactions
+    pipeline, world = run.pipeline, run.interactions
     settings = pipeline.reranker
     if settings.assessor != OFFLINE_MODEL:
         return f"not looked at: assessments of {settings.assessor}, which would have to be asked again"
-    requests = sample_requests(world, parts.describer, settings.pairs, history=pipeline.data.history, seed=pipeline.seed)
-    out, prompt = parts.folder("reranker") / "assessments.jsonl", find_prompt(settings.assess_prompt)
+    requests = sample_requests(world, run.describer, settings.pairs, history=pipeline.data.history, seed=pipeline.seed)
+    out, prompt = run.folder("reranker") / "assessments.jsonl", find_prompt(settings.assess_prompt)
     of = "assessments, each made again from a world that ends before its question"
     lost = planned_calls(requests, model=settings.assessor, prompt=prompt, out=out, max_answer_tokens=settings.max_answer_tokens)
     if lost:
@@ -135,20 +135,18 @@ def _assessments(parts: Parts) -> Check | str:
     return compared("assessments", len(some), of, wrong)
 
 
-class _Elsewhere(Parts):
-    """The same trained parts over other events."""
+class _Elsewhere(Run):
+    """The same trained run over other events."""
 
-    def __init__(self, parts: Parts, interactions: Interactions) -> None:
-        super().__init__(parts.pipeline, parts.folder)
+    def __init__(self, run: Run, interactions: Interactions) -> None:
+        super().__init__(run.pipeline, run.folder)
         # Cached properties look here first, so nothing trained is opened twice.
-        vars(self).update(
-            interactions=interactions, index=parts.index, encoder=parts.encoder, scorer=parts.scorer, predictor=parts.predictor
-        )
+        vars(self).update(interactions=interactions, index=run.index, encoder=run.encoder, scorer=run.scorer, predictor=run.predictor)
 
 
-def _answers(parts: Parts, asked: Sequence[Event]) -> Check:
+def _answers(run: Run, asked: Sequence[Event]) -> Check:
     """Prompts and probabilities are bit-equal where all labels from the question's second on are turned round, or all those events gone."""
-    events = parts.interactions.events
+    events = run.interactions.events
     # The drawn rows are asked a few moments at a time: the moment of one of them, together with rows that are moved there.
     groups = [list(group) for group in np.array_split(np.arange(len(asked)), min(_MOMENTS, len(asked)))]
     wrong, told = [], 0
@@ -162,11 +160,11 @@ def _answers(parts: Parts, asked: Sequence[Event]) -> Check:
             "labels turned round": events.with_columns(label=pl.when(later).then(1 - pl.col("label")).otherwise(pl.col("label"))),
             "events gone": events.filter(~later),
         }
-        texts, answers = _ask(parts, moved)
+        texts, answers = _ask(run, moved)
         for name, frame in others.items():
             if not len(frame):
                 continue
-            there, given = _ask(_Elsewhere(parts, parts.interactions.with_events(frame)), moved)
+            there, given = _ask(_Elsewhere(run, run.interactions.with_events(frame)), moved)
             told += len(moved)
             for event, *pair in zip(moved, texts, there, answers, given, strict=True):
                 if pair[0] != pair[1] or pair[2] != pair[3]:
@@ -175,10 +173,10 @@ def _answers(parts: Parts, asked: Sequence[Event]) -> Check:
     return compared("answers", told, "prompts and probabilities, each with another future", wrong)
 
 
-def _ask(parts: Parts, events: Sequence[Event]) -> tuple[list[str], list[Answer]]:
-    questions = parts.finder.questions(events)
-    texts = prompts(parts.builder, questions, parts.finder.find(questions))
-    return texts, parts.predictor.score(texts)
+def _ask(run: Run, events: Sequence[Event]) -> tuple[list[str], list[Answer]]:
+    questions = run.finder.questions(events)
+    texts = prompts(run.builder, questions, run.finder.find(questions))
+    return texts, run.predictor.score(texts)
 
 
 def _by_user(events: pl.DataFrame, users: pl.Series) -> dict[str, list[Event]]:

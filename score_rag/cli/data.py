@@ -115,9 +115,9 @@ def show(
 def summarise(name: str, *, picture: Path | None, overrides: list[str], quiet: bool) -> DataSummary:
     """Read and describe, with bars; draw where a picture is asked for."""
     from score_rag.cli.screen import bars
-    from score_rag.config import load_pipeline
     from score_rag.data.describe import describe
-    from score_rag.stages import load_data
+    from score_rag.pipeline.config import load_pipeline
+    from score_rag.pipeline.stages import load_data
 
     pipeline = load_pipeline(name, overrides=overrides)
     with bars(quiet=quiet) as progress:
@@ -153,7 +153,7 @@ def look_for_leaks(name: str, *, sample: int, overrides: list[str], quiet: bool)
     """Audit a pipeline, with bars."""
     from score_rag.audit import audit
     from score_rag.cli.screen import bars
-    from score_rag.config import load_pipeline
+    from score_rag.pipeline.config import load_pipeline
 
     with bars(quiet=quiet) as report:
         return audit(load_pipeline(name, overrides=overrides), sample=sample, report=report)

@@ -37,8 +37,8 @@ def examine() -> dict[str, Any]:
     import sys
     from importlib.metadata import PackageNotFoundError, version
 
+    from score_rag.encoders.encoder import EMBEDDED, find_encoder
     from score_rag.errors import ModelError
-    from score_rag.retriever.encoder import EMBEDDED, find_encoder
 
     packages: dict[str, str | None] = {}
     for name in _PACKAGES:

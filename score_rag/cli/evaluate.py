@@ -9,7 +9,7 @@ import typer
 from score_rag.cli.options import Json, PipelineName, Set
 
 if TYPE_CHECKING:
-    from score_rag.evaluation.report import Scorecard
+    from score_rag.evaluation.scorecard import Scorecard
 
 __all__ = ["evaluate", "scorecard"]
 
@@ -48,8 +48,8 @@ def scorecard(
 ) -> Scorecard:
     """Evaluate, with bars."""
     from score_rag.cli.screen import bars
-    from score_rag.config import load_pipeline
-    from score_rag.evaluate import evaluate_run
+    from score_rag.evaluation.evaluate import evaluate_run
+    from score_rag.pipeline.config import load_pipeline
 
     with bars(quiet=quiet) as report:
         pipeline = load_pipeline(name, overrides=overrides)

@@ -11,8 +11,8 @@ import typer
 from score_rag.cli.options import Json, PipelineName, Set
 
 if TYPE_CHECKING:
-    from score_rag.retriever.check import Finding
-    from score_rag.retriever.write import Written
+    from score_rag.index.check import Finding
+    from score_rag.index.writer import Written
 
 __all__ = ["app", "checked", "written"]
 
@@ -54,23 +54,23 @@ def check(pipeline: PipelineName, folder: Folder = None, set_: Set = None, json:
 
 def written(what: str, name: str, folder: Path | None, overrides: list[str], *, quiet: bool = False) -> Written:
     """Build, update or rebuild, with bars."""
-    from score_rag import indexing
     from score_rag.cli.screen import bars
-    from score_rag.config import load_pipeline
+    from score_rag.pipeline import serving_index
+    from score_rag.pipeline.config import load_pipeline
 
     with bars(quiet=quiet) as report:
-        done: Written = getattr(indexing, what)(load_pipeline(name, overrides=overrides), folder, report=report)
+        done: Written = getattr(serving_index, what)(load_pipeline(name, overrides=overrides), folder, report=report)
     return done
 
 
 def checked(name: str, folder: Path | None, overrides: list[str], *, quiet: bool = False) -> dict[Path, list[Finding]]:
     """Check, with bars."""
-    from score_rag import indexing
     from score_rag.cli.screen import bars
-    from score_rag.config import load_pipeline
+    from score_rag.pipeline import serving_index
+    from score_rag.pipeline.config import load_pipeline
 
     with bars(quiet=quiet) as report:
-        return indexing.check(load_pipeline(name, overrides=overrides), folder, report=report)
+        return serving_index.check(load_pipeline(name, overrides=overrides), folder, report=report)
 
 
 def _tell(done: Written, *, json: bool) -> None:

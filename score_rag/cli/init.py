@@ -21,8 +21,7 @@ def init(
 
 def copy_shipped(folder: Path, *, force: bool = False) -> list[str]:
     """Copy what is not there yet; say what was done with each file."""
-    from score_rag.files import write_text
-    from score_rag.prompts import shipped_folder
+    from score_rag.files import shipped_folder, write_text
 
     said = []
     for kind, pattern in (("prompts", "*.md"), ("pipelines", "*.yaml")):

@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="List and show pipelines.", rich_ma
 def list_(json: Json = False) -> None:
     """List pipelines and what each is."""
     from score_rag.cli.screen import console, print_json
-    from score_rag.config import load_pipeline, pipeline_names
+    from score_rag.pipeline.config import load_pipeline, pipeline_names
 
     found = [load_pipeline(name) for name in pipeline_names()]
     if json:
@@ -30,7 +30,7 @@ def list_(json: Json = False) -> None:
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="A pipeline's name or path.")]) -> None:
     """Print a pipeline file."""
-    from score_rag.config import load_pipeline
+    from score_rag.pipeline.config import load_pipeline
 
     path = load_pipeline(name).path
     typer.echo(path.read_text(encoding="utf-8") if path else "", nl=False)

@@ -86,7 +86,7 @@ def preview(
     set_: Set = None,
 ) -> None:
     """Fill in a prompt, as it is in the file now, with a real user and item."""
-    from score_rag.config import load_pipeline
-    from score_rag.recommend import preview_prompt
+    from score_rag.pipeline.config import load_pipeline
+    from score_rag.recommend.preview import preview_prompt
 
     typer.echo(preview_prompt(load_pipeline(pipeline, overrides=set_ or []), name, user, item))

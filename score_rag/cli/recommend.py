@@ -10,8 +10,8 @@ from score_rag.cli.options import Json, Set
 from score_rag.errors import InputError
 
 if TYPE_CHECKING:
-    from score_rag.config import Pipeline
-    from score_rag.recommendation import Recommendation
+    from score_rag.pipeline.config import Pipeline
+    from score_rag.recommend.recommendation import Recommendation
 
 __all__ = ["recommend", "recommendations"]
 
@@ -66,8 +66,8 @@ def recommendations(
     Raises:
         InputError: Neither or both of an item and `top` are given, or something named is unknown.
     """
-    from score_rag.config import load_pipeline
-    from score_rag.recommend import open_recommender
+    from score_rag.pipeline.config import load_pipeline
+    from score_rag.recommend.recommender import open_recommender
 
     if (item is None) == (top is None):
         raise InputError("say either which item, or how many to rank", expected="--item 17, or --top 10")
@@ -88,8 +88,8 @@ def recommendations(
 def warn_if_stale(pipeline: Pipeline) -> None:
     """Say so where the run was made from other settings or prompts than it would be made from now."""
     from score_rag.cli.screen import console
-    from score_rag.pipeline import status
-    from score_rag.stages import stages
+    from score_rag.pipeline.runner import status
+    from score_rag.pipeline.stages import stages
 
     late = [known for known in status(pipeline, stages(pipeline), inputs=False) if known.state != "finished"]
     if late:

@@ -10,7 +10,7 @@ import typer
 from score_rag.cli.options import Json, PipelineName, Set
 
 if TYPE_CHECKING:
-    from score_rag.pipeline import StageStatus
+    from score_rag.pipeline.runner import StageStatus
 
 __all__ = ["run", "run_stages"]
 
@@ -39,9 +39,9 @@ def run_stages(
     from rich.markup import escape
 
     from score_rag.cli.screen import bars, console
-    from score_rag.config import load_pipeline
-    from score_rag.pipeline import run as run_pipeline
-    from score_rag.stages import stages
+    from score_rag.pipeline.config import load_pipeline
+    from score_rag.pipeline.runner import run as run_pipeline
+    from score_rag.pipeline.stages import stages
 
     pipeline = load_pipeline(name, overrides=overrides)
     screen = console(error=True)
@@ -55,10 +55,9 @@ def run_stages(
     with bars(quiet=quiet) as report:
         found = run_pipeline(pipeline, stages(pipeline), only=only, until=until, force=force, dry_run=dry_run, report=report, tell=tell)
     if not quiet and not dry_run and found[-1].name == "predictor":
-        from score_rag.parts import Parts
-        from score_rag.pipeline import finished_folder
+        from score_rag.pipeline.run import Run
 
-        for stage, told in Parts(pipeline, lambda name: finished_folder(pipeline, name)).told.items():
+        for stage, told in Run.open(pipeline).provenance.items():
             screen.print(f"[dim]{stage:<10} {escape(told)}[/]", soft_wrap=True)
     return found
 

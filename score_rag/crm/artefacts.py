@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from score_rag.crm.models import read_model
+from score_rag.crm.interface import CollaborativeModel, VectorModel
 from score_rag.crm.neighbours import neighbours
-from score_rag.crm.recommender import Recommender, VectorRecommender
+from score_rag.crm.registry import read_model
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
 from score_rag.errors import StageError
@@ -21,7 +21,7 @@ from score_rag.progress import Report, silent
 __all__ = ["candidates", "read_neighbours", "read_vectors", "write_crm"]
 
 
-def write_crm(model: Recommender, interactions: Interactions, folder: Path, *, neighbours_k: int, report: Report = silent) -> None:
+def write_crm(model: CollaborativeModel, interactions: Interactions, folder: Path, *, neighbours_k: int, report: Report = silent) -> None:
     """Write the model, its vectors of all training users (as of the end of training), and their neighbours.
 
     Items' vectors are written where the model scores by them (not by DIN, whose scores no inner product gives).
@@ -35,7 +35,7 @@ def write_crm(model: Recommender, interactions: Interactions, folder: Path, *, n
     model.bind(interactions.log)
     save_file({"vectors": vectors}, str(folder / "users.safetensors"))
     write_json(folder / "users.json", users)
-    if isinstance(model, VectorRecommender):
+    if isinstance(model, VectorModel):
         save_file({"vectors": model.item_vectors(), "biases": model.item_biases()}, str(folder / "items.safetensors"))
         write_json(folder / "items.json", model.item_ids)
     neighbours(vectors, users, k=neighbours_k, report=report).write_parquet(folder / "neighbours.parquet")

@@ -18,7 +18,7 @@ def attention_network(
     """An untrained network.
 
     Args:
-        counts: float32 [items + 1, 2], as of `rates.item_counts`.
+        counts: float32 [items + 1, 2], as of `judgements.item_counts`.
         content: float32 [items + 1, features], as of `content_of`.
         rates: Whether like-rates are part of the score.
     """

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from score_rag.crm.interest import interest_network
+from score_rag.crm.din_network import interest_network
+from score_rag.crm.interface import History, UserHistory
 from score_rag.crm.judgements import Judgements, tokens
-from score_rag.crm.learned import Drawing, LearnedRecommender
-from score_rag.crm.recommender import Asked, History
+from score_rag.crm.learned import LearnedModel, NegativeSampling
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,7 @@ _CELLS = 200_000
 """Most (judgement, item) pairs that are looked at in one go."""
 
 
-class DIN(LearnedRecommender):
+class DIN(LearnedModel):
     """The recommender: attention from the item in question over the history, then a small perceptron.
 
     It reads what items are told of (genres, year) beside their numbers, as the paper reads categories. Attention has a few heads; each
@@ -53,11 +53,11 @@ class DIN(LearnedRecommender):
         super().__init__(history=history)
         self.settings = {"dim": dim, "heads": heads, "dropout": dropout, "max_length": max_length, "content": content}
 
-    def _read(self, asked: Sequence[Asked]) -> list[list[int]]:
+    def _read(self, asked: Sequence[UserHistory]) -> list[list[int]]:
         size = int(self.settings["max_length"])
         return [tokens(one.history[-size:] if self.history == "all" else one.history, self._place, self.history)[-size:] for one in asked]
 
-    def _vectors(self, asked: Sequence[Asked]) -> np.ndarray:
+    def _vectors(self, asked: Sequence[UserHistory]) -> np.ndarray:
         import torch
 
         out = np.zeros((len(asked), self.settings["dim"]), dtype=np.float32)
@@ -73,7 +73,7 @@ class DIN(LearnedRecommender):
                 out[part] = ((network.values(ids, vectors) * there[..., None]).sum(1) / there.sum(1, keepdim=True)).cpu().numpy()
         return out
 
-    def _scores(self, asked: Sequence[Asked], places: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def _scores(self, asked: Sequence[UserHistory], places: Sequence[np.ndarray]) -> list[np.ndarray]:
         import torch
 
         rows, before = self._read(asked), self._before(asked)
@@ -106,7 +106,7 @@ class DIN(LearnedRecommender):
         settings = {name: self.settings[name] for name in ("dim", "heads", "dropout")}
         return interest_network(counts, self._content, **settings)
 
-    def _task(self, judged: Judgements, drawing: Drawing) -> tuple[int, Any]:
+    def _task(self, judged: Judgements, drawing: NegativeSampling) -> tuple[int, Any]:
         import torch
         from torch.nn import functional
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from score_rag.crm.recommender import Asked, History, VectorRecommender
+from score_rag.crm.interface import History, UserHistory, VectorModel
 from score_rag.data.interactions import Interactions
 from score_rag.errors import DataError, did_you_mean
 from score_rag.progress import Report, silent
@@ -17,7 +17,7 @@ from score_rag.progress import Report, silent
 __all__ = ["FileVectors", "read_vector_file", "vector_files"]
 
 
-class FileVectors(VectorRecommender):
+class FileVectors(VectorModel):
     """Users' and items' vectors out of files; the score is their inner product.
 
     What the vectors know is what their maker let them know: an `as_of` cannot narrow a vector that is there. A user without one has the
@@ -76,7 +76,7 @@ class FileVectors(VectorRecommender):
     def item_vectors(self) -> np.ndarray:
         return self._items
 
-    def _vectors(self, asked: Sequence[Asked]) -> np.ndarray:
+    def _vectors(self, asked: Sequence[UserHistory]) -> np.ndarray:
         out = np.zeros((len(asked), self._items.shape[1]), dtype=np.float32)
         for row, one in enumerate(asked):
             if one.user_id in self._number:

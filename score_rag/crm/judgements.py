@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from score_rag.crm.interface import History, UserHistory
 from score_rag.crm.rates import smoothed
-from score_rag.crm.recommender import Asked, History
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
 
-__all__ = ["Judgements", "counts", "data_digest", "tokens"]
+__all__ = ["Judgements", "counts", "data_digest", "item_counts", "tokens"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def tokens(events: Iterable[Event], place: dict[str, int], history: History) -> 
     return [token for token in signed if token > 0 or history == "all"]
 
 
-def counts(asked: Sequence[Asked], place: dict[str, int], rates: np.ndarray, history: History) -> np.ndarray:
+def counts(asked: Sequence[UserHistory], place: dict[str, int], rates: np.ndarray, history: History) -> np.ndarray:
     """float32 [n, 3], as `Judgements.before`, of histories."""
     out = np.zeros((len(asked), 3), dtype=np.float32)
     if history == "all":
@@ -113,3 +113,11 @@ def data_digest(interactions: Interactions) -> str:
     events = interactions.events.select(pl.col("user_id", "item_id", "split").cast(pl.String), "event", "label", "timestamp", "sampled")
     told = interactions.items.select("item_id", "year", pl.col("genres").list.join("|"))
     return f"{events.hash_rows(seed=1).sum()} {told.with_row_index().hash_rows(seed=1).sum()} {interactions.ties}"
+
+
+def item_counts(judged: Judgements, items: int) -> np.ndarray:
+    """float32 [items + 1, 2]: liked and all training judgements of each item; row 0 is padding."""
+    out = np.zeros((items + 1, 2), dtype=np.float32)
+    np.add.at(out[:, 0], judged.item, judged.liked)
+    np.add.at(out[:, 1], judged.item, 1)
+    return out

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from score_rag.crm.content import content_of
-from score_rag.crm.judgements import Judgements, counts, data_digest
-from score_rag.crm.rates import item_counts, smoothed
-from score_rag.crm.recommender import Asked, History, Recommender, VectorRecommender
+from score_rag.crm.interface import CollaborativeModel, History, UserHistory, VectorModel
+from score_rag.crm.judgements import Judgements, counts, data_digest, item_counts
+from score_rag.crm.rates import smoothed
 from score_rag.crm.train import ChooseBy, Device, Task, Validation, fit_network
 from score_rag.data.interactions import Interactions
 from score_rag.errors import InputError
@@ -22,17 +22,17 @@ from score_rag.progress import Report, silent
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Drawing", "LearnedRecommender", "LearnedVectorRecommender"]
+__all__ = ["LearnedModel", "LearnedVectorModel", "NegativeSampling"]
 
 
-class Drawing:
+class NegativeSampling:
     """How drawn items enter a loss: how many for each judgement, and their weight."""
 
     def __init__(self, negatives: int, weight: float) -> None:
         self.negatives, self.weight = negatives, weight
 
 
-class LearnedRecommender(Recommender):
+class LearnedModel(CollaborativeModel):
     """A recommender with a network. A model adds the network (`_build`) and its loss (`_task`).
 
     Attributes:
@@ -56,7 +56,7 @@ class LearnedRecommender(Recommender):
         """An untrained network; `counts` as of `item_counts`."""
 
     @abstractmethod
-    def _task(self, judged: Judgements, drawing: Drawing) -> tuple[int, Any]:
+    def _task(self, judged: Judgements, drawing: NegativeSampling) -> tuple[int, Any]:
         """(rows, loss of rows) for the training loop."""
 
     def _prepared(self, judged: Judgements) -> None:
@@ -110,7 +110,7 @@ class LearnedRecommender(Recommender):
         torch.manual_seed(seed)
         self._network = self._build(item_counts(judged, len(self.item_ids)), len(judged.users))
         self._prepared(judged)
-        rows, loss = self._task(judged, Drawing(negatives, negative_weight))
+        rows, loss = self._task(judged, NegativeSampling(negatives, negative_weight))
         said = [self.kind, self.settings, self.history, negatives, negative_weight, choose_by, data_digest(interactions)]
         self.metrics = fit_network(
             self._network,
@@ -127,12 +127,12 @@ class LearnedRecommender(Recommender):
         )
         return self
 
-    def _number(self, asked: Asked) -> int:
+    def _number(self, asked: UserHistory) -> int:
         """The training user's number, where their own vector knows nothing but what was before the question; otherwise -1."""
         number = self._users.get(asked.user_id, -1) if asked.user_id is not None else -1
         return number if number >= 0 and (asked.as_of is None or asked.as_of > self._until[number]) else -1
 
-    def _before(self, asked: Sequence[Asked]) -> torch.Tensor:
+    def _before(self, asked: Sequence[UserHistory]) -> torch.Tensor:
         """float32 [n, 3], as `Judgements.before`: what like-rates need to know of users."""
         import torch
 
@@ -153,7 +153,7 @@ class LearnedRecommender(Recommender):
         self._rates = smoothed(tensors["rates.counts"].astype(np.float64)) if "rates.counts" in tensors else self._rates
 
 
-class LearnedVectorRecommender(LearnedRecommender, VectorRecommender):
+class LearnedVectorModel(LearnedModel, VectorModel):
     """A learned recommender whose score is an inner product; its network has `items`, `bias` and perhaps `rates`."""
 
     def item_vectors(self) -> np.ndarray:

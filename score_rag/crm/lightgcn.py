@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from score_rag.crm.interface import History, UserHistory
 from score_rag.crm.judgements import Judgements
-from score_rag.crm.learned import Drawing, LearnedVectorRecommender
+from score_rag.crm.learned import LearnedVectorModel, NegativeSampling
 from score_rag.crm.losses import Loss, pair_loss
-from score_rag.crm.recommender import Asked, History
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,7 @@ def edge_weights(edges: torch.Tensor, nodes: int) -> torch.Tensor:
     return (degree[edges[0]] * degree[edges[1]]).rsqrt()
 
 
-class LightGCN(LearnedVectorRecommender):
+class LightGCN(LearnedVectorModel):
     """The recommender. Its graph has an edge for each training user and item that they liked.
 
     What a user's vector is made of: their own base vector (training users alone, and only for questions after their last training
@@ -77,7 +77,7 @@ class LightGCN(LearnedVectorRecommender):
     def item_vectors(self) -> np.ndarray:
         return self._smoothed()[0]
 
-    def _offsets(self, asked: Sequence[Asked], vectors: np.ndarray) -> np.ndarray:
+    def _offsets(self, asked: Sequence[UserHistory], vectors: np.ndarray) -> np.ndarray:
         import torch
 
         rates = self._network.rates
@@ -87,7 +87,7 @@ class LightGCN(LearnedVectorRecommender):
             offsets: np.ndarray = rates.offsets(self._before(asked).to(rates.middle.device)).cpu().numpy()
         return offsets
 
-    def _vectors(self, asked: Sequence[Asked]) -> np.ndarray:
+    def _vectors(self, asked: Sequence[UserHistory]) -> np.ndarray:
         _, parts, degrees = self._smoothed()
         bases = self._network.users.weight.detach().cpu().numpy() / (self.settings["layers"] + 1)
         out = np.zeros((len(asked), self.settings["dim"]), dtype=np.float32)
@@ -137,7 +137,7 @@ class LightGCN(LearnedVectorRecommender):
         pairs = np.unique(liked[:, liked[1] > 0], axis=1)
         self._edges = torch.from_numpy(np.stack([pairs[0], pairs[1] - 1 + len(judged.users)]).astype(np.int64))
 
-    def _task(self, judged: Judgements, drawing: Drawing) -> tuple[int, Any]:
+    def _task(self, judged: Judgements, drawing: NegativeSampling) -> tuple[int, Any]:
         import torch
 
         users, edges, layers = len(judged.users), self._edges, int(self.settings["layers"])

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from score_rag.crm.interface import History, UserHistory
 from score_rag.crm.judgements import Judgements
-from score_rag.crm.learned import Drawing, LearnedVectorRecommender
+from score_rag.crm.learned import LearnedVectorModel, NegativeSampling
 from score_rag.crm.losses import Loss, pair_loss
-from score_rag.crm.recommender import Asked, History
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["MF"]
 
 
-class MF(LearnedVectorRecommender):
+class MF(LearnedVectorModel):
     """A vector a user, a vector an item.
 
     A training user asked about after their last training judgement has their learned vector, moved by one Newton step of the logistic loss
@@ -41,7 +41,7 @@ class MF(LearnedVectorRecommender):
         super().__init__(history=history)
         self.settings = {"dim": dim, "dropout": dropout, "content": content, "loss": loss}
 
-    def _offsets(self, asked: Sequence[Asked], vectors: np.ndarray) -> np.ndarray:
+    def _offsets(self, asked: Sequence[UserHistory], vectors: np.ndarray) -> np.ndarray:
         import torch
 
         network = self._network
@@ -53,7 +53,7 @@ class MF(LearnedVectorRecommender):
             offsets: np.ndarray = (network.rates.offsets(self._before(asked).to(device)) + network.user_bias(numbers)[:, 0]).cpu().numpy()
         return offsets
 
-    def _vectors(self, asked: Sequence[Asked]) -> np.ndarray:
+    def _vectors(self, asked: Sequence[UserHistory]) -> np.ndarray:
         users = self._network.users.weight.detach().cpu().numpy()
         items, biases, offsets = self.item_vectors(), self.item_biases(), self._offsets(asked, users)
         prior = 1.0 / max(float((users[1:] ** 2).mean()), 1e-6) if len(users) > 1 else 1e6
@@ -75,7 +75,7 @@ class MF(LearnedVectorRecommender):
     def _build(self, counts: np.ndarray, users: int) -> torch.nn.Module:
         return _network(counts, self._content, users, self.settings["dim"], self.settings["dropout"], self.settings["loss"] == "bce")
 
-    def _task(self, judged: Judgements, drawing: Drawing) -> tuple[int, Any]:
+    def _task(self, judged: Judgements, drawing: NegativeSampling) -> tuple[int, Any]:
         import torch
 
         user, item, before = (torch.from_numpy(column) for column in (judged.user + 1, judged.item, judged.before))

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import numpy as np
 
-from score_rag.crm.recommender import Asked, Recommender
+from score_rag.crm.interface import CollaborativeModel, UserHistory
 from score_rag.data.interactions import SPLITS, Interactions
+from score_rag.metrics.ranking import Ranked, ndcg_and_recall
 
-__all__ = ["Ranked", "RankingTask", "ndcg_and_recall"]
-
-
-class Ranked(NamedTuple):
-    """Per user, in order of the task's users: NDCG@k and Recall@k."""
-
-    ndcg: np.ndarray
-    recall: np.ndarray
+__all__ = ["RankingTask"]
 
 
 class RankingTask:
@@ -43,13 +34,13 @@ class RankingTask:
         for event in interactions.rows(split):
             if event.liked and not event.sampled:
                 liked.setdefault(event.user_id, set()).add(place[event.item_id])
-        self.asked: list[Asked] = []
+        self.asked: list[UserHistory] = []
         self.known: list[np.ndarray] = []
         self.relevant: list[np.ndarray] = []
         for user, items in liked.items():
             known = {place[event.item_id] for event in earlier.get(user, ())}
             if items - known:
-                self.asked.append(Asked(earlier.get(user, []), user))
+                self.asked.append(UserHistory(earlier.get(user, []), user))
                 self.known.append(np.array(sorted(known), dtype=np.int64))
                 self.relevant.append(np.array(sorted(items - known), dtype=np.int64))
         if most is not None and len(self.asked) > most:
@@ -60,7 +51,7 @@ class RankingTask:
     def __len__(self) -> int:
         return len(self.asked)
 
-    def rank(self, model: Recommender, k: int = 10, *, block: int = 256) -> Ranked:
+    def rank(self, model: CollaborativeModel, k: int = 10, *, block: int = 256) -> Ranked:
         """Ask a model, `block` users at a time."""
         every = np.arange(self.items)
         tops: list[np.ndarray] = []
@@ -71,19 +62,3 @@ class RankingTask:
                 scores[known] = -np.inf
                 tops.append(np.argsort(-scores, kind="stable")[:k])
         return ndcg_and_recall(tops, self.relevant, k)
-
-
-def ndcg_and_recall(tops: Sequence[np.ndarray], relevant: Sequence[np.ndarray], k: int) -> Ranked:
-    """NDCG@k (binary gain, ideal over min(k, relevant)) and Recall@k (found / relevant) of recommended places, best first.
-
-    >>> found = ndcg_and_recall([np.array([3, 1])], [np.array([1, 2])], 2)
-    >>> bool(found.ndcg[0] == (1 / np.log2(3)) / (1 + 1 / np.log2(3))), float(found.recall[0])
-    (True, 0.5)
-    """
-    gain = 1 / np.log2(np.arange(k) + 2)
-    ndcg, recall = np.zeros(len(tops)), np.zeros(len(tops))
-    for number, (top, right) in enumerate(zip(tops, relevant, strict=True)):
-        hit = np.isin(top[:k], right)
-        ndcg[number] = (hit * gain[: len(hit)]).sum() / gain[: min(k, len(right))].sum()
-        recall[number] = hit.sum() / len(right)
-    return Ranked(ndcg, recall)

@@ -14,9 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-    from score_rag.crm.judgements import Judgements
-
-__all__ = ["COUNTS", "item_counts", "like_rates", "smoothed"]
+__all__ = ["COUNTS", "like_rates", "smoothed"]
 
 COUNTS = 5.0
 """Judgements of the mean that each rate is smoothed by."""
@@ -29,14 +27,6 @@ def smoothed(counts: np.ndarray) -> np.ndarray:
     mean = (counts[1:, 0].sum() + 1) / (counts[1:, 1].sum() + 2)
     rates: np.ndarray = (counts[:, 0] + COUNTS * mean) / (counts[:, 1] + COUNTS)
     return rates
-
-
-def item_counts(judged: Judgements, items: int) -> np.ndarray:
-    """float32 [items + 1, 2]: liked and all training judgements of each item; row 0 is padding."""
-    out = np.zeros((items + 1, 2), dtype=np.float32)
-    np.add.at(out[:, 0], judged.item, judged.liked)
-    np.add.at(out[:, 1], judged.item, 1)
-    return out
 
 
 def like_rates(counts: np.ndarray) -> Any:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from score_rag.crm.attention import attention_network
+from score_rag.crm.interface import History, UserHistory
 from score_rag.crm.judgements import Judgements, tokens
-from score_rag.crm.learned import Drawing, LearnedVectorRecommender
+from score_rag.crm.learned import LearnedVectorModel, NegativeSampling
 from score_rag.crm.losses import Loss, pair_loss
-from score_rag.crm.recommender import Asked, History
 from score_rag.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["SASRec"]
 
 
-class SASRec(LearnedVectorRecommender):
+class SASRec(LearnedVectorModel):
     """The recommender. Construct, then `fit`; or `from_pretrained`.
 
     It learns nothing of users by name: everybody is their history. Somebody without one has a vector of zeros, which is nobody's neighbour,
@@ -71,7 +71,7 @@ class SASRec(LearnedVectorRecommender):
         self.settings = {"dim": dim, "layers": layers, "heads": heads, "dropout": dropout, "max_length": max_length}
         self.settings |= {"content": content, "loss": loss}
 
-    def _offsets(self, asked: Sequence[Asked], vectors: np.ndarray) -> np.ndarray:
+    def _offsets(self, asked: Sequence[UserHistory], vectors: np.ndarray) -> np.ndarray:
         import torch
 
         rates = self._network.rates
@@ -83,7 +83,7 @@ class SASRec(LearnedVectorRecommender):
             found: np.ndarray = own + offsets
         return found
 
-    def _vectors(self, asked: Sequence[Asked]) -> np.ndarray:
+    def _vectors(self, asked: Sequence[UserHistory]) -> np.ndarray:
         import torch
 
         size = int(self.settings["max_length"])
@@ -105,7 +105,7 @@ class SASRec(LearnedVectorRecommender):
         settings = {name: value for name, value in self.settings.items() if name not in ("loss", "content")}
         return attention_network(counts, self._content, rates=self.settings["loss"] == "bce", **settings)
 
-    def _task(self, judged: Judgements, drawing: Drawing) -> tuple[int, Any]:
+    def _task(self, judged: Judgements, drawing: NegativeSampling) -> tuple[int, Any]:
         import torch
 
         windows = windows_of(judged, int(self.settings["max_length"]))

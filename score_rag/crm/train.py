@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from score_rag.crm.checkpoint import read_checkpoint, write_checkpoint
+from score_rag.crm.interface import CollaborativeModel, UserHistory
 from score_rag.crm.ranking import RankingTask
-from score_rag.crm.recommender import Asked, Recommender
 from score_rag.data.interactions import Interactions
 from score_rag.files import digest_json
 from score_rag.progress import Report, silent
@@ -35,19 +35,19 @@ class Validation:
         by: `auc` of events, each from strictly earlier history, or `ndcg` (@10) of full ranking from the end of training.
     """
 
-    def __init__(self, model: Recommender, interactions: Interactions, by: ChooseBy) -> None:
+    def __init__(self, model: CollaborativeModel, interactions: Interactions, by: ChooseBy) -> None:
         self.model, self.by = model, by
         self.ranking = RankingTask(interactions, "valid", most=_MOST_RANKED) if by == "ndcg" else None
         events = list(interactions.rows("valid")) if by == "auc" else []
         if len(events) > _MOST_VALID:
             events = [events[place] for place in np.linspace(0, len(events) - 1, _MOST_VALID).astype(int)]
-        self.asked = [Asked(interactions.log.earlier(event), event.user_id, event.timestamp) for event in events]
+        self.asked = [UserHistory(interactions.log.earlier(event), event.user_id, event.timestamp) for event in events]
         self.places = [model._places([event.item_id]) for event in events]
         self.labels = np.array([int(event.liked) for event in events])
 
     def __call__(self) -> float | None:
         """The score; None where there is nothing to tell apart."""
-        from score_rag.evaluation.metrics import auc
+        from score_rag.metrics.auc import auc
 
         if self.ranking is not None:
             return float(self.ranking.rank(self.model).ndcg.mean()) if len(self.ranking) else None

@@ -7,7 +7,7 @@ from typing import Any
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import PrivateAttr
 
-from score_rag.retriever.encoder import Encoder
+from score_rag.encoders.encoder import Encoder
 
 __all__ = ["TrainedEmbedding"]
 

@@ -98,7 +98,7 @@ def fit_embedded_base(
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from score_rag.evaluation.metrics import auc
+    from score_rag.metrics.auc import auc
     from score_rag.predictor.predictor import score_tokens
 
     every = [text for variety in texts for text in variety]

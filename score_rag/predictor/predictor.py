@@ -105,7 +105,7 @@ class Predictor:
 
 class _OnnxEngine:
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
-        from score_rag.onnx import OnnxModel
+        from score_rag.inference.onnx import OnnxModel
 
         self.model = OnnxModel(folder / "model.onnx")
         self.answers = (settings["yes"], settings["no"])

@@ -63,7 +63,7 @@ def fit_predictor(
     from peft import LoraConfig, get_peft_model
     from transformers import AutoTokenizer, Trainer, TrainerCallback, TrainingArguments, set_seed
 
-    from score_rag.evaluation.metrics import auc
+    from score_rag.metrics.auc import auc
 
     for name, (_, labels) in (("training", train), ("validation", valid)):
         if len(set(labels)) != 2:
@@ -198,7 +198,7 @@ def _export(model: Any, path: Path) -> None:
     """Save logits-at-the-last-place of a (merged) model as ONNX."""
     import torch
 
-    from score_rag.onnx import export_onnx
+    from score_rag.inference.onnx import export_onnx
 
     class LastLogits(torch.nn.Module):
         def __init__(self) -> None:

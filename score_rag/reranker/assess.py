@@ -22,7 +22,7 @@ from score_rag.files import digest_json, write_text
 from score_rag.progress import Report, silent
 from score_rag.prompts import Prompt
 
-__all__ = ["Assessment", "Request", "assess", "planned_calls", "read_answers", "write_answers"]
+__all__ = ["Assessment", "AssessmentRequest", "assess", "planned_calls", "read_answers", "write_answers"]
 
 
 class Assessment(BaseModel):
@@ -44,7 +44,7 @@ class Assessment(BaseModel):
 
 
 @dataclass(frozen=True)
-class Request:
+class AssessmentRequest:
     """One question to assess: the event behind it, its history and item in words."""
 
     event: Event
@@ -65,7 +65,7 @@ class Request:
 
 
 def assess(
-    requests: Sequence[Request],
+    requests: Sequence[AssessmentRequest],
     *,
     model: str,
     prompt: Prompt,
@@ -135,7 +135,7 @@ def assess(
     return [answers[key] for key in keys]
 
 
-def planned_calls(requests: Sequence[Request], *, model: str, prompt: Prompt, out: Path, max_answer_tokens: int = 400) -> int:
+def planned_calls(requests: Sequence[AssessmentRequest], *, model: str, prompt: Prompt, out: Path, max_answer_tokens: int = 400) -> int:
     """How many of the requests have no answer yet."""
     answers = read_answers(out)
     return sum(_key(request, model, prompt, max_answer_tokens, 0.0) not in answers for request in requests)
@@ -170,7 +170,7 @@ def read_answers(path: Path) -> dict[str, Assessment]:
 
 
 def write_answers(
-    requests: Sequence[Request],
+    requests: Sequence[AssessmentRequest],
     answers: Sequence[Assessment],
     *,
     model: str,
@@ -187,7 +187,7 @@ def write_answers(
     write_text(out, "".join(lines.values()))
 
 
-def _line(key: str, model: str, request: Request, answer: Assessment) -> str:
+def _line(key: str, model: str, request: AssessmentRequest, answer: Assessment) -> str:
     facts = {"key": key, "model": model, "user_id": request.user_id, "item_id": request.item_id}
     return json.dumps({**facts, **answer.model_dump()}, ensure_ascii=False) + "\n"
 
@@ -200,12 +200,12 @@ def _drop_torn_line(path: Path) -> None:
                 stream.truncate(raw.rfind(b"\n") + 1)
 
 
-def _key(request: Request, model: str, prompt: Prompt, max_answer_tokens: int, temperature: float) -> str:
+def _key(request: AssessmentRequest, model: str, prompt: Prompt, max_answer_tokens: int, temperature: float) -> str:
     facts = [model, max_answer_tokens, temperature, _messages(request, prompt), request.user_id, request.item_id, request.as_of]
     return digest_json(facts)[:32]
 
 
-def _messages(request: Request, prompt: Prompt) -> list[dict[str, str]]:
+def _messages(request: AssessmentRequest, prompt: Prompt) -> list[dict[str, str]]:
     return [{"role": "user", "content": prompt.render(history=request.history, target=request.target)}]
 
 
@@ -221,7 +221,7 @@ def _litellm() -> Any:
 
 def _ask(
     litellm: Any,
-    request: Request,
+    request: AssessmentRequest,
     messages: list[dict[str, str]],
     model: str,
     api_base: str | None,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from score_rag.data.interactions import Interactions
-from score_rag.documents import Describer, describe_item
-from score_rag.reranker.assess import Request
+from score_rag.documents.describer import Describer, describe_item
+from score_rag.reranker.assess import AssessmentRequest
 
 if TYPE_CHECKING:
-    from score_rag.retriever.index import Hit
+    from score_rag.index.reader import Hit
 
 __all__ = ["RankedList", "rank_by_assessment", "sample_requests"]
 
@@ -33,7 +33,9 @@ class RankedList:
     similarities: list[float]
 
 
-def sample_requests(interactions: Interactions, describer: Describer, count: int, *, history: str = "all", seed: int = 0) -> list[Request]:
+def sample_requests(
+    interactions: Interactions, describer: Describer, count: int, *, history: str = "all", seed: int = 0
+) -> list[AssessmentRequest]:
     """Training events to ask about, drawn uniformly among those whose user had at least three earlier judgements."""
     log = interactions.train_log
     fit = [event for event in interactions.rows("train") if len(log.earlier(event)) >= 3]
@@ -45,7 +47,7 @@ def sample_requests(interactions: Interactions, describer: Describer, count: int
         text = describer.describe(told)
         if text:
             target = describe_item(interactions.item(event.item_id))
-            requests.append(Request(event, text, target))
+            requests.append(AssessmentRequest(event, text, target))
     return requests
 
 

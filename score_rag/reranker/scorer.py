@@ -9,7 +9,7 @@ import numpy as np
 
 from score_rag.errors import ModelError
 from score_rag.files import read_json
-from score_rag.onnx import OnnxModel, TextTokenizer, each_once
+from score_rag.inference.onnx import OnnxModel, TextTokenizer, each_once
 from score_rag.progress import Report, silent
 
 __all__ = ["PairScorer", "rerank_text"]

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from score_rag.data.interactions import Interactions
-from score_rag.documents import Describer
+from score_rag.documents.describer import Describer
+from score_rag.encoders.encoder import EMBEDDED, find_encoder
 from score_rag.errors import DataError
 from score_rag.files import write_json
-from score_rag.onnx import export_onnx
-from score_rag.precision import fast_bfloat16
+from score_rag.inference.onnx import export_onnx
+from score_rag.inference.precision import fast_bfloat16
 from score_rag.progress import Report, silent
 from score_rag.prompts import Prompt
-from score_rag.reranker.assess import Request, assess, write_answers
+from score_rag.reranker.assess import AssessmentRequest, assess, write_answers
 from score_rag.reranker.examples import RankedList, rank_by_assessment, sample_requests
 from score_rag.reranker.offline import OFFLINE_MODEL, offline_provider
 from score_rag.reranker.scorer import rerank_text
-from score_rag.retriever.encoder import EMBEDDED, find_encoder
 
 if TYPE_CHECKING:
-    from score_rag.retriever.index import Hit
+    from score_rag.index.reader import Hit
 
 __all__ = ["fit_reranker", "train_reranker"]
 
@@ -36,7 +36,7 @@ _CERTAIN = 100.0
 
 def fit_reranker(
     interactions: Interactions,
-    hits_for: Callable[[Sequence[Request]], Sequence[Sequence[Hit]]],
+    hits_for: Callable[[Sequence[AssessmentRequest]], Sequence[Sequence[Hit]]],
     folder: Path,
     *,
     base: str,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from score_rag.documents import FOREVER
+from score_rag.documents.versions import FOREVER
 
 __all__ = ["Neighbourhood", "contrastive_batches", "newest_texts"]
 

@@ -18,11 +18,11 @@ from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent, EmbeddingStartEvent
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
+from score_rag.encoders.encoder import EMBEDDED, Encoder, ModelEncoder, TextEncoder
 from score_rag.errors import InputError, ModelError
 from score_rag.files import digest_text, read_json
-from score_rag.retriever.encoder import EMBEDDED, Encoder, ModelEncoder, TextEncoder
-from score_rag.retriever.index import BehaviourIndex, Hit, documents_of
-from score_rag.retriever.outside import OutsideIndex
+from score_rag.index.external import OutsideIndex
+from score_rag.index.reader import BehaviourIndex, Hit, documents_of
 
 __all__ = ["CollaborativeRetriever", "UserQuery"]
 

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from score_rag.encoders.encoder import EMBEDDED, find_encoder
+from score_rag.encoders.export import export_encoder, open_model
+from score_rag.encoders.torch_encoder import indexing_encoder
 from score_rag.errors import DataError
 from score_rag.files import write_json
-from score_rag.precision import fast_bfloat16
+from score_rag.index.writer import build_index
+from score_rag.inference.precision import fast_bfloat16
 from score_rag.progress import Report, silent
-from score_rag.retriever.bulk import indexing_encoder
-from score_rag.retriever.encoder import EMBEDDED, find_encoder
 from score_rag.retriever.examples import Neighbourhood, contrastive_batches
-from score_rag.retriever.export import export_encoder, open_model
 from score_rag.retriever.layers import add_lora, freeze_below
 from score_rag.retriever.negatives import hard_negatives as find_hard_negatives
 from score_rag.retriever.validation import BestEpoch, Examination
-from score_rag.retriever.write import build_index
 
 __all__ = ["fit_retriever", "train_encoder"]
 

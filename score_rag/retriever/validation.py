@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from score_rag.crm.ranking import Ranked, ndcg_and_recall
+from score_rag.metrics.ranking import Ranked, ndcg_and_recall
 from score_rag.retriever.examples import Neighbourhood
 
 __all__ = ["BestEpoch", "Examination"]

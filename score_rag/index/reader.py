@@ -1,0 +1,308 @@
+"""The index of behaviour documents, for reading: any number of readers, each of a whole generation (`write` makes them).
+
+Whoever reads keeps the generation that it opened, until `current` opens the next; the one before stays until there is another. All of it
+can be made again from documents and encoder: what is broken, half-written, of another form or of another encoder is refused.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from score_rag.documents.versions import DOCUMENT_COLUMNS, FOREVER
+from score_rag.errors import IndexMismatchError
+from score_rag.index.exact import best_places, search_at, search_many
+from score_rag.index.generation import generation_name, read_generation, rebuild_hint, stamp_of, store_ids
+
+if TYPE_CHECKING:
+    from score_rag.encoders.encoder import Encoder
+    from score_rag.index.stores import Store
+
+__all__ = ["BehaviourIndex", "Hit", "documents_of"]
+
+_EXACT_BELOW = 20_000
+"""Up to so many users exact search is no slower than the store's, and needs none of its packages."""
+_SHORT = 4_000_000
+"""So many multiplications take about a millisecond."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A retrieved document: whose, what it says, how near (cosine), the time of its last event, how many events it tells."""
+
+    user_id: str
+    document_id: str
+    text: str
+    score: float
+    known_until: int
+    events: int
+
+
+def documents_of(texts: Mapping[str, str]) -> pl.DataFrame:
+    """Documents for people known by a text each: no events, no times; visible now and at any moment after 0.
+
+    Args:
+        texts: User ids with what is told of each.
+    """
+    rows = [(f"{user}@0", str(user), text, 0, -1, FOREVER) for user, text in texts.items()]
+    return pl.DataFrame(rows, schema=DOCUMENT_COLUMNS, orient="row")
+
+
+class BehaviourIndex:
+    """Documents and their vectors, as of one generation. `open` what `build_index` or `update_index` wrote.
+
+    Attributes:
+        documents: Frame with `DOCUMENT_COLUMNS`, in the order of time.
+        vectors: float32 [documents, dim], unit length.
+        generation: Which one this is; 0 in memory.
+        newest: int [users], places of each user's newest document.
+        exact_below: Up to so many users, questions about now are answered exactly too.
+    """
+
+    def __init__(
+        self, documents: pl.DataFrame, vectors: np.ndarray, *, folder: Path | None = None, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        if folder is None:
+            # In memory, in whatever order it came.
+            order = documents.with_row_index("place").sort("known_until", "document_id")["place"].to_numpy()
+            documents, vectors = documents[order], np.asarray(vectors)[order]
+        self.folder = folder
+        self.documents = documents
+        self.vectors = vectors
+        self.settings = dict(settings or {})
+        self.generation = int(self.settings.get("generation", 0))
+        self.exact_below = _EXACT_BELOW
+        self._until = documents["known_until"].to_numpy()
+        self._superseded = documents["superseded_at"].to_numpy()
+        self.newest = np.flatnonzero(self._superseded == FOREVER)
+        self._stamp = stamp_of(folder) if folder is not None else None
+        self._encoder: Encoder | None = None
+        self._prepared = False
+        self._given: dict[str, Any] = {"store": None, "store_options": None}
+
+    @classmethod
+    def open(
+        cls, folder: Path | str, encoder: Encoder, *, store: str | None = None, store_options: Mapping[str, Any] | None = None
+    ) -> BehaviourIndex:
+        """Open an index for reading.
+
+        Args:
+            folder: The index's own.
+            encoder: The one that built it.
+            store: The Python name of the store that it was built with. A name that only the index's own files give is not followed:
+                without it, such a store is left alone, and all questions are answered exactly.
+            store_options: The store's, where they are others than when it was built.
+
+        Raises:
+            IndexMismatchError: Another encoder or another version built it, or it is not whole.
+        """
+        folder = Path(folder)
+        while True:
+            stamp = stamp_of(folder)
+            try:
+                opened = cls._open(folder, encoder)
+                opened._given = {"store": store, "store_options": store_options}
+                return opened
+            except IndexMismatchError:
+                # A writer that is two generations ahead has taken away what was about to be read: there is a newer one.
+                if stamp_of(folder) == stamp:
+                    raise
+
+    @classmethod
+    def _open(cls, folder: Path, encoder: Encoder) -> BehaviourIndex:
+        found = read_generation(folder, encoder)
+        opened = cls(found.documents, found.vectors, folder=folder, settings=found.settings)
+        opened._stamp = found.stamp
+        opened._encoder = encoder
+        return opened
+
+    def current(self) -> BehaviourIndex:
+        """This index, or the generation that has taken its place since it was opened."""
+        if self.folder is None or self._encoder is None or not self.stale:
+            return self
+        newer = BehaviourIndex.open(self.folder, self._encoder, **self._given)
+        newer.exact_below = self.exact_below
+        return newer
+
+    @cached_property
+    def store(self) -> Store | None:
+        """The approximate store.
+
+        None where there is none to ask: in memory, of a generation that is gone, in a folder that must not be written to, or where it goes
+        by a Python name that `open` was not given.
+        """
+        from score_rag.index.stores import is_python_name, open_store
+
+        if self.folder is None:
+            return None
+        kind, local = self.settings["store"], self.settings["store"] == "chroma"
+        place = self.folder / generation_name(self.generation) / "chroma"
+        # Chroma writes to its files even to read them, and makes what is not there.
+        if local and not (place / "chroma.sqlite3").is_file():
+            if self._gone:
+                return None
+            raise IndexMismatchError("the store is missing", where=place, hint=self._again)
+        if (local and not os.access(place, os.W_OK)) or (is_python_name(kind) and self._given["store"] != kind):
+            return None
+        options = self.settings["store_options"] if self._given["store_options"] is None else self._given["store_options"]
+        try:
+            store = open_store(kind, options, place, index=self.settings["index"])
+            count = store.count() if local else None
+        except IndexMismatchError as error:
+            error.hint = error.hint or self._again
+            raise
+        if local and count != len(self.newest):
+            raise IndexMismatchError("the store is not whole", where=place, expected=len(self.newest), found=count, hint=self._again)
+        return store
+
+    @property
+    def stale(self) -> bool:
+        """Whether another generation has taken its place since it was opened."""
+        return self.folder is not None and stamp_of(self.folder) != self._stamp
+
+    @property
+    def _gone(self) -> bool:
+        """Whether a writer may have taken this generation's files away."""
+        return self.stale
+
+    @property
+    def _again(self) -> str:
+        return rebuild_hint(self.folder)
+
+    # Asking
+
+    def query(self, vector: np.ndarray, k: int, *, as_of: int | None = None, exclude_user: str | None = None) -> list[Hit]:
+        """The `k` nearest visible documents of other users, nearest first.
+
+        Args:
+            vector: [dim], unit length.
+            as_of: Only what was known strictly before this second, by exact search. None means now: by the store, where there are many.
+            exclude_user: Whose documents not to return.
+        """
+        ids: list[str] = []
+        with self._unless_gone():
+            if self._approximate(as_of) and self.store is not None:
+                ids = self.store.nearest(vector, min(k + 1, len(self.newest)))
+        hits = self._hits(vector, self.places_of(ids), k, exclude_user)
+        return hits if self._enough(hits, k, exclude_user) else self.exactly(vector, k, as_of, exclude_user)
+
+    async def aquery(self, vector: np.ndarray, k: int, *, as_of: int | None = None, exclude_user: str | None = None) -> list[Hit]:
+        """`query`, without blocking the event loop."""
+        import asyncio
+
+        if not self._prepared:
+            await asyncio.to_thread(self._prepare)
+        ids: list[str] = []
+        with self._unless_gone():
+            if self._approximate(as_of) and self.store is not None:
+                ids = await self.store.anearest(vector, min(k + 1, len(self.newest)))
+        hits = self._hits(vector, self.places_of(ids), k, exclude_user)
+        if self._enough(hits, k, exclude_user):
+            return hits
+        # A product of matrices leaves the interpreter's lock; a small one is over before a thread would have begun.
+        if len(self.documents) * self.vectors.shape[1] <= _SHORT:
+            return self.exactly(vector, k, as_of, exclude_user)
+        return await asyncio.to_thread(self.exactly, vector, k, as_of, exclude_user)
+
+    def _approximate(self, as_of: int | None) -> bool:
+        return as_of is None and len(self.newest) > self.exact_below
+
+    def _prepare(self) -> None:
+        """Read and open what the first question would have to wait for."""
+        with self._unless_gone():
+            if self._approximate(None) and self.store is not None:
+                _ = self._place_of
+        if not self._approximate(None):
+            _ = self._newest_vectors
+        self._prepared = True
+
+    def _enough(self, hits: Sequence[Hit], k: int, exclude_user: str | None) -> bool:
+        """Whether a store came back with as many as there are to be had; one that lost some on the way does not."""
+        return bool(hits) and len(hits) >= min(k, len(self.newest) - (exclude_user is not None))
+
+    def search(
+        self, vectors: np.ndarray, k: int, *, as_of: Sequence[int | None], exclude: Sequence[str | None], block: int = 256
+    ) -> list[list[Hit]]:
+        """`query` for many vectors at once, exact, each with its own time and excluded user.
+
+        Args:
+            vectors: [n, dim].
+            as_of: [n].
+            exclude: [n].
+            block: Queries at a time; a block takes about `block` × documents × 5 bytes.
+        """
+        # Of one user one document is visible at a time: one more than asked for makes up for the user who is left out.
+        found = search_many(np.asarray(vectors), self.vectors, self._until, self._superseded, k + 1, as_of, block=block)
+        return [self._hits(vector, places, k, user) for vector, places, user in zip(vectors, found, exclude, strict=True)]
+
+    def vector_of(self, user_id: str, as_of: int | None = None) -> np.ndarray | None:
+        """The vector of the user's document that is visible at `as_of`; None where there is none."""
+        time = FOREVER if as_of is None else as_of
+        for place in self._rows_of.get(user_id, ()):
+            if self._until[place] < time <= self._superseded[place]:
+                vector: np.ndarray = np.asarray(self.vectors[place])
+                return vector
+        return None
+
+    def exactly(self, vector: np.ndarray, k: int, as_of: int | None, exclude_user: str | None) -> list[Hit]:
+        """`query`, never by the store."""
+        if as_of is None:
+            places = self.newest[best_places(self._newest_vectors @ vector, k + 1)]
+        else:
+            places = search_at(vector, self.vectors, self._until, self._superseded, k + 1, as_of)
+        return self._hits(vector, places, k, exclude_user)
+
+    @contextmanager
+    def _unless_gone(self) -> Iterator[None]:
+        """A store of a generation that a writer has taken away need not answer: the array is still mapped, and whole."""
+        try:
+            yield
+        except IndexMismatchError:
+            if not self._gone:
+                raise
+
+    def _hits(self, vector: np.ndarray, places: np.ndarray, k: int, exclude_user: str | None) -> list[Hit]:
+        columns = self._columns
+        scores = np.asarray(self.vectors[places]) @ vector
+        hits = [
+            Hit(columns["user_id"][place], columns["document_id"][place], columns["text"][place], float(score), until, events)
+            for place, score, until, events in zip(
+                places.tolist(), scores, self._until[places].tolist(), columns["events"].gather(places).to_list(), strict=True
+            )
+            if columns["user_id"][place] != exclude_user
+        ]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.document_id))[:k]
+
+    @cached_property
+    def _columns(self) -> dict[str, pl.Series]:
+        return {name: self.documents[name] for name in ("user_id", "document_id", "text", "events")}
+
+    @cached_property
+    def _newest_vectors(self) -> np.ndarray:
+        every = len(self.newest) == len(self.documents)
+        vectors: np.ndarray = np.asarray(self.vectors if every else self.vectors[self.newest])
+        return vectors
+
+    @cached_property
+    def _rows_of(self) -> dict[str, list[int]]:
+        rows: dict[str, list[int]] = {}
+        for place, user in enumerate(self.documents["user_id"]):
+            rows.setdefault(user, []).append(place)
+        return rows
+
+    @cached_property
+    def _place_of(self) -> dict[str, int]:
+        """Places of the newest documents, by their ids in the store."""
+        return dict(zip(store_ids(self.documents[self.newest], self.settings["index"]), self.newest.tolist(), strict=True))
+
+    def places_of(self, ids: Sequence[str]) -> np.ndarray:
+        """Places of what this generation holds; a store that is shared may know of more."""
+        return np.array([self._place_of[name] for name in dict.fromkeys(ids) if name in self._place_of], dtype=np.int64)

@@ -1,0 +1,282 @@
+"""Writing the index: a new generation beside the standing one, `index.json` last. One writer at a time; a second is refused at once.
+
+Only texts that the standing generation does not hold are embedded. A process killed at any moment leaves the standing generation as it was;
+what it had begun is swept away by the next writer.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import numpy as np
+import polars as pl
+
+from score_rag.documents.versions import DOCUMENT_COLUMNS, FOREVER
+from score_rag.errors import DataError, IndexMismatchError, InputError, ScoreError
+from score_rag.files import digest_json, folder_lock, read_json, write_json
+from score_rag.index.chroma import ChromaServer, LocalChroma
+from score_rag.index.generation import FORMAT, generation_name, rebuild_hint, store_ids
+from score_rag.index.reader import BehaviourIndex
+from score_rag.index.stores import Store, is_python_name, open_store
+from score_rag.progress import Report, silent
+
+if TYPE_CHECKING:
+    from score_rag.encoders.encoder import Encoder
+
+__all__ = ["Written", "build_index", "content_of", "update_index"]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a build or an update did.
+
+    Attributes:
+        generation: The one that stands now.
+        documents: How many it holds, all versions.
+        users: Of so many users.
+        embedded: Texts that were embedded for it.
+        deleted: Users who were in the generation before, as far as it could be read, and are forgotten now.
+    """
+
+    generation: int
+    documents: int
+    users: int
+    embedded: int
+    deleted: int
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What stood before, as far as it can be read: never trusted further than to tidy up after it."""
+
+    generation: int | None = None
+    index: str = ""
+    users: frozenset[str] = frozenset()
+    ids: frozenset[str] = frozenset()
+    previous: str | None = None
+
+
+def build_index(
+    documents: pl.DataFrame,
+    encoder: Encoder,
+    folder: Path | str,
+    *,
+    store: str = "chroma",
+    store_options: Mapping[str, Any] | None = None,
+    report: Report = silent,
+) -> Written:
+    """Embed all documents and write an index; one that is there is left to its readers, and replaced.
+
+    Args:
+        documents: Frame of `build_documents`, or of `documents_of`.
+        encoder: Makes the vectors.
+        folder: The index's own.
+        store: As `open_store` takes it.
+        store_options: Likewise.
+
+    Raises:
+        DataError: There are no documents.
+        InputError: The folder holds other things than an index.
+        LockedError: Another process writes to this index.
+    """
+    folder = Path(folder)
+    strangers = [] if not folder.is_dir() or (folder / "index.json").exists() else [p.name for p in folder.iterdir() if not _of_index(p)]
+    if strangers:
+        raise InputError(
+            "this folder holds other things than an index",
+            where=folder,
+            expected="an empty folder, or none",
+            found=", ".join(strangers[:5]),
+        )
+    with folder_lock(folder, doing="building an index"):
+        return _write(folder, None, documents, encoder, {"store": store, "store_options": dict(store_options or {})}, report)
+
+
+def update_index(
+    folder: Path | str,
+    encoder: Encoder,
+    documents: pl.DataFrame,
+    *,
+    delete: Collection[str] = (),
+    whole: bool = False,
+    store: str | None = None,
+    store_options: Mapping[str, Any] | None = None,
+    report: Report = silent,
+) -> Written:
+    """Bring an index up to date: only texts that it does not hold are embedded.
+
+    Args:
+        documents: All documents of the users that changed or are new.
+        delete: Users to forget altogether.
+        whole: `documents` are all that there is: users who are not in it are forgotten too.
+        store: Where the index was built with a store that goes by a Python name: that name.
+        store_options: The store's, where they are others than when it was built.
+
+    Raises:
+        DataError: Nobody would be left.
+        IndexMismatchError: There is no whole index of this encoder, or its store goes by a name that was not given.
+        InputError: `delete` is a text, not several.
+        LockedError: Another process writes to this index.
+    """
+    if isinstance(delete, str):
+        raise InputError("users to delete are several, each a text", expected=f"[{delete!r}]", found=repr(delete))
+    folder = Path(folder)
+    with folder_lock(folder, doing="updating an index"):
+        standing = BehaviourIndex.open(folder, encoder, store=store, store_options=store_options)
+        kind = standing.settings["store"]
+        if is_python_name(kind) and store != kind:
+            raise IndexMismatchError(
+                "this index has a store that goes by a Python name, which is followed only where it is given",
+                where=folder,
+                expected=f"store={kind!r}",
+                found=f"store={store!r}",
+                hint=f"--set retriever.store={kind}, or store={kind!r}",
+            )
+        documents = documents.select(list(DOCUMENT_COLUMNS)).filter(~_among(delete))
+        if not whole:
+            changed = standing.documents.filter(~_among([*documents["user_id"].unique(), *delete]))
+            documents = pl.concat([changed, documents])
+        settings = {name: standing.settings[name] for name in ("store", "store_options")}
+        if store_options is not None and store in (None, kind):
+            settings["store_options"] = dict(store_options)
+        return _write(folder, standing, documents, encoder, settings, report)
+
+
+def _write(
+    folder: Path, standing: BehaviourIndex | None, documents: pl.DataFrame, encoder: Encoder, settings: dict[str, Any], report: Report
+) -> Written:
+    """Write the next generation; the caller holds the folder's lock."""
+    if not len(documents):
+        raise DataError(
+            "there are no documents to index", expected="at least one user", hint="is the index still wanted? delete its folder"
+        )
+    documents = documents.select(list(DOCUMENT_COLUMNS)).sort("known_until", "document_id")
+    before = _before(folder)
+    number = max((int(place.name) for place in folder.iterdir() if _is_generation(place)), default=0) + 1
+    own = folder / generation_name(number)
+    own.mkdir()
+    index = before.index if standing is not None else uuid4().hex
+    store: Store | None = None
+    try:
+        vectors, embedded = _vectors(documents, encoder, standing, report)
+        np.save(own / "vectors.npy", vectors)
+        documents.write_parquet(own / "documents.parquet")
+        rows = np.flatnonzero(documents["superseded_at"].to_numpy() == FOREVER)
+        ids = store_ids(documents[rows], index)
+        begun = folder / generation_name(standing.generation) / "chroma" if standing is not None else None
+        if settings["store"] == "chroma" and begun is not None and begun.is_dir():
+            store, held = LocalChroma.copied(begun, own / "chroma"), before.ids
+            store.remove(sorted(held - set(ids)))
+        else:
+            store = open_store(settings["store"], settings["store_options"], own / "chroma", index=index)
+            held = before.ids if store.shared and standing is not None else frozenset()
+        new = [place for place, name in enumerate(ids) if name not in held]
+        if store.shared:
+            # What is about to be put in, and what is about to be left behind, is written down first: should this be the end, the next
+            # writer takes it out. Readers of the generation before may still ask for what is left behind, so not this one.
+            waiting = _waiting(folder)
+            write_json(folder / "waiting.json", sorted(waiting | before.ids - set(ids) | {ids[place] for place in new}))
+            store.remove(sorted(waiting - before.ids))
+        told = documents[rows[new]]
+        facts = told.select("document_id", "user_id", "events", "known_until").to_dicts()
+        store.add([ids[place] for place in new], vectors[rows[new]], told["text"].to_list(), facts, report)
+        if not store.shared and store.count() != len(ids):
+            raise IndexMismatchError(
+                "the store that was to be brought up to date is not whole",
+                where=begun,
+                expected=f"{len(ids)} users after the update",
+                found=store.count(),
+                hint=rebuild_hint(folder),
+            )
+        what = {
+            "format": FORMAT,
+            "generation": number,
+            "index": index,
+            "previous": before.previous if standing is not None else before.index or None,
+            "encoder": encoder.fingerprint,
+            "dimension": int(vectors.shape[1]),
+            "documents": len(documents),
+            "users": len(ids),
+            "content": content_of(documents),
+        }
+        write_json(folder / "index.json", {**what, **settings})
+    except BaseException:
+        shutil.rmtree(own, ignore_errors=True)
+        raise
+    finally:
+        if store is not None:
+            store.close()
+    if store.shared:
+        write_json(folder / "waiting.json", sorted(before.ids - set(ids)))
+        _drop(settings, before.previous if standing is not None else None)
+    for place in folder.iterdir():
+        if _is_generation(place) and int(place.name) not in (number, before.generation):
+            shutil.rmtree(place, ignore_errors=True)
+    return Written(number, len(documents), len(ids), embedded, len(before.users - set(documents["user_id"])))
+
+
+def _drop(settings: Mapping[str, Any], index: str | None) -> None:
+    """Take away the collection of an index that was built anew since, now that its readers have had time to go on."""
+    if index is None or settings["store"] == "chroma" or is_python_name(settings["store"]):
+        return
+    store = open_store(settings["store"], settings["store_options"], Path(), index=index)
+    if isinstance(store, ChromaServer):
+        store.drop()
+
+
+def _is_generation(place: Path) -> bool:
+    return place.is_dir() and len(place.name) == 6 and place.name.isdigit()
+
+
+def _of_index(place: Path) -> bool:
+    """Whether something in a folder without `index.json` is what a writer leaves that did not come to its end."""
+    parts = ("vectors.npy", "documents.parquet", "chroma")
+    ours = _is_generation(place) and all(inner.name in parts for inner in place.iterdir())
+    return ours or place.name in (".lock", ".lock.json", "waiting.json")
+
+
+def _among(users: Collection[str]) -> pl.Expr:
+    return pl.col("user_id").is_in(pl.Series(list(users), dtype=pl.String).implode())
+
+
+def _vectors(documents: pl.DataFrame, encoder: Encoder, standing: BehaviourIndex | None, report: Report) -> tuple[np.ndarray, int]:
+    """(vectors, how many texts were embedded for them): a text that the standing index holds is not embedded again."""
+    texts = documents["text"].to_list()
+    known = {text: place for place, text in enumerate(standing.documents["text"])} if standing is not None else {}
+    fresh = {text: place for place, text in enumerate(dict.fromkeys(text for text in texts if text not in known))}
+    embedded = encoder.encode(list(fresh), report=report) if fresh else np.empty((0, 0), dtype=np.float32)
+    if standing is None:
+        return embedded[[fresh[text] for text in texts]], len(fresh)
+    vectors = np.empty((len(texts), standing.vectors.shape[1]), dtype=np.float32)
+    for row, text in enumerate(texts):
+        vectors[row] = embedded[fresh[text]] if text in fresh else standing.vectors[known[text]]
+    return vectors, len(fresh)
+
+
+def content_of(documents: pl.DataFrame) -> str:
+    """A word for who is told what, and when."""
+    return digest_json([documents[name].to_list() for name in DOCUMENT_COLUMNS])
+
+
+def _before(folder: Path) -> _Before:
+    try:
+        settings = read_json(folder / "index.json")
+        number, index = int(settings["generation"]), str(settings["index"])
+        documents = pl.read_parquet(folder / generation_name(number) / "documents.parquet")
+        ids = frozenset(store_ids(documents.filter(pl.col("superseded_at") == FOREVER), index))
+        return _Before(number, index, frozenset(documents["user_id"]), ids, settings.get("previous"))
+    except (ScoreError, KeyError, TypeError, ValueError, AttributeError, OSError, pl.exceptions.PolarsError):
+        return _Before()
+
+
+def _waiting(folder: Path) -> set[str]:
+    """Ids in a shared store that some writer began to put in, or that readers have had time to do without."""
+    try:
+        return set(read_json(folder / "waiting.json"))
+    except DataError:
+        return set()

@@ -1,0 +1,139 @@
+"""The serving index of a run: what the data source says now, under the run's trained encoder; it grows without any training.
+
+A run's own index (`runs/<name>/retriever/index`) belongs to the experiment: it knows training events alone and stays as it is. The serving
+index (`runs/<name>/index`) tells every judgement that the source has, by the same rule of when what is known.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from score_rag.documents.versions import build_documents
+from score_rag.encoders.torch_encoder import indexing_encoder
+from score_rag.errors import IndexMismatchError, InputError
+from score_rag.index.check import Finding, check_index
+from score_rag.index.reader import BehaviourIndex
+from score_rag.index.writer import Written, build_index, update_index
+from score_rag.pipeline.config import Pipeline
+from score_rag.pipeline.run import Run
+from score_rag.pipeline.runner import finished_folder, run_folder
+from score_rag.pipeline.stages import load_data
+from score_rag.progress import Report, silent
+
+__all__ = ["build", "check", "index_folder", "rebuild", "update"]
+
+
+def index_folder(pipeline: Pipeline, folder: Path | None = None) -> Path:
+    """Where the serving index is, or the folder that was given."""
+    return folder if folder is not None else run_folder(pipeline) / "index"
+
+
+def build(pipeline: Pipeline, folder: Path | None = None, *, report: Report = silent) -> Written:
+    """Build the serving index where there is none.
+
+    Raises:
+        InputError: There is one already.
+        StageError: The run's retriever is not trained.
+    """
+    place = index_folder(pipeline, folder)
+    if (place / "index.json").exists():
+        raise InputError("there is an index already", where=place, hint=f"score-rag index update {pipeline.words}, or rebuild")
+    return rebuild(pipeline, folder, report=report)
+
+
+def update(pipeline: Pipeline, folder: Path | None = None, *, report: Report = silent) -> Written:
+    """Bring the serving index up to date with the data source; only users who changed are embedded again.
+
+    Raises:
+        InputError: It is the run's own index, which stays as it is.
+        IndexMismatchError: There is no whole index of this run's encoder.
+    """
+    place = index_folder(pipeline, folder)
+    if _own(pipeline, place):
+        raise InputError("this is the run's own index: it tells training events alone", where=place, hint=f"score-rag run {pipeline.words}")
+    run, settings = _open(pipeline), pipeline.retriever
+    try:
+        encoder = indexing_encoder(run.folder("retriever") / "encoder", dtype=settings.index_dtype)
+        documents = _documents(pipeline, place, run, report)
+        options = settings.store_options or None
+        return update_index(place, encoder, documents, whole=True, store=settings.store, store_options=options, report=report)
+    except IndexMismatchError as error:
+        if not (place / "index.json").exists():
+            error.hint = f"score-rag index build {pipeline.words}"
+        elif error.hint and "rebuild PIPELINE" in error.hint:
+            error.hint = _hint(pipeline, folder)
+        raise
+
+
+def rebuild(pipeline: Pipeline, folder: Path | None = None, *, report: Report = silent) -> Written:
+    """Build an index from nothing but documents and encoder, whatever is in its place; the run's own from its own documents."""
+    run = _open(pipeline)
+    place = index_folder(pipeline, folder)
+    settings = pipeline.retriever
+    return build_index(
+        _documents(pipeline, place, run, report),
+        indexing_encoder(run.folder("retriever") / "encoder", dtype=settings.index_dtype),
+        place,
+        store=settings.store,
+        store_options=settings.store_options,
+        report=report,
+    )
+
+
+def check(pipeline: Pipeline, folder: Path | None = None, *, report: Report = silent) -> dict[Path, list[Finding]]:
+    """Look at the index in the folder, or at the run's own and its serving index: what is wrong, what has changed since, what to do."""
+    run = _open(pipeline)
+    serving = index_folder(pipeline)
+    places = [folder] if folder is not None else [_run_index(pipeline), *([serving] if serving.is_dir() else [])]
+    found: dict[Path, list[Finding]] = {}
+    store = pipeline.retriever.store
+    for place in places:
+        found[place] = check_index(place, run.encoder, store=store, seed=pipeline.seed, report=report)
+        if all(finding.ok for finding in found[place]):
+            found[place].append(_fresh(_documents(pipeline, place, run, report), BehaviourIndex.open(place, run.encoder)))
+        if not all(finding.ok for finding in found[place]):
+            what = "update" if found[place][-1].name == "up to date" else "rebuild"
+            where = "" if place == serving else f" --folder {place}"
+            found[place].append(Finding("next", False, f"score-rag index {what} {pipeline.words}{where}"))
+    return found
+
+
+def _fresh(now: pl.DataFrame, index: BehaviourIndex) -> Finding:
+    """Whether the index tells what would be told now."""
+    # Until when the last document of somebody is the last depends on everybody's events: it says nothing about them.
+    columns = ["user_id", "text", "events"]
+    old, new = index.documents.select(columns), now.select(columns)
+    changed = set(new.join(old, on=columns, how="anti")["user_id"]) | set(old.join(new, on=columns, how="anti")["user_id"])
+    return Finding(
+        "up to date",
+        not changed,
+        f"{len(changed):,} user{'s' if len(changed) > 1 else ''} changed since" if changed else "it tells what would be told now",
+    )
+
+
+def _documents(pipeline: Pipeline, place: Path, run: Run, report: Report) -> pl.DataFrame:
+    if _own(pipeline, place):
+        return pl.read_parquet(finished_folder(pipeline, "documents") / "documents.parquet")
+    interactions, _ = load_data(pipeline, progress=report)
+    settings = pipeline.documents
+    # The catalogue as it is now: there may be new items.
+    describer = run.make_describer(catalogue=interactions.catalogue)
+    return build_documents(interactions.log, describer, every=settings.every, sparser_after=settings.sparser_after, report=report)
+
+
+def _open(pipeline: Pipeline) -> Run:
+    return Run.open(pipeline, stages=("documents", "retriever"))
+
+
+def _run_index(pipeline: Pipeline) -> Path:
+    return run_folder(pipeline) / "retriever" / "index"
+
+
+def _own(pipeline: Pipeline, place: Path) -> bool:
+    return place.resolve() == _run_index(pipeline).resolve()
+
+
+def _hint(pipeline: Pipeline, folder: Path | None) -> str:
+    return f"build it again: score-rag index rebuild {pipeline.words}" + (f" --folder {folder}" if folder is not None else "")

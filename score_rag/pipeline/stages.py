@@ -1,0 +1,274 @@
+"""The six stages, each a few lines: settings out of the pipeline file, artefacts of earlier stages in, one room's function called.
+
+Only this file knows both the rooms and the pipeline file; the runner knows neither.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from score_rag.files import write_json
+from score_rag.pipeline.config import Pipeline
+from score_rag.pipeline.runner import Stage, StageContext
+from score_rag.progress import Report, silent
+
+if TYPE_CHECKING:
+    from score_rag.context.finder import ContextFinder
+    from score_rag.data.interactions import Interactions
+    from score_rag.data.report import DataReport
+    from score_rag.index.reader import Hit
+    from score_rag.reranker.assess import AssessmentRequest
+
+__all__ = ["load_data", "stages"]
+
+
+def stages(pipeline: Pipeline) -> list[Stage]:
+    """The stages of a pipeline, in order."""
+    stores = ("retriever.store", "retriever.store_options")
+    return [
+        Stage("data", run=_data, inputs=_data_inputs),
+        Stage("crm", run=_crm, needs=("data",), also=("data",), inputs=_crm_inputs),
+        Stage("documents", run=_documents, needs=("data",), prompts=(pipeline.documents.prompt,), check=_documents_there),
+        Stage("retriever", run=_retriever, needs=("documents", "crm"), check=_retriever_there, caches=("index",), apart=stores),
+        Stage(
+            "reranker",
+            run=_reranker,
+            needs=("data", "documents", "retriever"),
+            also=("data", "documents", "retriever"),
+            prompts=(pipeline.reranker.assess_prompt,),
+            check=_reranker_there,
+            apart=stores,
+            plan=_calls,
+        ),
+        Stage(
+            "predictor",
+            run=_predictor,
+            needs=("data", "documents", "retriever", "reranker"),
+            also=("data", "documents", "retriever", "reranker"),
+            prompts=(pipeline.predictor.prompt,),
+            check=_predictor_there,
+            apart=stores,
+        ),
+    ]
+
+
+def _documents_there(pipeline: Pipeline) -> None:
+    from score_rag.pipeline.run import make_describer
+    from score_rag.prompts import find_prompt
+
+    make_describer(pipeline, find_prompt(pipeline.documents.prompt), {})
+
+
+def _retriever_there(pipeline: Pipeline) -> None:
+    from score_rag.encoders.encoder import find_encoder
+
+    find_encoder(pipeline.retriever.encoder)
+
+
+def _reranker_there(pipeline: Pipeline) -> None:
+    from score_rag.encoders.encoder import find_encoder
+
+    find_encoder(pipeline.reranker.encoder, setting="reranker.encoder")
+
+
+def _predictor_there(pipeline: Pipeline) -> None:
+    from score_rag.predictor.tokens import find_base
+
+    if pipeline.predictor.base != "embedded":
+        find_base(pipeline.predictor.base)
+
+
+def _data_inputs(pipeline: Pipeline) -> list[Path]:
+    from score_rag.data import source_files
+
+    settings = pipeline.data
+    return source_files(settings.source, settings.path, settings.interactions, settings.items)
+
+
+def load_data(pipeline: Pipeline, *, progress: Report = silent) -> tuple[Interactions, DataReport]:
+    """The data of a pipeline, read and prepared as its `data` section says, without a run.
+
+    Raises:
+        DataError: A file is missing or malformed.
+        InputError: The settings do not fit the data.
+    """
+    from score_rag.data import load
+
+    settings = pipeline.data
+    return load(settings.source, settings.path, seed=pipeline.seed, reading=settings.reading(), progress=progress, **settings.preparing())
+
+
+def _data(context: StageContext, folder: Path) -> dict[str, Any]:
+    interactions, report = load_data(context.pipeline, progress=context.report)
+    interactions.write(folder)
+    write_json(folder / "report.json", report.to_dict())
+    return {
+        "users": interactions.events["user_id"].n_unique(),
+        "items": len(interactions.items),
+        "events": report.kept,
+        "liked": round(float(interactions.events["label"].mean() or 0.0), 4),  # type: ignore[arg-type]
+        "notes": report.lines(),
+    }
+
+
+def _crm_inputs(pipeline: Pipeline) -> list[Path]:
+    if pipeline.crm.model != "file":
+        return []
+    from score_rag.crm.file import vector_files
+
+    return [file for name in (pipeline.crm.user_vectors, pipeline.crm.item_vectors) if name for file in vector_files(name)]
+
+
+def _crm(context: StageContext, folder: Path) -> dict[str, Any]:
+    from score_rag.crm.artefacts import write_crm
+    from score_rag.crm.registry import make_model, settings_of
+    from score_rag.data.interactions import Interactions
+
+    settings = context.pipeline.crm
+    interactions = Interactions.read(context.folder("data"))
+    own = settings.model_dump(include=settings_of(settings.model))
+    model: Any = make_model(settings.model, **own, history=context.pipeline.data.history)
+    checkpoint = context.scratch / "crm"
+    trained = {} if settings.model == "file" else {"seed": context.seed, "checkpoint": checkpoint}
+    model.fit(interactions, **settings.fitting(), **trained, report=context.report)
+    write_crm(model, interactions, folder, neighbours_k=settings.neighbours, report=context.report)
+    # Last of all: until here a killed run goes on from the checkpoint.
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    return {**model.metrics, **_kind_of_labels(interactions)}
+
+
+def _documents(context: StageContext, folder: Path) -> dict[str, Any]:
+    from score_rag.data.interactions import Interactions
+    from score_rag.documents.versions import build_documents
+    from score_rag.encoders.encoder import find_encoder
+    from score_rag.pipeline.run import make_describer
+
+    settings = context.pipeline.documents
+    interactions = Interactions.read(context.folder("data"))
+    prompt = context.prompt(settings.prompt)
+    describer = make_describer(context.pipeline, prompt, interactions.catalogue)
+    documents = build_documents(
+        interactions.train_log, describer, every=settings.every, sparser_after=settings.sparser_after, report=context.report
+    )
+    documents.write_parquet(folder / "documents.parquet")
+    _keep_prompt(prompt.path, folder, settings.prompt)
+    if settings.max_tokens is not None:
+        # Likewise, so that serving counts as training did, wherever the run's folder is taken.
+        (folder / "tokenizer").mkdir()
+        found = find_encoder(settings.tokenizer, setting="documents.tokenizer")
+        shutil.copyfile(found / "tokenizer.json", folder / "tokenizer" / "tokenizer.json")
+    words = documents["text"].str.split(" ").list.len().mean()
+    return {"documents": len(documents), "users": documents["user_id"].n_unique(), "words_mean": round(float(words or 0.0), 1)}  # type: ignore[arg-type]
+
+
+def _retriever(context: StageContext, folder: Path) -> dict[str, Any]:
+    import polars as pl
+
+    from score_rag.crm.artefacts import read_neighbours, read_vectors
+    from score_rag.retriever.train import fit_retriever
+
+    settings = context.pipeline.retriever
+    user_vectors = None
+    if settings.hard_negatives:
+        user_ids, parts = read_vectors(context.folder("crm"), "users")
+        user_vectors = user_ids, parts["vectors"]
+    return fit_retriever(
+        pl.read_parquet(context.folder("documents") / "documents.parquet"),
+        read_neighbours(context.folder("crm")),
+        folder,
+        base=settings.encoder,
+        **settings.model_dump(exclude={"encoder"}),
+        user_vectors=user_vectors,
+        seed=context.seed,
+        report=context.report,
+    )
+
+
+def _finder(context: StageContext) -> ContextFinder:
+    from score_rag.pipeline.run import Run
+
+    return Run(context.pipeline, context.folder).make_finder(None)
+
+
+def _reranker(context: StageContext, folder: Path) -> dict[str, Any]:
+    from score_rag.context.finder import Question
+    from score_rag.reranker.train import fit_reranker
+
+    settings = context.pipeline.reranker
+    finder = _finder(context)
+
+    def hits_for(requests: Sequence[AssessmentRequest]) -> list[list[Hit]]:
+        log = finder.interactions.log
+        asked = [Question(r.user_id, r.item_id, log.earlier(r.event), r.as_of) for r in requests]
+        return [hits[: finder.similarity_top_k] for hits in finder.retrieve(asked, report=context.report)]
+
+    return fit_reranker(
+        finder.interactions,
+        hits_for,
+        folder,
+        base=settings.encoder,
+        layers=settings.layers,
+        assessor=settings.assessor,
+        api_base=settings.api_base,
+        prompt=context.prompt(settings.assess_prompt),
+        describer=finder.describer,
+        assessments_path=context.scratch / "assessments.jsonl",
+        pairs=settings.pairs,
+        concurrency=settings.concurrency,
+        max_answer_tokens=settings.max_answer_tokens,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        max_tokens=settings.max_tokens,
+        hold_out=settings.hold_out,
+        top_n=settings.top_n,
+        history=context.pipeline.data.history,
+        seed=context.seed,
+        report=context.report,
+    )
+
+
+def _calls(context: StageContext, due: Collection[str]) -> str:
+    """How often the assessor would be asked: exactly where the questions are known already, otherwise at most."""
+    settings = context.pipeline.reranker
+    if "documents" in due:
+        return f"at most {settings.pairs} calls to {settings.assessor}, fewer where answers are kept from before"
+    from score_rag.pipeline.run import Run
+    from score_rag.reranker.assess import planned_calls
+    from score_rag.reranker.examples import sample_requests
+
+    run = Run(context.pipeline, context.folder)
+    requests = sample_requests(run.interactions, run.describer, settings.pairs, history=context.pipeline.data.history, seed=context.seed)
+    calls = planned_calls(
+        requests,
+        model=settings.assessor,
+        prompt=context.prompt(settings.assess_prompt),
+        out=context.scratch / "assessments.jsonl",
+        max_answer_tokens=settings.max_answer_tokens,
+    )
+    return f"{calls} calls to {settings.assessor}; {len(requests) - calls} answers are kept from before"
+
+
+def _predictor(context: StageContext, folder: Path) -> dict[str, Any]:
+    from score_rag.pipeline.fit_predictor import fit_from_run
+    from score_rag.pipeline.run import Run
+
+    settings = context.pipeline.predictor
+    prompt = context.prompt(settings.prompt)
+    run = Run(context.pipeline, context.folder, predict_prompt=prompt)
+    _keep_prompt(prompt.path, folder, settings.prompt)
+    return {**fit_from_run(run, folder, report=context.report), **_kind_of_labels(run.interactions)}
+
+
+def _kind_of_labels(interactions: Interactions) -> dict[str, str]:
+    """A word for metrics that rest on labels that nobody gave."""
+    return {"labels": "sampled negatives"} if interactions.sampled else {}
+
+
+def _keep_prompt(path: Path, folder: Path, name: str) -> None:
+    """Lay the prompt beside what was made with it, so that serving says things in the words of training."""
+    (folder / "prompts").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, folder / "prompts" / f"{Path(name).stem}.md")

@@ -1,0 +1,40 @@
+"""A prompt as its file is now, filled in with a real user and item of a finished run."""
+
+from __future__ import annotations
+
+from score_rag.context.finder import Question, prompts
+from score_rag.documents.describer import DOCUMENT_VARIABLES, describe_item
+from score_rag.errors import InputError
+from score_rag.pipeline.config import Pipeline
+from score_rag.pipeline.run import Run
+from score_rag.prompts import find_prompt
+from score_rag.recommend.recommender import Recommender
+
+__all__ = ["preview_prompt"]
+
+
+def preview_prompt(pipeline: Pipeline, name: str, user_id: str, item_id: str) -> str:
+    """A prompt as its file is now, filled in with a real user and item of a finished run.
+
+    Raises:
+        InputError: A prompt whose variables are none of those that score-rag fills in.
+    """
+    prompt = find_prompt(name)
+    run = Run.open(pipeline, predict_prompt=prompt)
+    recommender = Recommender(run)
+    variables = set(prompt.variables)
+    item = recommender._item(item_id)
+    history = recommender._history(user_id, None, None)
+    if variables & DOCUMENT_VARIABLES:
+        return run.make_describer(prompt).describe(history)
+    if variables == {"history", "target"}:
+        return prompt.render(history=run.describer.describe(history), target=describe_item(item))
+    if {"history", "neighbours", "target"} <= variables:
+        question = Question(user_id, item.item_id, history, None)
+        return prompts(run.builder, [question], run.finder.find([question]))[0]
+    raise InputError(
+        f"the prompt {name!r} has variables that no stage fills in",
+        where=prompt.path,
+        expected="those of describe_user, assess or predict",
+        found=", ".join(sorted(variables)),
+    )
