@@ -135,7 +135,7 @@ def fit_baselines(
     from score_rag.crm.registry import make_model, read_model
 
     data = read_json(finished_folder(pipeline, "data") / "finished.json")["key"]
-    warm = interactions.events.filter(pl.col("split") == "train")["item_id"].n_unique()
+    warm = interactions.learned["item_id"].n_unique()
     plan, notes = baselines(pipeline, warm)
     owner, history = run_folder(pipeline), pipeline.data.history
     out: dict[str, CollaborativeModel] = {}

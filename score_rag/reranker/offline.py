@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from score_rag.data.interactions import Interactions
+from score_rag.data.interactions import Interactions, event_rows
 
 __all__ = ["OFFLINE_MODEL", "OfflineAssessor", "offline_provider"]
 
@@ -31,7 +31,7 @@ class OfflineAssessor:
 
     def __init__(self, interactions: Interactions) -> None:
         self.catalogue = interactions.catalogue
-        events = [event for event in interactions.rows("train") if not event.sampled]
+        events = [event for event in event_rows(interactions.learned) if not event.sampled]
         self._place = {item_id: place for place, item_id in enumerate(self.catalogue)}
         self._names = list(self.catalogue)
         self._times = np.array([event.timestamp for event in events], dtype=np.int64)
