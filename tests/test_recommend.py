@@ -1,15 +1,14 @@
-"""One recommendation with its evidence: by user, by name, by a stranger's history, as a ranking; batch and workflow agree."""
+"""One recommendation with its evidence: by user, by name, by a stranger's history, as a ranking; one question and the batch agree."""
 
 from __future__ import annotations
 
 import pytest
 
-from score_rag import RecommendWorkflow, open_recommender
+from score_rag import open_recommender
 from score_rag.context.finder import prompts
 from score_rag.errors import InputError, StageError
 from score_rag.recommend.history import parse_history
 from score_rag.recommend.preview import preview_prompt
-from score_rag.recommend.workflow import Asked
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +39,7 @@ def test_a_recommendation_brings_its_evidence(recommender, toy_parts):
     assert recommender.recommend("0", found.item.name).probability == found.probability
 
 
-def test_the_workflow_and_the_batch_write_the_same_prompt_and_probability(recommender, toy_parts):
+def test_one_question_and_the_batch_write_the_same_prompt_and_probability(recommender, toy_parts):
     events = [event for event in toy_parts.interactions.rows("test")][:6]
     questions = toy_parts.finder.questions(events)
     texts = prompts(toy_parts.builder, questions, toy_parts.finder.find(questions))
@@ -79,7 +78,7 @@ def test_a_ranking_is_in_order_of_probability_and_of_things_not_yet_judged(recom
     [
         (("99", "0"), "no user '99'"),
         (("0", "Sunny Gardn (1980)"), "did you mean 'Sunny Garden"),
-        ((None, "0"), "who is asking"),
+        ((None, "0"), "neither a user nor a history"),
     ],
 )
 def test_what_is_unknown_is_named(recommender, arguments, said):
@@ -106,14 +105,3 @@ def test_an_unfinished_run_says_which_command_finishes_it(toy_run, tmp_path):
     with pytest.raises(StageError, match="'data' of 'toy' is not finished") as caught:
         open_recommender(toy_run.model_copy(update={"runs": str(tmp_path)}))
     assert caught.value.hint.startswith("score-rag run")
-
-
-async def test_the_workflow_runs_in_somebody_s_own_loop(toy_parts):
-    flow = RecommendWorkflow(toy_parts.retriever, toy_parts.reranker, toy_parts.describer, toy_parts.builder, toy_parts.predictor)
-    history = toy_parts.interactions.log.before("0", None)
-    handler = flow.run(start_event=Asked(user_id="0", item_id="1", history=history))
-    names = [type(event).__name__ async for event in handler.stream_events()]
-    answered = await handler
-    assert names[-1] == "Answered" and 0 < answered.answer.probability < 1
-    empty = await flow.run(start_event=Asked(user_id=None, item_id="1"))
-    assert empty.kept == [] and "similar" not in empty.prompt
