@@ -6,8 +6,12 @@ import pytest
 
 from score_rag import open_recommender
 from score_rag.context.finder import prompts
+from score_rag.crm.artefacts import candidates as stored_candidates
+from score_rag.data.log import Event, Item
 from score_rag.errors import InputError, StageError
+from score_rag.recommend.candidates import find_candidates
 from score_rag.recommend.history import parse_history
+from score_rag.recommend.items import find_item
 from score_rag.recommend.preview import preview_prompt
 
 
@@ -35,7 +39,11 @@ def test_a_recommendation_brings_its_evidence(recommender, toy_parts):
         assert bool(told) == bool(mine & theirs)
     assert found.prompt.splitlines()[-1].startswith(found.item.name)
     assert "embedded" in found.parts["predictor"] and "rule-based" in found.parts["reranker"]
-    assert found.to_dict()["item"]["item_id"] == item
+    told = found.to_dict()
+    assert told["item"]["item_id"] == item and told["item"]["name"] == found.item.name
+    assert set(told) == {"user_id", "item", "probability", "verdict", "mass", "neighbours", "prompt", "parts", "warnings"}
+    scores = {"retriever_score", "reranker_score"}
+    assert {*told["neighbours"][0]} == {"user_id", "behaviour", "in_common", "verdict_on_item", *scores}
     assert recommender.recommend("0", found.item.name).probability == found.probability
 
 
@@ -105,3 +113,33 @@ def test_an_unfinished_run_says_which_command_finishes_it(toy_run, tmp_path):
     with pytest.raises(StageError, match="'data' of 'toy' is not finished") as caught:
         open_recommender(toy_run.model_copy(update={"runs": str(tmp_path)}))
     assert caught.value.hint.startswith("score-rag run")
+
+
+def test_candidates_are_the_recommender_s_own_best_that_were_not_judged(toy_parts):
+    run, judged = toy_parts, {event.item_id for event in toy_parts.interactions.log.of("1")}
+    history = run.interactions.log.before("1", None)
+    assert find_candidates(run, "1", history, 5) == [item for item, _ in stored_candidates(run.folder("crm"), "1", 5, exclude=judged)]
+    assert find_candidates(run, None, history, 5) == [item for item, _ in run.crm.recommend_history(history, 5, exclude=judged)]
+    assert find_candidates(run, "nobody", history, 5) == find_candidates(run, None, history, 5)
+
+
+def test_a_history_of_events_is_asked_as_a_typed_one_and_knows_no_future(recommender):
+    films = list(recommender.run.histories.catalogue.values())
+    typed = recommender.recommend(None, "4", history=f"{films[0].name}; -{films[1].name}")
+    events = [Event("", "1", False, 6), Event("", "0", True, 5)]
+    assert recommender.recommend(None, "4", history=events[::-1]).prompt == typed.prompt
+    late = [*events, Event("", "2", True, 7)]
+    assert (
+        recommender.recommend(None, "4", history=late, as_of=7).prompt == recommender.recommend(None, "4", history=events, as_of=7).prompt
+    )
+    with pytest.raises(InputError, match="not in the catalogue"):
+        recommender.recommend(None, "4", history=[Event("", "no such film", True, 5)])
+
+
+def test_several_items_of_one_title_are_told_apart_by_name():
+    items = {str(year): Item(str(year), "Heat", year) for year in (1986, 1995)}
+    assert find_item(items, "heat (1995)") is find_item(items, "1995") is items["1995"]
+    with pytest.raises(InputError, match="several items are called 'heat'"):
+        find_item(items, "heat")
+    with pytest.raises(InputError, match="did you mean 'Heat"):
+        find_item(items, "hea")

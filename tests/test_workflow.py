@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from score_rag import RecommendWorkflow, open_recommender
+from score_rag.cli.recommend import recommendations
 from score_rag.errors import InputError, StageError
 from score_rag.recommend.question import find_question
 from score_rag.recommend.workflow import AnsweredEvent, QuestionEvent, RerankedEvent, RetrievedEvent
@@ -74,11 +75,12 @@ async def test_whatever_is_asked_the_workflow_and_recommend_agree(flow, recommen
     assert {(True, False, False), (True, True, False), (True, False, True), (False, False, False)} <= seen, "every kind was asked"
 
 
-async def test_an_item_goes_by_its_name_and_a_pipeline_by_its_path(toy_run, toy_pipeline, recommender, unseen):
+async def test_an_item_goes_by_its_name_and_a_pipeline_by_its_path(toy_run, toy_pipeline, unseen):
     flow = await asyncio.to_thread(RecommendWorkflow.from_run, toy_pipeline)
     answered = await flow.run(user_id="0", item_id=unseen.name)
     assert answered.recommendation.item == unseen and len(answered.kept) == 2
-    assert answered.probability == pytest.approx(recommender.recommend("0", unseen.item_id).probability, abs=1e-6)
+    (typed,) = recommendations("0", unseen.item_id, str(toy_pipeline), history=None, top=None, as_of=None, overrides=[])
+    assert answered.probability == pytest.approx(typed.probability, abs=1e-6), "as the command line answers"
 
 
 async def test_every_event_is_streamed_in_order_with_its_types(flow, unseen):
