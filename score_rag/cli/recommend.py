@@ -147,9 +147,9 @@ def show(found: Recommendation, *, prompt: bool) -> None:
         for other in found.neighbours:
             table.add_row(
                 escape(other.user_id),
-                f"{other.retriever_score:.3f}",
+                f"{other.similarity:.3f}",
                 f"{other.reranker_score:+.2f}",
-                f"{other.verdict_on_item} it" if other.verdict_on_item else "never judged it",
+                f"{other.verdict} it" if other.verdict else "never judged it",
                 escape("; ".join(other.in_common)) or "-",
             )
         screen.print(table)
@@ -176,7 +176,7 @@ def show_ranking(found: list[Recommendation]) -> None:
     for column, justify in (("", "right"), ("P(like)", "right"), ("item", "left"), ("id", "right"), ("told by", "left")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]  # the words are rich's own
     for rank, one in enumerate(found, start=1):
-        told = ", ".join(f"{other.user_id} ({other.verdict_on_item or 'not judged'})" for other in one.neighbours)
+        told = ", ".join(f"{other.user_id} ({other.verdict or 'not judged'})" for other in one.neighbours)
         table.add_row(str(rank), f"{one.probability:.3f}", escape(one.item.name), escape(one.item.item_id), escape(told))
     screen = console()
     screen.print(table)

@@ -107,9 +107,9 @@ class Evidence:
 
     @property
     def expected(self) -> list[str]:
-        """Names that `expectation` has: each recommender, and `TOGETHER` where there are several."""
+        """Names that `expectation` has: each recommender, and `TOGETHER`."""
         names = [name for name in self.experts if name != ALIKE]
-        return [*names, TOGETHER] if len(names) > 1 else names
+        return [*names, TOGETHER] if names else []
 
     def columns(self, kinds: Collection[str]) -> list[str]:
         """Names of the numbers behind kinds: one each, but for `expectation`, which has one for each recommender."""
@@ -167,10 +167,10 @@ class Evidence:
         out = np.array([known.get(q.key, np.inf) if q.key is not None else np.inf for q in questions])
         rows = np.flatnonzero(np.isinf(out))
         if len(rows):
-            asked = [questions[row] for row in rows]
+            asked = [questions[row] for row in rows.tolist()]
             histories = [UserHistory(q.history, q.user_id, q.as_of) for q in asked]
-            places: list[Any] = [model.places([q.item_id]) for q in asked]
-            out[rows] = np.concatenate(model.scores(histories, places))
+            places: list[Any] = [model._places([q.item_id]) for q in asked]
+            out[rows] = np.concatenate(model._scores(histories, places))
             if name == ALIKE:
                 out[rows[[not q.history for q in asked]]] = np.nan
         return out

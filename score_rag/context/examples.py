@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from score_rag.context.writer import QuestionWriter
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
 from score_rag.predictor.packing import PromptGroup
+from score_rag.predictor.training import BaseTraining
 from score_rag.progress import Report, silent
 
 __all__ = ["group_questions", "sample_events", "spread_out"]
@@ -43,11 +44,10 @@ def group_questions(
     events: Sequence[Event],
     finder: ContextFinder,
     writer: QuestionWriter,
+    settings: BaseTraining,
     *,
-    questions: int = 8,
-    dropout: float = 0.1,
-    neighbour_dropout: float = 0.3,
     generator: np.random.Generator,
+    hide: Collection[str] = (),
     report: Report = silent,
 ) -> list[PromptGroup]:
     """Write training events as groups of questions that begin alike.
@@ -60,33 +60,30 @@ def group_questions(
 
     Args:
         events: In time order.
-        questions: Most questions a group.
-        dropout: Chance that a kind of evidence is hidden from a group.
-        neighbour_dropout: Chance that a group is told no neighbours.
+        settings: How many questions a group has, and how often what is hidden.
+        hide: What is never told.
     """
-    grouped = _groups(events, questions if writer.builder.history else _GROUPED, generator, by_user=bool(writer.builder.history))
+    grouped = _groups(events, settings.questions if writer.builder.history else _GROUPED, generator, by_user=bool(writer.builder.history))
     flat = [event for group in grouped for event in group]
     asked = finder.questions(flat)
     contexts = finder.find(asked, stored=True, report=report) if writer.builder.tells_neighbours else None
     told: list[str] = [""] * len(flat)
-    hide: list[frozenset[str]] = []
+    hides: list[frozenset[str]] = []
     lasts: list[int] = []
     most = writer.builder.history
     for group in grouped:
-        hidden = frozenset(
-            [kind for kind in KINDS if generator.random() < dropout] + (["neighbours"] if generator.random() < neighbour_dropout else [])
-        )
+        hidden = frozenset(hide) | _dropped(settings, generator)
         first = int(generator.integers(0, most + 1)) if most else 0
-        start = len(hide)
+        start = len(hides)
         told_before = [len(writer.builder.shown(question.history, 10**9)) for question in asked[start : start + len(group)]]
         for number in range(len(group)):
-            hide.append(hidden)
+            hides.append(hidden)
             # The window's beginning stays where it is while the group goes on.
             lasts.append(first + told_before[number] - told_before[0])
     for last in sorted(set(lasts)):
         rows = [row for row, found in enumerate(lasts) if found == last]
         found = [contexts[row] for row in rows] if contexts is not None else None
-        written = writer.write([asked[row] for row in rows], found, last=last, hide=[hide[row] for row in rows])
+        written = writer.write([asked[row] for row in rows], found, last=last, hide=[hides[row] for row in rows])
         for row, one in zip(rows, written, strict=True):
             told[row] = one.text
     out, start = [], 0
@@ -96,6 +93,12 @@ def group_questions(
         start = end
     report("writing questions", 1, 1)
     return out
+
+
+def _dropped(settings: BaseTraining, generator: np.random.Generator) -> frozenset[str]:
+    """What a group is not told."""
+    chances = {**dict.fromkeys(KINDS, settings.evidence_dropout), "neighbours": settings.neighbour_dropout, "name": settings.name_dropout}
+    return frozenset(what for what, chance in chances.items() if generator.random() < chance)
 
 
 def _groups(events: Sequence[Event], most: int, generator: np.random.Generator, *, by_user: bool) -> list[list[Event]]:

@@ -140,15 +140,16 @@ class ContextFinder:
     def find(self, questions: Sequence[Question], *, stored: bool = False, report: Report = silent) -> list[RetrievedContext]:
         """Retrieve and rerank for each question."""
         hits = self.retrieve(questions, stored=stored, report=report)
-        if self.scorer is None or stored or not self.top_n:
-            return [RetrievedContext(tuple(found), tuple((hit, hit.score) for hit in found[: self.top_n])) for found in hits]
-        return self.rerank(questions, hits, report=report)
+        return self.keep(questions, hits, reranked=not stored, report=report)
 
-    def rerank(self, questions: Sequence[Question], hits: Sequence[Sequence[Hit]], *, report: Report = silent) -> list[RetrievedContext]:
-        """The few of each question's retrieved users that SARE keeps."""
+    def keep(
+        self, questions: Sequence[Question], hits: Sequence[Sequence[Hit]], *, reranked: bool = True, report: Report = silent
+    ) -> list[RetrievedContext]:
+        """The few of each question's retrieved users that SARE keeps; without a reranker the most similar ones."""
+        if self.scorer is None or not reranked or not self.top_n:
+            return [RetrievedContext(tuple(found), tuple((hit, hit.score) for hit in found[: self.top_n])) for found in hits]
         from score_rag.reranker.scorer import rerank_text
 
-        assert self.scorer is not None
         queries: list[str] = []
         behaviours: list[str] = []
         told: dict[int, str] = {}

@@ -35,6 +35,7 @@ class Neighbour:
         similar_disliked: Disliked items most like it.
         shared: Items that both users liked, the neighbour's most recent first.
         reranker_score: SARE's logit; the cosine where nothing was reranked.
+        in_common: What the two users share, in plain words; for people, not for prompts.
     """
 
     user_id: str
@@ -46,6 +47,7 @@ class Neighbour:
     similar_disliked: tuple[Item, ...] = ()
     shared: tuple[Item, ...] = ()
     reranker_score: float = 0.0
+    in_common: tuple[str, ...] = ()
 
 
 class ItemSimilarity:

@@ -27,7 +27,7 @@ _SHORTEST = 60
 
 @dataclass(frozen=True)
 class Told:
-    """One line of history, as prompts see it: `item`, `liked`, and what was known before it by kind (`event.mood`, `event.everyone`, ...)."""
+    """One line of history, as prompts see it: `item`, `liked`, and what was known before it, by kind (`event.mood`, ...)."""
 
     item: Item
     liked: bool
@@ -153,6 +153,7 @@ class PromptBuilder:
         facts: Facts | None = None,
         history_facts: Sequence[Facts] | None = None,
         neighbours: Sequence[Neighbour] = (),
+        named: bool = True,
     ) -> Written:
         """The question's text, shortened where the model could not read it whole.
 
@@ -164,31 +165,37 @@ class PromptBuilder:
             facts: What is known of the answer, by kind; unknown where it is missing.
             history_facts: The same for each event, as of its own time.
             neighbours: The reranked users, best first.
+            named: Whether items have names; a model that learns without some of the time remembers fewer of them.
 
         Raises:
             PromptError: Not even the target fits.
         """
         told = [
-            Told(self.catalogue[event.item_id], event.liked, known)
+            Told(self._item(event.item_id, named), event.liked, known)
             for event, known in zip(shown, history_facts or [self.unknown()] * len(shown), strict=True)
         ]
         facts = {**self.unknown(), **(facts or {})}
-        text = self._render(told, item_id, facts, neighbours)
+        target = self._item(item_id, named)
+        text = self._render(told, target, facts, neighbours)
         if self.max_tokens is None or self.count_tokens is None or self._fits(text):
             return Written(text)
-        return self._shortened(told, item_id, facts, neighbours)
+        return self._shortened(told, target, facts, neighbours)
 
-    def _shortened(self, told: list[Told], item_id: str, facts: Facts, neighbours: Sequence[Neighbour]) -> Written:
+    def _item(self, item_id: str, named: bool) -> Item:
+        item = self.catalogue[item_id]
+        return item if named else replace(item, title="", year=None)
+
+    def _shortened(self, told: list[Told], target: Item, facts: Facts, neighbours: Sequence[Neighbour]) -> Written:
         events = len(told)
         low, high = 0, events  # `high` events at most; the most that fit are found by bisection, for each fewer makes it shorter
         while low < high:
             middle = (low + high + 1) // 2
-            if self._fits(self._render(told[events - middle :], item_id, facts, neighbours)):
+            if self._fits(self._render(told[events - middle :], target, facts, neighbours)):
                 low = middle
             else:
                 high = middle - 1
         kept, cut = list(neighbours), 0
-        text = self._render(told[events - low :], item_id, facts, kept)
+        text = self._render(told[events - low :], target, facts, kept)
         while not self._fits(text) and kept:
             longest = max(range(len(kept)), key=lambda place: len(kept[place].behaviour))
             behaviour = kept[longest].behaviour
@@ -197,7 +204,7 @@ class PromptBuilder:
                 cut += 1
             else:
                 kept.pop()
-            text = self._render(told[events - low :], item_id, facts, kept)
+            text = self._render(told[events - low :], target, facts, kept)
         if not self._fits(text):
             assert self.count_tokens is not None
             raise PromptError(
@@ -214,8 +221,8 @@ class PromptBuilder:
         assert self.max_tokens is not None and self.count_tokens is not None
         return self.count_tokens(text) <= self.max_tokens
 
-    def _render(self, told: Sequence[Told], item_id: str, facts: Facts, neighbours: Sequence[Neighbour]) -> str:
-        values = {"history": told, "neighbours": list(neighbours), "target": self.catalogue[item_id], **facts}
+    def _render(self, told: Sequence[Told], target: Item, facts: Facts, neighbours: Sequence[Neighbour]) -> str:
+        values = {"history": told, "neighbours": list(neighbours), "target": target, **facts}
         return self.prompt.render(**{name: value for name, value in values.items() if name in self.prompt.variables})
 
     def unknown(self) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class QuestionWriter:
         Args:
             contexts: Who was found for each question; None tells no neighbours.
             last: Tell so many events instead of the builder's own number.
-            hide: Kinds of evidence (or `neighbours`) to call unknown: for all questions, or for each its own.
+            hide: Kinds of evidence (or `neighbours`, or the items' `name`) to call unknown: for all questions, or for each its own.
             shuffled: By kind, whose evidence each question is told instead of its own: places among the questions [n].
         """
         hidden = _each(hide, len(questions))
@@ -82,7 +82,14 @@ class QuestionWriter:
                     self.witnesses.view(hit, item_id=question.item_id, as_of=question.as_of, history=question.history, score=score)
                     for hit, score in contexts[place].kept
                 ]
-            written = self.builder.write(shown[row], question.item_id, facts=own[row], history_facts=earlier[row], neighbours=neighbours)
+            written = self.builder.write(
+                shown[row],
+                question.item_id,
+                facts=own[row],
+                history_facts=earlier[row],
+                neighbours=neighbours,
+                named="name" not in hidden[row],
+            )
             told = neighbours[: len(neighbours) - written.left_out.neighbours]
             out.append(Told(written.text, written.left_out, own[row], tuple(told)))
         return out
@@ -121,4 +128,4 @@ class QuestionWriter:
 def _each(hide: Collection[str] | Sequence[Collection[str]], count: int) -> list[Collection[str]]:
     if all(isinstance(kind, str) for kind in hide):
         return [frozenset(hide)] * count  # type: ignore[arg-type]  # all are names
-    return list(hide)  # type: ignore[arg-type]  # one collection a question
+    return list(hide)

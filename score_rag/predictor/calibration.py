@@ -12,7 +12,7 @@ __all__ = ["Bin", "calibration_error", "fit_temperature", "reliability"]
 class Bin(NamedTuple):
     """Questions of about one probability: how many, what was said on average, what came true."""
 
-    count: int
+    questions: int
     said: float
     liked: float
 
@@ -63,4 +63,4 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, *, bins: in
     0.4
     """
     found = reliability(probabilities, labels, bins=bins)
-    return float(sum(one.count * abs(one.said - one.liked) for one in found) / max(1, len(labels)))
+    return float(sum(one.questions * abs(one.said - one.liked) for one in found) / max(1, len(labels)))

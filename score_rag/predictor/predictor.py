@@ -86,6 +86,10 @@ class Predictor:
         tokenizer = AutoTokenizer.from_pretrained(base)
         return cls(_TorchEngine(model, settings), _chat_encoder(tokenizer), settings)
 
+    def count_tokens(self, prompt: str) -> int:
+        """How long a prompt is for the model, with what its chat form puts around it."""
+        return len(self._encode(prompt))
+
     def score(self, prompts: Sequence[str], *, report: Report = silent) -> list[Answer]:
         """One answer a prompt, in order; the same for a prompt alone or among others (to 1e-5 in float32).
 

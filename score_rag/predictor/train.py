@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from score_rag.errors import DataError
+from score_rag.errors import DataError, ModelError
 from score_rag.files import read_json, write_json
 from score_rag.predictor.base import fit_tokenizer, new_llama, save_base
 from score_rag.predictor.calibration import calibration_error, fit_temperature
@@ -140,7 +140,7 @@ def fit_adapter(
     from score_rag.training.checkpoints import own_generators
 
     _both_answers(train, valid)
-    model = load_causal_model(base, dtype=settings.dtype, quantize=settings.quantize)
+    model = _load(base, settings)
     tokenizer = AutoTokenizer.from_pretrained(base)
     encode, plain = _encoders(tokenizer)
     answers = answer_ids(plain, wrap_chat(tokenizer, train[0].prompts[0]))
@@ -213,6 +213,28 @@ def fit_adapter(
         "tokens_mean": float(np.mean([len(encode(prompt)) for group in valid for prompt in group.prompts])),
         "valid_logits": logits / temperature,
     }
+
+
+def _load(base: str, settings: AdapterTraining) -> Any:
+    """The frozen base, in four bits where QLoRA is asked for."""
+    if settings.quantize == "none":
+        return load_causal_model(base, dtype=settings.dtype)
+    import importlib.util
+
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError("quantize: 4bit needs bitsandbytes", hint="pip install bitsandbytes")
+    import torch
+    from peft import prepare_model_for_kbit_training
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    compute = torch.bfloat16 if settings.dtype == "bfloat16" else torch.float16
+    four: Any = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute, bnb_4bit_use_double_quant=True
+    )
+    model = AutoModelForCausalLM.from_pretrained(base, quantization_config=four, device_map={"": torch.cuda.current_device()})
+    return prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]
+        model, use_gradient_checkpointing=settings.trainer.checkpoint_gradients
+    )
 
 
 def _both_answers(train: Sequence[PromptGroup], valid: Sequence[PromptGroup]) -> None:

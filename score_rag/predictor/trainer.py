@@ -216,7 +216,7 @@ def train_on_packs(
                 warmup_steps=max(1, steps // 10),
                 remove_unused_columns=False,
             ),
-            train_dataset=batches,  # type: ignore[arg-type]  # a list is a dataset
+            train_dataset=batches,
             data_collator=lambda rows: collate(rows[0]),
             callbacks=[complete_callback(), Watch()],
         )
@@ -231,7 +231,7 @@ def _unwrapped(model: Any) -> Any:
 
 
 def _share_gradients(model: Any) -> None:
-    """The mean of all processes' gradients: the loss reads inner parts of the model, so the wrapper that would do it never sees a forward."""
+    """The mean of all processes' gradients: the loss reads inner parts of the model, which its wrapper does not see."""
     from torch import distributed
 
     if not (distributed.is_available() and distributed.is_initialized()):

@@ -20,9 +20,7 @@ class TrainerSettings(BaseModel):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="of forward and backward passes; auto is bfloat16 on a GPU that multiplies it natively, else float32"
     )
-    save_every: int = Field(
-        200, ge=1, description="steps between checkpoints; a killed training resumes from the last one, to the same weights"
-    )
+    save_every: int = Field(200, ge=1, description="steps between checkpoints, from which a killed training resumes to the same weights")
     report_to: str | None = Field(None, description="tensorboard | mlflow | wandb: where losses are logged, if that package is installed")
 
 
