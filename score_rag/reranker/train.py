@@ -24,6 +24,7 @@ from score_rag.reranker.assess import AssessmentRequest, assess, write_answers
 from score_rag.reranker.examples import RankedList, rank_by_assessment, sample_requests
 from score_rag.reranker.offline import OFFLINE_MODEL, offline_provider
 from score_rag.reranker.scorer import rerank_text
+from score_rag.seeds import seeded
 
 if TYPE_CHECKING:
     from score_rag.index.reader import Hit
@@ -135,6 +136,7 @@ def _embed(folder: Path, texts: Sequence[str], report: Report) -> np.ndarray:
     return vectors
 
 
+@seeded
 def train_reranker(
     base: Path,
     lists: Sequence[RankedList],
@@ -162,12 +164,11 @@ def train_reranker(
     from datasets import Dataset
     from sentence_transformers import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
     from sentence_transformers.cross_encoder.losses import ListNetLoss
-    from transformers import AutoConfig, TrainerCallback, set_seed
+    from transformers import AutoConfig, TrainerCallback
     from transformers.trainer_callback import PrinterCallback
 
     if len(lists) < 4:
         raise DataError("there are too few ranked questions to train a reranker", expected="at least 4", found=len(lists))
-    set_seed(seed)
     depth = AutoConfig.from_pretrained(str(base)).num_hidden_layers
     keep = depth if layers is None else max(1, min(layers, depth))
     device = "cuda" if torch.cuda.is_available() else "cpu"
