@@ -1,27 +1,81 @@
 """Every error that score-rag raises on purpose, under one base class.
 
-A message says what went wrong, where, what was expected, what was found, and which command to type next. The library raises;
-only the command line prints (and turns `exit_code` into the process's status: 2 for a mistake in what was typed, 1 for the rest).
+A message says what went wrong, where, what was expected, what was found, and what to do next. The library raises, in its own words: a
+remedy is a setting, a stage, an index, a data set. Only the command line prints; it turns a remedy into the command to type, and
+`exit_code` into the process's status: 2 for a mistake in what was typed, 1 for the rest.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 __all__ = [
     "AssessorError",
+    "ChangeSetting",
     "ConfigError",
     "DataError",
+    "FetchDataset",
     "IndexMismatchError",
     "InputError",
     "LockedError",
     "ModelError",
     "PromptError",
+    "RebuildIndex",
+    "Remedy",
+    "RunStage",
     "ScoreError",
     "StageError",
     "did_you_mean",
 ]
+
+
+@dataclass(frozen=True)
+class ChangeSetting:
+    """Remedy: other values of settings, by their names in a pipeline file, such as `{"data.path": "FOLDER"}`."""
+
+    values: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return "set " + " and ".join(f"{name} to {value}" for name, value in self.values.items())
+
+
+@dataclass(frozen=True)
+class RunStage:
+    """Remedy: run a stage of the pipeline; `again` where it had been run."""
+
+    stage: str
+    again: bool = False
+
+    def __str__(self) -> str:
+        return f"run the stage {self.stage}{' again' if self.again else ''}"
+
+
+@dataclass(frozen=True)
+class RebuildIndex:
+    """Remedy: build the index in a folder again, from documents and encoder."""
+
+    folder: str
+
+    def __str__(self) -> str:
+        return f"build the index in {self.folder} again"
+
+
+@dataclass(frozen=True)
+class FetchDataset:
+    """Remedy: fetch a public data set; `into` another folder than the usual, `force` to replace what is there."""
+
+    name: str
+    into: str | None = None
+    force: bool = False
+
+    def __str__(self) -> str:
+        return f"fetch the data set {self.name}{f' into {self.into}' if self.into else ''}{' with force' if self.force else ''}"
+
+
+Remedy = ChangeSetting | RunStage | RebuildIndex | FetchDataset
 
 
 class ScoreError(Exception):
@@ -32,7 +86,8 @@ class ScoreError(Exception):
         where: File, line, key or stage it concerns.
         expected: What would have been right.
         found: What was there instead.
-        hint: The next command to type, or the next thing to do.
+        hint: The next thing to do, or why to do what `remedy` says.
+        remedy: The next thing to do, for a program to read; the command line says which command that is.
     """
 
     exit_code = 1
@@ -45,12 +100,14 @@ class ScoreError(Exception):
         expected: object = None,
         found: object = None,
         hint: str | None = None,
+        remedy: Remedy | None = None,
     ) -> None:
         self.what = what
         self.where = None if where is None else str(where)
         self.expected = None if expected is None else str(expected)
         self.found = None if found is None else str(found)
         self.hint = hint
+        self.remedy = remedy
         super().__init__(what)
 
     def __str__(self) -> str:
@@ -61,8 +118,9 @@ class ScoreError(Exception):
             parts.append(f"expected: {self.expected}")
         if self.found is not None:
             parts.append(f"found: {self.found}")
-        if self.hint is not None:
-            parts.append(f"hint: {self.hint}")
+        advice = ": ".join(str(part) for part in (self.hint, self.remedy) if part is not None)
+        if advice:
+            parts.append(f"hint: {advice}")
         return "\n  ".join(parts)
 
 

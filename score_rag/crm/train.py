@@ -16,6 +16,7 @@ from score_rag.crm.ranking import RankingTask
 from score_rag.data.interactions import Interactions
 from score_rag.files import digest_json
 from score_rag.progress import Report, silent
+from score_rag.seeds import seeded
 
 if TYPE_CHECKING:
     import torch
@@ -73,6 +74,7 @@ class Task:
     made_from: str
 
 
+@seeded
 def fit_network(
     network: torch.nn.Module,
     task: Task,
@@ -102,7 +104,6 @@ def fit_network(
     """
     import torch
 
-    torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     network.to(where)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.util
-import io
 import os
 import time
 from collections.abc import Sequence
@@ -18,6 +16,7 @@ import numpy as np
 from score_rag.errors import InputError, LockedError, ModelError
 from score_rag.files import digest_file, digest_json, make_once, read_json
 from score_rag.inference.onnx import OnnxModel, TextTokenizer, each_once
+from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
 
 __all__ = ["EMBEDDED", "Encoder", "ModelEncoder", "TextEncoder", "find_encoder"]
@@ -139,7 +138,7 @@ class TextEncoder:
             from score_rag.encoders.export import export_encoder, open_model
 
             # Its bars are of no use to whoever asked for a retriever.
-            with contextlib.redirect_stderr(io.StringIO()):
+            with quiet():
                 model = open_model(base, max_tokens=max_tokens)
                 model.save_pretrained(str(aside), create_model_card=False)
                 export_encoder(model, aside, max_tokens=max_tokens)

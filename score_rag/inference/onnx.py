@@ -6,9 +6,6 @@ to ONNX at the end of their training and served by onnxruntime and tokenizers; t
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from score_rag.errors import ModelError
+from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -39,28 +37,20 @@ def export_onnx(module: torch.nn.Module, example: dict[str, torch.Tensor], path:
 
     batch, length = torch.export.Dim("batch", min=1, max=65536), torch.export.Dim("length", min=2, max=8192)
     shapes = {name: {0: batch, 1: length} for name in example}
-    loud = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "torch.onnx._internal.exporter._registration")]
-    levels = [logger.level for logger in loud]
-    try:
-        for logger in loud:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                module.eval(),
-                (),
-                str(path),
-                kwargs=dict(example),
-                input_names=list(example),
-                output_names=[output],
-                dynamic_shapes=shapes,
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
-    finally:
-        for logger, level in zip(loud, levels, strict=True):
-            logger.setLevel(level)
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            (),
+            str(path),
+            kwargs=dict(example),
+            input_names=list(example),
+            output_names=[output],
+            dynamic_shapes=shapes,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
     _without_traces(path)
 
 
