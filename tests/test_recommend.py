@@ -1,15 +1,18 @@
-"""One recommendation with its evidence: by user, by name, by a stranger's history, as a ranking; batch and workflow agree."""
+"""One recommendation with its evidence: by user, by name, by a stranger's history, as a ranking; one question and the batch agree."""
 
 from __future__ import annotations
 
 import pytest
 
-from score_rag import RecommendWorkflow, open_recommender
+from score_rag import open_recommender
 from score_rag.context.finder import prompts
+from score_rag.crm.artefacts import candidates as stored_candidates
+from score_rag.data.log import Event, Item
 from score_rag.errors import InputError, StageError
+from score_rag.recommend.candidates import find_candidates
 from score_rag.recommend.history import parse_history
+from score_rag.recommend.items import find_item
 from score_rag.recommend.preview import preview_prompt
-from score_rag.recommend.workflow import Asked
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +39,15 @@ def test_a_recommendation_brings_its_evidence(recommender, toy_parts):
         assert bool(told) == bool(mine & theirs)
     assert found.prompt.splitlines()[-1].startswith(found.item.name)
     assert "embedded" in found.parts["predictor"] and "rule-based" in found.parts["reranker"]
-    assert found.to_dict()["item"]["item_id"] == item
+    told = found.to_dict()
+    assert told["item"]["item_id"] == item and told["item"]["name"] == found.item.name
+    assert set(told) == {"user_id", "item", "probability", "verdict", "mass", "neighbours", "prompt", "parts", "warnings"}
+    scores = {"retriever_score", "reranker_score"}
+    assert {*told["neighbours"][0]} == {"user_id", "behaviour", "in_common", "verdict_on_item", *scores}
     assert recommender.recommend("0", found.item.name).probability == found.probability
 
 
-def test_the_workflow_and_the_batch_write_the_same_prompt_and_probability(recommender, toy_parts):
+def test_one_question_and_the_batch_write_the_same_prompt_and_probability(recommender, toy_parts):
     events = [event for event in toy_parts.interactions.rows("test")][:6]
     questions = toy_parts.finder.questions(events)
     texts = prompts(toy_parts.builder, questions, toy_parts.finder.find(questions))
@@ -79,7 +86,7 @@ def test_a_ranking_is_in_order_of_probability_and_of_things_not_yet_judged(recom
     [
         (("99", "0"), "no user '99'"),
         (("0", "Sunny Gardn (1980)"), "did you mean 'Sunny Garden"),
-        ((None, "0"), "who is asking"),
+        ((None, "0"), "neither a user nor a history"),
     ],
 )
 def test_what_is_unknown_is_named(recommender, arguments, said):
@@ -108,12 +115,31 @@ def test_an_unfinished_run_says_which_command_finishes_it(toy_run, tmp_path):
     assert caught.value.hint.startswith("score-rag run")
 
 
-async def test_the_workflow_runs_in_somebody_s_own_loop(toy_parts):
-    flow = RecommendWorkflow(toy_parts.retriever, toy_parts.reranker, toy_parts.describer, toy_parts.builder, toy_parts.predictor)
-    history = toy_parts.interactions.log.before("0", None)
-    handler = flow.run(start_event=Asked(user_id="0", item_id="1", history=history))
-    names = [type(event).__name__ async for event in handler.stream_events()]
-    answered = await handler
-    assert names[-1] == "Answered" and 0 < answered.answer.probability < 1
-    empty = await flow.run(start_event=Asked(user_id=None, item_id="1"))
-    assert empty.kept == [] and "similar" not in empty.prompt
+def test_candidates_are_the_recommender_s_own_best_that_were_not_judged(toy_parts):
+    run, judged = toy_parts, {event.item_id for event in toy_parts.interactions.log.of("1")}
+    history = run.interactions.log.before("1", None)
+    assert find_candidates(run, "1", history, 5) == [item for item, _ in stored_candidates(run.folder("crm"), "1", 5, exclude=judged)]
+    assert find_candidates(run, None, history, 5) == [item for item, _ in run.crm.recommend_history(history, 5, exclude=judged)]
+    assert find_candidates(run, "nobody", history, 5) == find_candidates(run, None, history, 5)
+
+
+def test_a_history_of_events_is_asked_as_a_typed_one_and_knows_no_future(recommender):
+    films = list(recommender.run.histories.catalogue.values())
+    typed = recommender.recommend(None, "4", history=f"{films[0].name}; -{films[1].name}")
+    events = [Event("", "1", False, 6), Event("", "0", True, 5)]
+    assert recommender.recommend(None, "4", history=events[::-1]).prompt == typed.prompt
+    late = [*events, Event("", "2", True, 7)]
+    assert (
+        recommender.recommend(None, "4", history=late, as_of=7).prompt == recommender.recommend(None, "4", history=events, as_of=7).prompt
+    )
+    with pytest.raises(InputError, match="not in the catalogue"):
+        recommender.recommend(None, "4", history=[Event("", "no such film", True, 5)])
+
+
+def test_several_items_of_one_title_are_told_apart_by_name():
+    items = {str(year): Item(str(year), "Heat", year) for year in (1986, 1995)}
+    assert find_item(items, "heat (1995)") is find_item(items, "1995") is items["1995"]
+    with pytest.raises(InputError, match="several items are called 'heat'"):
+        find_item(items, "heat")
+    with pytest.raises(InputError, match="did you mean 'Heat"):
+        find_item(items, "hea")

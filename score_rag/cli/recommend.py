@@ -86,12 +86,12 @@ def recommendations(
 
 
 def warn_if_stale(pipeline: Pipeline) -> None:
-    """Say so where the run was made from other settings or prompts than it would be made from now."""
+    """Say so where the run was made from other data, settings or prompts than it would be made from now, in the words of `status`."""
     from score_rag.cli.screen import console
     from score_rag.pipeline.runner import status
     from score_rag.pipeline.stages import stages
 
-    late = [known for known in status(pipeline, stages(pipeline), inputs=False) if known.state != "finished"]
+    late = [known for known in status(pipeline, stages(pipeline)) if known.state != "finished"]
     if late:
         text = f"note: {late[0].name} is {late[0].state} ({late[0].reason}); this is answered from what was trained before"
         console(error=True).print(

@@ -6,19 +6,23 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Item
 from score_rag.documents.describer import Describer, token_counter
 from score_rag.files import read_json
 from score_rag.pipeline.config import Pipeline, load_pipeline
+from score_rag.pipeline.lazy import lazy
 from score_rag.pipeline.runner import finished_folder
 from score_rag.prompts import Prompt, read_prompt
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from score_rag.context.finder import ContextFinder
     from score_rag.context.prompt import PromptBuilder
+    from score_rag.crm.interface import CollaborativeModel
     from score_rag.encoders.encoder import TextEncoder
     from score_rag.index.reader import BehaviourIndex
     from score_rag.predictor.predictor import Predictor
@@ -26,9 +30,7 @@ if TYPE_CHECKING:
     from score_rag.reranker.scorer import PairScorer
     from score_rag.retriever.retriever import CollaborativeRetriever
 
-__all__ = ["Run", "lazy", "make_describer"]
-
-T = TypeVar("T")
+__all__ = ["CrmVectors", "Run", "make_describer"]
 
 
 def make_describer(pipeline: Pipeline, prompt: Prompt, catalogue: Mapping[str, Item], *, tokenizer: Path | None = None) -> Describer:
@@ -57,29 +59,22 @@ def make_describer(pipeline: Pipeline, prompt: Prompt, catalogue: Mapping[str, I
     )
 
 
-class lazy(Generic[T]):  # a decorator, like property
-    """An attribute computed at its first use, once, however many threads ask for it together."""
+class CrmVectors(NamedTuple):
+    """A conventional recommender whose score is an inner product: user's vector · item's vector + item's bias.
 
-    def __init__(self, make: Callable[[Any], T]) -> None:
-        self.make = make
-        self.__doc__ = make.__doc__
+    Attributes:
+        place_of: Rows of `users`, by the ids of the training users.
+        users: float32 [users, dim], as of the end of training.
+        item_ids: Ids of the rows of `items`.
+        items: float32 [items, dim].
+        biases: float32 [items].
+    """
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    @overload
-    def __get__(self, run: None, owner: type) -> lazy[T]: ...
-    @overload
-    def __get__(self, run: Run, owner: type) -> T: ...
-    def __get__(self, run: Run | None, owner: type) -> lazy[T] | T:
-        # Without __set__, a value in the instance's own dictionary is found before this is called.
-        if run is None:
-            return self
-        with run.lock:
-            if self.name not in run.__dict__:
-                run.__dict__[self.name] = self.make(run)
-            found: T = run.__dict__[self.name]
-            return found
+    place_of: Mapping[str, int]
+    users: np.ndarray
+    item_ids: Sequence[str]
+    items: np.ndarray
+    biases: np.ndarray
 
 
 class Run:
@@ -139,6 +134,33 @@ class Run:
     @lazy
     def interactions(self) -> Interactions:
         return Interactions.read(self.folder("data"))
+
+    @lazy
+    def histories(self) -> Interactions:
+        """`interactions` with catalogue and log at hand, each built once: what questions are looked up in."""
+        interactions = self.interactions
+        _ = interactions.catalogue, interactions.log
+        return interactions
+
+    @lazy
+    def crm(self) -> CollaborativeModel:
+        """The conventional recommender, bound to all judgements."""
+        from score_rag.crm.registry import read_model
+
+        return read_model(self.folder("crm")).bind(self.histories.log)
+
+    @lazy
+    def crm_vectors(self) -> CrmVectors | None:
+        """The recommender's vectors as the stage wrote them; None where it scores by none (DIN)."""
+        from score_rag.crm.artefacts import read_vectors
+
+        folder = self.folder("crm")
+        if not (folder / "items.json").is_file():
+            return None
+        users, of_users = read_vectors(folder, "users")
+        items, of_items = read_vectors(folder, "items")
+        places = {user: place for place, user in enumerate(users)}
+        return CrmVectors(places, of_users["vectors"], items, of_items["vectors"], of_items["biases"])
 
     @lazy
     def describer(self) -> Describer:

@@ -8,7 +8,7 @@ written aside and moved into place whole, so a process killed at any moment leav
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from typing import Any, Literal
 from score_rag.errors import DataError, InputError, StageError, did_you_mean
 from score_rag.files import digest_file, digest_folder, digest_json, folder_lock, read_json, staged_folder, write_json
 from score_rag.pipeline.config import Pipeline
+from score_rag.pipeline.inputs import input_digests, record_inputs
 from score_rag.progress import Report, silent
 from score_rag.prompts import Prompt, find_prompt
 
@@ -110,16 +111,17 @@ def finished_folder(pipeline: Pipeline, stage: str) -> Path:
     return folder
 
 
-def status(pipeline: Pipeline, stages: Sequence[Stage], *, inputs: bool = True) -> list[StageStatus]:
+def status(pipeline: Pipeline, stages: Sequence[Stage], *, inputs: bool = True, read: bool = False) -> list[StageStatus]:
     """How each stage stands, in order.
 
     Args:
         inputs: Whether files from outside are looked at; without, they are taken to be what they were.
+        read: Whether they are read even where their size and time are what they were.
     """
     out: list[StageStatus] = []
     for stage in stages:
         late = [known.name for known in out if known.name in stage.needs and known.state != "finished"]
-        state, reason = _judge(pipeline, stage, inputs=inputs)
+        state, reason = _judge(pipeline, stage, inputs=inputs, read=read)
         if state == "finished" and late:
             state, reason = "stale", f"{late[0]} is not up to date"
         done = _finished(pipeline, stage.name) if state != "missing" else None
@@ -167,7 +169,7 @@ def run(
     if until is not None:
         chosen = [stage for stage in chosen if names.index(stage.name) <= names.index(until)]
     if only is not None:
-        late = [known for known in status(pipeline, stages) if known.name in chosen[0].needs and known.state != "finished"]
+        late = [known for known in status(pipeline, stages, read=True) if known.name in chosen[0].needs and known.state != "finished"]
         if late:
             why = f" ({late[0].reason})" if late[0].reason else ""
             raise StageError(
@@ -200,7 +202,7 @@ def run(
 def _plan(pipeline: Pipeline, chosen: Sequence[Stage], force: bool, tell: Callable[[StageStatus], None] | None) -> list[StageStatus]:
     out: list[StageStatus] = []
     due: list[str] = []
-    for stage, known in zip(chosen, status(pipeline, chosen), strict=True):
+    for stage, known in zip(chosen, status(pipeline, chosen, read=True), strict=True):
         runs = force or known.state != "finished"
         due += [stage.name] if runs else []
         cost = stage.plan(_context(pipeline, silent), due) if runs and stage.plan else ""
@@ -213,7 +215,8 @@ def _plan(pipeline: Pipeline, chosen: Sequence[Stage], force: bool, tell: Callab
 
 
 def _make(pipeline: Pipeline, stage: Stage, reason: str, report: Report) -> StageStatus:
-    key = _key(pipeline, stage)
+    inputs = record_inputs(stage.inputs(pipeline) if stage.inputs else [])
+    key = _key(pipeline, stage, records=inputs)
     started = time.monotonic()
     final = run_folder(pipeline) / stage.name
     context = _context(pipeline, report)
@@ -230,6 +233,7 @@ def _make(pipeline: Pipeline, stage: Stage, reason: str, report: Report) -> Stag
             {
                 "stage": stage.name,
                 "key": key,
+                "inputs": inputs,
                 "content": content,
                 "files": files,
                 "metrics": metrics,
@@ -259,8 +263,9 @@ def _finished(pipeline: Pipeline, stage: str) -> dict[str, Any] | None:
     return found if whole and found["key"].get("format") == _FORMAT else None
 
 
-def _key(pipeline: Pipeline, stage: Stage, *, inputs: bool = True) -> dict[str, Any]:
-    """Everything that the stage's outcome depends on; without `inputs`, but for the files from outside, which may be large."""
+def _key(pipeline: Pipeline, stage: Stage, *, inputs: bool = True, records: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Everything that the stage's outcome depends on; without `inputs`, but for the files from outside, which may be large: what `records`
+    says of unchanged ones is not read again."""
     settings = {name: getattr(pipeline, name).model_dump(mode="json") for name in (stage.name, *stage.also)}
     upstream = {}
     for name in stage.needs:
@@ -271,14 +276,11 @@ def _key(pipeline: Pipeline, stage: Stage, *, inputs: bool = True) -> dict[str, 
         section, _, name = setting.partition(".")
         settings.get(section, {}).pop(name, None)
     prompts = {name: find_prompt(name).sha256 for name in stage.prompts}
-    # Two files of one name in two folders are two files; where the folders are is no part of the experiment.
-    found = stage.inputs(pipeline) if stage.inputs and inputs else []
-    names = [path.name for path in found]
-    files = {path.name if names.count(path.name) == 1 else f"{number}:{path.name}": digest_file(path) for number, path in enumerate(found)}
+    files = input_digests(stage.inputs(pipeline) if stage.inputs and inputs else [], records)
     return {"format": _FORMAT, "seed": pipeline.seed, "settings": settings, "upstream": upstream, "prompts": prompts, "inputs": files}
 
 
-def _judge(pipeline: Pipeline, stage: Stage, *, inputs: bool = True) -> tuple[State, str]:
+def _judge(pipeline: Pipeline, stage: Stage, *, inputs: bool = True, read: bool = True) -> tuple[State, str]:
     """Whether a stage can stay as it is, and if not, why."""
     done = _finished(pipeline, stage.name)
     folder = run_folder(pipeline) / stage.name
@@ -296,7 +298,7 @@ def _judge(pipeline: Pipeline, stage: Stage, *, inputs: bool = True) -> tuple[St
         if (folder / name).stat().st_size != size:
             return "stale", f"output file {name} was changed"
     try:
-        old, new = done["key"], _key(pipeline, stage, inputs=inputs)
+        old, new = done["key"], _key(pipeline, stage, inputs=inputs, records=None if read else done.get("inputs"))
     except DataError as error:
         # Told where its data is, but it is not there: that is no "unchanged".
         return "stale", f"{error.what}: {error.where}"

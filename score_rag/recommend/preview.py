@@ -8,7 +8,8 @@ from score_rag.errors import InputError
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
 from score_rag.prompts import find_prompt
-from score_rag.recommend.recommender import Recommender
+from score_rag.recommend.items import find_item
+from score_rag.recommend.question import find_history
 
 __all__ = ["preview_prompt"]
 
@@ -21,10 +22,9 @@ def preview_prompt(pipeline: Pipeline, name: str, user_id: str, item_id: str) ->
     """
     prompt = find_prompt(name)
     run = Run.open(pipeline, predict_prompt=prompt)
-    recommender = Recommender(run)
     variables = set(prompt.variables)
-    item = recommender._item(item_id)
-    history = recommender._history(user_id, None, None)
+    item = find_item(run.interactions.catalogue, item_id)
+    history = find_history(run.interactions, user_id, None, None)
     if variables & DOCUMENT_VARIABLES:
         return run.make_describer(prompt).describe(history)
     if variables == {"history", "target"}:

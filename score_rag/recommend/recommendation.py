@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from score_rag.data.log import Item
 
-__all__ = ["NeighbourView", "Recommendation"]
+__all__ = ["Neighbour", "Recommendation"]
 
 
 @dataclass(frozen=True)
-class NeighbourView:
+class Neighbour:
     """Another user whose behaviour was told to the model.
 
     Attributes:
@@ -48,7 +48,7 @@ class Recommendation:
     probability: float
     verdict: Literal["Yes", "No"]
     mass: float
-    neighbours: list[NeighbourView]
+    neighbours: list[Neighbour]
     prompt: str
     parts: dict[str, str]
     warnings: list[str] = field(default_factory=list)
