@@ -26,14 +26,14 @@ def test_an_audit_looks_at_every_stage_of_a_run(toy_run):
     assert found.ok and found.notes == ()
     names = ["order", "splits", "counts", "histories", "documents", "vectors", "neighbours", "assessments", "answers"]
     assert [check.name for check in found.checks] == names and all(check.looked_at for check in found.checks)
-    assert found.lines()[3] == "histories: ok, 30 questions, each told exactly what its user did before"
+    assert found.lines()[3] == "histories: ok, 30 questions, each with exactly the earlier events of its user"
     assert found.to_dict()["ok"] is True
 
 
 def test_without_a_run_the_data_is_audited_and_the_rest_is_named(toy_pipeline, tmp_path):
     found = audit(load_pipeline(str(toy_pipeline), overrides=[f"runs={tmp_path}"]), sample=30)
     assert found.ok and [check.name for check in found.checks] == ["order", "splits", "counts", "histories"]
-    assert [note.split(" is ")[0] for note in found.notes] == [f"not looked at: the stage {name}" for name in STAGES[1:]]
+    assert [note.split(" is ")[0] for note in found.notes] == [f"not checked: the stage {name}" for name in STAGES[1:]]
 
 
 def test_an_audit_sees_what_is_wrong_with_data(toy):

@@ -89,7 +89,7 @@ def test_every_number_of_a_small_table_is_the_one_counted_by_hand():
     as_json = json.loads(json.dumps(found.to_dict()))
     assert as_json["reading"]["dropped"] == {"repeated": 3} and as_json["splits"][2]["labels"] == "given"
     shown = told(found)
-    for part in ("15, 3 left out", "66.7%", "3 rows left out: repeated", "1 titles cut", "mind [the] gap", "1970-01-02T00:00:00Z"):
+    for part in ("15, 3 dropped", "66.7%", "3 rows dropped: repeated", "1 titles cut", "mind [the] gap", "1970-01-02T00:00:00Z"):
         assert part in shown
     assert "sampled" not in shown
 

@@ -1,4 +1,4 @@
-"""Whether anything from the future is used: asked of real data and of a real run, with an account of what was looked at."""
+"""The temporal leakage check: of real data and of a real run, with a count of what was checked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def audit(pipeline: Pipeline, *, sample: int = 300, report: Report = silent) -> 
     """Audit a pipeline's data, and as much of its run as is finished and up to date.
 
     Args:
-        sample: How many questions, histories and documents to look at.
+        sample: How many questions, histories and documents to sample.
 
     Raises:
         DataError: The data cannot be read.
@@ -36,7 +36,7 @@ def audit(pipeline: Pipeline, *, sample: int = 300, report: Report = silent) -> 
     found = audit_interactions(interactions, settings, kept=kept, sample=sample, seed=pipeline.seed, report=report)
     audited = audit_run(run, done, sample=sample, report=report) if "data" in done else Audit()
     late = [
-        f"not looked at: the stage {stage.name} is {stage.state}" + (f" ({stage.reason})" if stage.reason else "")
+        f"not checked: the stage {stage.name} is {stage.state}" + (f" ({stage.reason})" if stage.reason else "")
         for stage in states
         if stage.state != "finished" and stage.name != "data"
     ]

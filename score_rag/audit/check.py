@@ -1,4 +1,4 @@
-"""What an audit says: a line a comparison, with how often it was made and where it failed."""
+"""The result of an audit: one line per check, with the number of comparisons and of violations."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Check:
         >>> Check("histories", 300, "questions").lines()
         ['histories: ok, 300 questions']
         """
-        told = f"{self.violations:,} wrong of" if self.violations else "ok," if self.looked_at else "nothing to look at,"
+        told = f"{self.violations:,} violations in" if self.violations else "ok," if self.looked_at else "nothing to check,"
         return [f"{self.name}: {told} {self.looked_at:,} {self.of}", *(f"    {example}" for example in self.examples)]
 
 
@@ -52,7 +52,7 @@ class Audit:
 
     Attributes:
         checks: In the order of the data's flow.
-        notes: Leaks that are known and chosen; what was not looked at, and why.
+        notes: Leaks that a setting allows; what was not checked, and why.
     """
 
     checks: tuple[Check, ...] = ()

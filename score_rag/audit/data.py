@@ -40,7 +40,7 @@ def audit_interactions(
     if interactions.sampled:
         checks.append(_negatives(interactions))
     if interactions.ties == "file-order":
-        notes.append("ties: file-order: a user's own events of the same second and an earlier row may reach a history, as was chosen")
+        notes.append("ties: file-order: events of the same user and second reach a history if their row is earlier, as this setting allows")
     report("auditing the data", 1, 1)
     return Audit(tuple(checks), tuple(notes))
 
@@ -51,9 +51,9 @@ def _order(events: pl.DataFrame) -> Check:
         (pl.col("timestamp") < pl.col("before")) | (pl.col("event") != pl.col("place"))
     )
     told = (
-        f"row {row['event']} in place {row['place']}: time {row['timestamp']} after {row['before']}" for row in wrong.head(SHOWN).to_dicts()
+        f"row {row['event']} at position {row['place']}: {row['timestamp']} after {row['before']}" for row in wrong.head(SHOWN).to_dicts()
     )
-    return compared("order", len(events), "rows, each as late as the one before", told, len(wrong))
+    return compared("order", len(events), "rows in chronological order", told, len(wrong))
 
 
 def _splits(events: pl.DataFrame, settings: Data | None) -> tuple[Check, list[str]]:
@@ -71,13 +71,11 @@ def _splits(events: pl.DataFrame, settings: Data | None) -> tuple[Check, list[st
         wrong.append(early)
     rows = pl.concat(wrong)
     told = (
-        f"{row['split']} row {row['event']} of {moment(row['timestamp'])} is not later than earlier splits"
+        f"{row['split']} row {row['event']} of {moment(row['timestamp'])} does not come after the earlier splits"
         for row in rows.head(SHOWN).to_dicts()
     )
     notes = (
-        [f"split leave-last-out: {overlap:,} held-out rows are not later than all that is learnt from, as that split has it"]
-        if overlap
-        else []
+        [f"split leave-last-out: {overlap:,} held-out rows are not later than all training rows, as this split allows"] if overlap else []
     )
     return compared("splits", len(events), "rows" + (", within each user" if within else ", no overlap in time"), told, len(rows)), notes
 
@@ -91,7 +89,7 @@ def _counts(events: pl.DataFrame, kept: Mapping[str, int] | None, *, dated: bool
     spans = {name: f" from {moment(row['first'])} to {moment(row['last'])}" for name, row in found.items() if dated}
     told = "; ".join(f"{split} {rows[split]:,}{spans.get(split, '')}" for split in SPLITS)
     wrong = [f"{split}: {rows[split]:,} rows, but {kept[split]:,} were reported" for split in SPLITS if kept and kept[split] != rows[split]]
-    return compared("counts", len(judged), f"judgements: {told}", wrong if rows["train"] else [*wrong, "there is no training event"])
+    return compared("counts", len(judged), f"judgements: {told}", wrong if rows["train"] else [*wrong, "there are no training events"])
 
 
 def _months(events: pl.DataFrame, settings: Data) -> Check:
@@ -111,7 +109,7 @@ def _months(events: pl.DataFrame, settings: Data) -> Check:
             f"{split} row {row} of {moment(time)} is outside {moment(begin)} to {moment(end)}"
             for row, time in rows.select("event", "timestamp").head(SHOWN).iter_rows()
         ]
-    return compared("months", len(events), "rows, each within its split's calendar months (UTC)", wrong, count)
+    return compared("months", len(events), "rows within the calendar months (UTC) of their split", wrong, count)
 
 
 def _histories(interactions: Interactions, asked: pl.DataFrame) -> Check:
@@ -129,9 +127,9 @@ def _histories(interactions: Interactions, asked: pl.DataFrame) -> Check:
         given = interactions.log.earlier(event)
         if given != wanted:
             extra = [known for known in given if known not in wanted]
-            what = f"has {extra[0].item_id} of {moment(extra[0].timestamp)}" if extra else "lacks an earlier judgement"
+            what = f"contains {extra[0].item_id} of {moment(extra[0].timestamp)}" if extra else "lacks an earlier event"
             wrong.append(f"user {event.user_id} asked at {moment(event.timestamp)}: the history {what}")
-    return compared("histories", len(asked), "questions, each told exactly what its user did before", wrong)
+    return compared("histories", len(asked), "questions, each with exactly the earlier events of its user", wrong)
 
 
 def _negatives(interactions: Interactions) -> Check:
@@ -141,10 +139,10 @@ def _negatives(interactions: Interactions) -> Check:
     pairs = events.filter(~pl.col("sampled")).select("user_id", "item_id").unique()
     has = drawn.join(pairs, on=["user_id", "item_id"], how="semi")
     liked = drawn.filter(pl.col("label") != 0)
-    wrong = [f"row {e.row}: user {e.user_id} has the item {e.item_id}" for e in event_rows(has.head(SHOWN))]
-    wrong += [f"row {e.row}: a drawn negative is called a like" for e in event_rows(liked.head(SHOWN))]
+    wrong = [f"row {e.row}: user {e.user_id} has interacted with item {e.item_id}" for e in event_rows(has.head(SHOWN))]
+    wrong += [f"row {e.row}: a sampled negative is labelled as a like" for e in event_rows(liked.head(SHOWN))]
     told = [event for user in interactions.log.users for event in interactions.log.of(user) if event.sampled]
-    wrong += [f"row {event.row}: a drawn negative is in the history of user {event.user_id}" for event in told[:SHOWN]]
+    wrong += [f"row {event.row}: a sampled negative is in the history of user {event.user_id}" for event in told[:SHOWN]]
     return compared(
-        "sampled negatives", len(drawn), "drawn negatives, none among its user's items", wrong, len(has) + len(liked) + len(told)
+        "sampled negatives", len(drawn), "sampled negatives, none an item of its user", wrong, len(has) + len(liked) + len(told)
     )

@@ -1,4 +1,4 @@
-"""A run, audited: what documents tell, which are found, what the assessor knew, and answers in a world with another future."""
+"""A run, audited: documents, vectors, neighbours, assessments, and answers with later events flipped or removed."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def _documents(run: Run, sample: int) -> Check:
     for row in some.to_dicts():
         known = [event for event in told.get(row["user_id"], ()) if event.timestamp <= row["known_until"]]
         if (len(known), run.describer.describe(known)) != (row["events"], row["text"]):
-            wrong.append(f"document {row['document_id']}: does not tell exactly the training events up to {moment(row['known_until'])}")
-    return compared("documents", count, "documents, each telling exactly the training events up to its time", wrong)
+            wrong.append(f"document {row['document_id']}: does not describe exactly the training events up to {moment(row['known_until'])}")
+    return compared("documents", count, "documents, each describing exactly the training events up to its time", wrong)
 
 
 def _vectors(run: Run) -> Check:
@@ -78,12 +78,12 @@ def _vectors(run: Run) -> Check:
     vectors = read_model(run.folder("crm")).bind(run.interactions.train_log).user_vectors(users)
     # Another machine may add in another order; an event more or less moves a vector far more than that.
     off = np.abs(vectors - stored["vectors"]).max(axis=1) > 1e-4
-    wrong = [f"user {users[place]}: the vector is not that of the training events" for place in np.flatnonzero(off)]
-    return compared("vectors", len(users), "users' vectors of the recommender, from training events alone", wrong)
+    wrong = [f"user {users[place]}: the vector does not come from the training events alone" for place in np.flatnonzero(off)]
+    return compared("vectors", len(users), "user vectors of the recommender, from training events alone", wrong)
 
 
 def _neighbours(run: Run, asked: Sequence[Event]) -> Check:
-    """What is retrieved is somebody else's document, known before the question and not yet replaced; some are asked of the store too."""
+    """Every retrieved document is another user's and current at the question's time; some questions go to the store too."""
     from score_rag.retriever.retriever import UserQuery
 
     finder = run.make_finder(None)
@@ -98,11 +98,13 @@ def _neighbours(run: Run, asked: Sequence[Event]) -> Check:
     for event, name in found:
         row = facts[name]
         if row["user_id"] == event.user_id:
-            wrong.append(f"user {event.user_id} is told of themself")
+            wrong.append(f"user {event.user_id} is their own neighbour")
         elif not row["known_until"] < event.timestamp <= row["superseded_at"]:
-            wrong.append(f"user {event.user_id} asked at {moment(event.timestamp)}: document {name} is of {moment(row['known_until'])}")
+            wrong.append(
+                f"user {event.user_id} asked at {moment(event.timestamp)}: document {name} of {moment(row['known_until'])} was not current"
+            )
     return compared(
-        "neighbours", len(found), f"documents found for {len(asked):,} questions, each known by then and somebody else's", wrong
+        "neighbours", len(found), f"documents retrieved for {len(asked):,} questions, each of another user and current at that time", wrong
     )
 
 
@@ -115,13 +117,13 @@ def _assessments(run: Run) -> Check | str:
     pipeline, world = run.pipeline, run.interactions
     settings = pipeline.reranker
     if settings.assessor != OFFLINE_MODEL:
-        return f"not looked at: assessments of {settings.assessor}, which would have to be asked again"
+        return f"not checked: assessments of {settings.assessor}, because that needs new calls"
     requests = sample_requests(world, run.describer, settings.pairs, history=pipeline.data.history, seed=pipeline.seed)
     out, prompt = run.folder("reranker") / "assessments.jsonl", find_prompt(settings.assess_prompt)
-    of = "assessments, each made again from a world that ends before its question"
+    of = "assessments, each reproduced without any event from its question on"
     lost = planned_calls(requests, model=settings.assessor, prompt=prompt, out=out, max_answer_tokens=settings.max_answer_tokens)
     if lost:
-        return compared("assessments", len(requests), of, [f"{lost} questions of this run have no kept answer: others were asked"], lost)
+        return compared("assessments", len(requests), of, [f"{lost} questions of this run have no stored answer"], lost)
     kept = assess(requests, model=settings.assessor, prompt=prompt, out=out, max_answer_tokens=settings.max_answer_tokens)
     some = list(zip(requests, kept, strict=True))[:: max(1, len(requests) // _ASSESSED)]
     wrong = []
@@ -129,7 +131,7 @@ def _assessments(run: Run) -> Check | str:
         past = world.with_events(world.events.filter(pl.col("timestamp") < request.as_of))
         if answer.characteristics != OfflineAssessor(past).characteristics(request.user_id, request.item_id, request.as_of):
             wrong.append(
-                f"user {request.user_id}, item {request.item_id} at {moment(request.as_of)}: the assessment knew more, or other things"
+                f"user {request.user_id}, item {request.item_id} at {moment(request.as_of)}: the assessment changes without later events"
             )
     return compared("assessments", len(some), of, wrong)
 
@@ -144,7 +146,7 @@ class _Elsewhere(Run):
 
 
 def _answers(run: Run, asked: Sequence[Event]) -> Check:
-    """Prompts and probabilities are bit-equal where all labels from the question's second on are turned round, or all those events gone."""
+    """Prompts and probabilities are bit-equal where all labels from the question's second on are flipped, or all those events removed."""
     events = run.interactions.events
     # The drawn rows are asked a few moments at a time: the moment of one of them, together with rows that are moved there.
     groups = [list(group) for group in np.array_split(np.arange(len(asked)), min(_MOMENTS, len(asked)))]
@@ -156,8 +158,8 @@ def _answers(run: Run, asked: Sequence[Event]) -> Check:
         moved = [asked[place]._replace(timestamp=now, row=first) for place in group]
         later = pl.col("timestamp") >= now
         others = {
-            "labels turned round": events.with_columns(label=pl.when(later).then(1 - pl.col("label")).otherwise(pl.col("label"))),
-            "events gone": events.filter(~later),
+            "labels flipped": events.with_columns(label=pl.when(later).then(1 - pl.col("label")).otherwise(pl.col("label"))),
+            "events removed": events.filter(~later),
         }
         texts, answers = _ask(run, moved)
         for name, frame in others.items():
@@ -168,8 +170,8 @@ def _answers(run: Run, asked: Sequence[Event]) -> Check:
             for event, *pair in zip(moved, texts, there, answers, given, strict=True):
                 if pair[0] != pair[1] or pair[2] != pair[3]:
                     what = "prompt" if pair[0] != pair[1] else "probability"
-                    wrong.append(f"user {event.user_id}, item {event.item_id} at {moment(now)}: another {what} with later {name}")
-    return compared("answers", told, "prompts and probabilities, each with another future", wrong)
+                    wrong.append(f"user {event.user_id}, item {event.item_id} at {moment(now)}: the {what} changes with later {name}")
+    return compared("answers", told, "prompts and probabilities, each with later labels flipped or events removed", wrong)
 
 
 def _ask(run: Run, events: Sequence[Event]) -> tuple[list[str], list[Answer]]:

@@ -15,7 +15,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="score-rag",
-    help="Will this user like this item? Finds the few other users whose behaviour helps, says it in words, asks a language model.",
+    help="Predict whether a user will like an item: retrieve similar users, rerank them, and let a language model answer Yes or No.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -1,4 +1,4 @@
-"""`score-rag data`: what can be read and fetched, what a pipeline's data is like, and whether anything leaks."""
+"""`score-rag data`: sources, public data sets, a summary of a pipeline's data, and the temporal leakage check."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "facts", "fetch_data", "listing", "look_for_leaks", "summarise"]
 
-app = typer.Typer(no_args_is_help=True, help="List, fetch, show and check data.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="List, download, summarise and check data sets.", rich_markup_mode=None)
 
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """List the sources that can be read, and the public data sets that can be fetched."""
+    """List the data sources, and the public data sets that can be downloaded."""
     from score_rag.cli.screen import console, print_json
 
     found = listing()
@@ -29,10 +29,10 @@ def list_(json: Json = False) -> None:
         print_json(found)
         return
     screen = console()
-    screen.print("[bold]read[/] by data.source in a pipeline file:")
+    screen.print("[bold]sources[/] (data.source in a pipeline file):")
     for source in found["sources"]:
         screen.print(f"  [bold]{source['name']}[/]  {source['about']}", soft_wrap=True)
-    screen.print("\n[bold]fetched[/] by score-rag data fetch NAME:")
+    screen.print("\n[bold]public data sets[/] (score-rag data fetch NAME):")
     for dataset in found["datasets"]:
         screen.print(f"  [bold]{dataset['name']}[/]  {dataset['about']}\n    [dim]{dataset['licence']}[/]", soft_wrap=True)
 
@@ -51,12 +51,12 @@ def listing() -> dict[str, list[dict[str, str]]]:
 @app.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="A data set (see: score-rag data list), or amazon-YEAR:CATEGORY.")],
-    into: Annotated[Path, typer.Option(help="The folder that holds data sets.")] = Path("data"),
-    force: Annotated[bool, typer.Option("--force", help="Fetch again, and replace the whole folder.")] = False,
-    mirror: Annotated[str | None, typer.Option(help="Ask this host instead of the publisher's; SCORE_RAG_MIRROR says the same.")] = None,
+    into: Annotated[Path, typer.Option(help="Parent folder of the data sets.")] = Path("data"),
+    force: Annotated[bool, typer.Option("--force", help="Download again and replace the folder.")] = False,
+    mirror: Annotated[str | None, typer.Option(help="Download from this host, not the publisher's (or set SCORE_RAG_MIRROR).")] = None,
     json: Json = False,
 ) -> None:
-    """Download, check and unpack a public data set. What is there already is left alone; a killed download goes on."""
+    """Download, verify and unpack a public data set. Existing files are kept; an interrupted download resumes."""
     fetched = fetch_data(name, into=into, force=force, mirror=mirror, quiet=json)
     if json:
         from score_rag.cli.screen import print_json
@@ -95,11 +95,11 @@ def facts(fetched: Fetched) -> dict[str, Any]:
 @app.command()
 def show(
     pipeline: PipelineName,
-    plot: Annotated[Path | None, typer.Option(help="Also draw the data into this PNG file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also plot the data to this PNG file.")] = None,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Read a pipeline's data and say what it is like: sizes, dates, density, like rates, ties, cold shares, texts. No run is needed."""
+    """Summarise a pipeline's data: sizes, dates, density, like rates, ties, cold-start shares, text coverage. Needs no run."""
     summary = summarise(pipeline, picture=plot, overrides=set_ or [], quiet=json)
     from score_rag.cli.screen import console, print_json
 
@@ -109,7 +109,7 @@ def show(
     for table in summary.to_tables():
         console().print(table)
     if plot is not None:
-        typer.echo(f"drawn into {plot}")
+        typer.echo(f"plot written to {plot}")
 
 
 def summarise(name: str, *, picture: Path | None, overrides: list[str], quiet: bool) -> DataSummary:
@@ -132,11 +132,11 @@ def summarise(name: str, *, picture: Path | None, overrides: list[str], quiet: b
 @app.command()
 def check(
     pipeline: PipelineName,
-    sample: Annotated[int, typer.Option(min=1, help="How many questions, histories and documents to look at.")] = 300,
+    sample: Annotated[int, typer.Option(min=1, help="How many questions, histories and documents to sample.")] = 300,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Look for anything from the future: in the data, and in as much of the run as is finished. Exits with 1 where something is found."""
+    """Temporal leakage check of the data and of every finished stage. Exits with status 1 if it finds a violation."""
     found = look_for_leaks(pipeline, sample=sample, overrides=set_ or [], quiet=json)
     if json:
         from score_rag.cli.screen import print_json

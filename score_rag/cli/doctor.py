@@ -19,7 +19,7 @@ _KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "MISTRAL_API_K
 
 
 def doctor(json: Json = False) -> None:
-    """Say which versions are here, what is embedded, and what a hub or key is missing."""
+    """Show installed versions, bundled models, and which model hub or API keys are available."""
     found = examine()
     if json:
         from score_rag.cli.screen import print_json

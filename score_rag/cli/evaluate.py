@@ -1,4 +1,4 @@
-"""`score-rag evaluate`: a finished run on held-out events, beside what it must beat."""
+"""`score-rag evaluate`: a finished run on held-out events, beside the baselines."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ __all__ = ["evaluate", "scorecard"]
 
 def evaluate(
     pipeline: PipelineName,
-    split: Annotated[str | None, typer.Option(help="train, valid or test; by default as the pipeline says.")] = None,
-    rows: Annotated[int | None, typer.Option(min=1, help="At most so many events, as whole users.")] = None,
+    split: Annotated[str | None, typer.Option(help="train, valid or test. Default: the pipeline's setting.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Evaluate at most this many events (whole users).")] = None,
     against: Annotated[
         list[str] | None,
         typer.Option(
-            help="Test against: no-ci (the same predictor without other users, tuned now if need be), item-average, or a pipeline. "
-            "Given again: a row more; tests are against the first."
+            help="Add a row and test against it: no-ci (the same predictor without collaborative information, trained now if missing), "
+            "item-average, or another pipeline's run. Repeatable; tests use the first."
         ),
     ] = None,
     baselines: Annotated[
-        bool, typer.Option("--baselines", help="Add every conventional recommender (fitted now if need be), and full ranking.")
+        bool, typer.Option("--baselines", help="Add every conventional recommender (trained now if missing) and full-ranking metrics.")
     ] = False,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Print AUC and UAUC of a finished run, with intervals, beside rows that need no learning."""
+    """Evaluate a finished run on held-out events: AUC and UAUC with confidence intervals, beside non-learned baselines."""
     card = scorecard(pipeline, split=split, rows=rows, against=against or [], baselines=baselines, overrides=set_ or [], quiet=json)
     if json:
         from score_rag.cli.screen import print_json

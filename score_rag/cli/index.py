@@ -16,31 +16,31 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "checked", "written"]
 
-app = typer.Typer(no_args_is_help=True, help="Build, update and check the index of behaviour documents.", rich_markup_mode=None)
-Folder = Annotated[Path | None, typer.Option(help="The index's folder; by default runs/NAME/index.")]
+app = typer.Typer(no_args_is_help=True, help="Build, update and check the serving index of behaviour documents.", rich_markup_mode=None)
+Folder = Annotated[Path | None, typer.Option(help="The index folder. Default: runs/NAME/index.")]
 
 
 @app.command()
 def build(pipeline: PipelineName, folder: Folder = None, set_: Set = None, json: Json = False) -> None:
-    """Build the serving index: all that the data source says now, under the run's trained encoder."""
+    """Build the serving index from everything the data source holds now, with the run's trained encoder."""
     _tell(written("build", pipeline, folder, set_ or [], quiet=json), json=json)
 
 
 @app.command()
 def update(pipeline: PipelineName, folder: Folder = None, set_: Set = None, json: Json = False) -> None:
-    """Bring it up to date with the data source; only users who changed are embedded again."""
+    """Update the serving index from the data source; only changed users are embedded again."""
     _tell(written("update", pipeline, folder, set_ or [], quiet=json), json=json)
 
 
 @app.command()
 def rebuild(pipeline: PipelineName, folder: Folder = None, set_: Set = None, json: Json = False) -> None:
-    """Build an index again from documents and encoder alone; also the run's own, with --folder runs/NAME/retriever/index."""
+    """Rebuild an index from its documents and encoder. For the run's own index: --folder runs/NAME/retriever/index."""
     _tell(written("rebuild", pipeline, folder, set_ or [], quiet=json), json=json)
 
 
 @app.command()
 def check(pipeline: PipelineName, folder: Folder = None, set_: Set = None, json: Json = False) -> None:
-    """Check the run's own index and the serving index: files, vectors, store, what changed since. Status 1 if anything is wrong."""
+    """Check the run's own index and the serving index: files, vectors, store, staleness. Exits with status 1 on a fault."""
     found = checked(pipeline, folder, set_ or [], quiet=json)
     if json:
         from score_rag.cli.screen import print_json

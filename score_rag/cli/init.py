@@ -11,10 +11,10 @@ __all__ = ["copy_shipped", "init"]
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="Where to copy to.")] = Path(),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite files that were changed.")] = False,
+    folder: Annotated[Path, typer.Argument(help="Target folder.")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite changed files.")] = False,
 ) -> None:
-    """Copy prompts and pipelines into a folder for editing."""
+    """Copy the shipped prompts and pipelines into a folder for editing."""
     for line in copy_shipped(folder, force=force):
         typer.echo(line)
 

@@ -15,7 +15,7 @@ app = typer.Typer(no_args_is_help=True, help="List and show pipelines.", rich_ma
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """List pipelines and what each is."""
+    """List pipelines with their descriptions."""
     from score_rag.cli.screen import console, print_json
     from score_rag.pipeline.config import load_pipeline, pipeline_names
 

@@ -20,7 +20,7 @@ Name = Annotated[str, typer.Argument(help="A prompt's name, or a path to a Markd
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """List prompts: what each is for, and which file is used."""
+    """List prompts: purpose, and the file in use."""
     from score_rag.cli.screen import console, print_json
 
     found, wrong = read_all()
@@ -41,8 +41,8 @@ def show(name: Name) -> None:
 
 
 @app.command()
-def check(name: Annotated[str | None, typer.Argument(help="A prompt; all of them by default.")] = None) -> None:
-    """Check that prompts are well-formed and use declared variables only."""
+def check(name: Annotated[str | None, typer.Argument(help="A prompt. Default: all.")] = None) -> None:
+    """Check that prompts are well-formed and use only declared variables."""
     found, wrong = read_all(name)
     for prompt in found:
         typer.echo(f"ok: {prompt.path}")
@@ -81,11 +81,11 @@ def _tell(wrong: list[PromptError]) -> None:
 def preview(
     name: Name = "predict",
     pipeline: Annotated[str, typer.Option(help="A pipeline whose run is finished.")] = "sample",
-    user: Annotated[str, typer.Option(help="A user of the data.")] = "42",
-    item: Annotated[str, typer.Option(help="An item, by id or name.")] = "17",
+    user: Annotated[str, typer.Option(help="A user id.")] = "42",
+    item: Annotated[str, typer.Option(help="An item id or name.")] = "17",
     set_: Set = None,
 ) -> None:
-    """Fill in a prompt, as it is in the file now, with a real user and item."""
+    """Render a prompt for a real user and item."""
     from score_rag.pipeline.config import load_pipeline
     from score_rag.recommend.preview import preview_prompt
 

@@ -17,26 +17,26 @@ __all__ = ["recommend", "recommendations"]
 
 
 def recommend(
-    user: Annotated[str | None, typer.Option(help="A user of the data.")] = None,
-    item: Annotated[str | None, typer.Option(help="An item, by id or by name.")] = None,
+    user: Annotated[str | None, typer.Option(help="A user id.")] = None,
+    item: Annotated[str | None, typer.Option(help="An item id or name.")] = None,
     pipeline: Annotated[str, typer.Option(help="A pipeline whose run is finished.")] = "sample",
     history: Annotated[
-        str | None, typer.Option(help='Somebody who is not in the data: "Heat (1995); Ronin (1998); -Grease (1978)", minus means disliked.')
+        str | None, typer.Option(help='History of a cold-start user: "Heat (1995); Ronin (1998); -Grease (1978)"; minus means disliked.')
     ] = None,
     top: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Rank 50 candidates of the recommender (or twice as many as asked for) and show the best, instead of one item."
+            min=1, help="Show the best TOP of 50 candidates of the conventional recommender (or of twice TOP), instead of one item."
         ),
     ] = None,
     as_of: Annotated[
-        str | None, typer.Option(help="Time of the question: a date such as 2021-06-30, or seconds. Later events are unknown.")
+        str | None, typer.Option(help="Time of the question: a date such as 2021-06-30, or Unix seconds. Later events are ignored.")
     ] = None,
-    show_prompt: Annotated[bool, typer.Option("--show-prompt", help="Print exactly what the model read.")] = False,
+    show_prompt: Annotated[bool, typer.Option("--show-prompt", help="Print the exact prompt.")] = False,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Will this user like this item? Prints P(like) and the other users it rests on."""
+    """Predict whether a user will like an item: P(like), and the similar users behind it."""
     if show_prompt and top is not None:
         raise InputError("--show-prompt shows one question's prompt", expected="--item 17 --show-prompt, without --top")
     found = recommendations(user, item, pipeline, history=history, top=top, as_of=as_of, overrides=set_ or [], quiet=json)

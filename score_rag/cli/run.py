@@ -17,14 +17,14 @@ __all__ = ["run", "run_stages"]
 
 def run(
     pipeline: PipelineName,
-    only: Annotated[str | None, typer.Option(help="Run this stage alone; its inputs must be up to date.")] = None,
+    only: Annotated[str | None, typer.Option(help="Run only this stage; its inputs must be up to date.")] = None,
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Run the chosen stages even where nothing changed.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run, why, and at what cost.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run the chosen stages even if nothing changed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, why, and how many assessor calls; run nothing.")] = False,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Run a pipeline's stages: data, crm, documents, retriever, reranker, predictor. Unchanged ones are skipped."""
+    """Run a pipeline's stages: data, crm, documents, retriever, reranker, predictor. Unchanged stages are skipped."""
     found = run_stages(pipeline, only=only, until=until, force=force, dry_run=dry_run, overrides=set_ or [], quiet=json)
     if json:
         from score_rag.cli.screen import print_json

@@ -14,7 +14,7 @@ __all__ = ["stage_states", "status"]
 
 
 def status(pipeline: PipelineName, set_: Set = None, json: Json = False) -> None:
-    """Say which stages are finished, stale (and why) or missing."""
+    """Show which stages are finished, stale (and why) or missing."""
     found = stage_states(pipeline, set_ or [])
     if json:
         from score_rag.cli.screen import print_json

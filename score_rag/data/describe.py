@@ -1,4 +1,4 @@
-"""What data is like, in numbers: how many, how dense, how often liked, how cold, how told, and what was decided on the way.
+"""Summary statistics of the data: sizes, density, like rates, cold-start shares, text coverage, and the data report.
 
 Events are judgements, and sampled negatives are counted beside them. Only what is asked of the rows that will be scored (like rates, cold
 shares, users with one class) takes them in, and says so.
@@ -82,7 +82,7 @@ class DataSummary:
     """What `describe` tells; a share is None where there is nothing to share.
 
     Attributes:
-        reading: The account of the reading: rows read, left out by reason, decisions, warnings.
+        reading: The account of the reading: rows read, dropped by reason, decisions, warnings.
         events: Judgements kept; negatives `sampled` come beside them.
         labels: `given`, or `sampled negatives`: what like rates, cold shares and one-class users rest on.
         users: Users with judgements; `items` counts the catalogue, `items_with_events` those with judgements.
@@ -115,19 +115,19 @@ class DataSummary:
         return {**asdict(self), "splits": [{**asdict(split), "labels": self.labels} for split in self.splits]}
 
     def to_tables(self) -> list[Table]:
-        """For the screen: the whole, the splits, events a user and an item, and what was noted in reading."""
+        """For the screen: the whole, the splits, events per user and per item, and the data report."""
         rests = f" ({self.labels})" if self.sampled else ""
         own, other, left_out = _said(self.same_second_own), _said(self.same_second_any), sum(self.reading.dropped.values())
         shared = f"; {own} of events share their second with another of the same user, {other} with any other"
         whole: list[tuple[object, ...]] = [
-            ("rows read", f"{self.reading.rows_read:,}, {left_out:,} left out"),
-            ("events", f"{self.events:,}" + (f", and {self.sampled:,} {self.labels} drawn beside them" if self.sampled else "")),
+            ("rows read", f"{self.reading.rows_read:,}, {left_out:,} dropped"),
+            ("events", f"{self.events:,}" + (f", and {self.sampled:,} {self.labels}" if self.sampled else "")),
             ("users", self.users),
             ("items", f"{self.items:,} in the catalogue, {self.items_with_events:,} with events"),
-            ("density", f"{_said(self.density, '.3%')} of the pairs of a user and an item with events"),
+            ("density", f"{_said(self.density, '.3%')} of the pairs of users and items with events"),
             ("liked", _said(self.liked) + rests),
             ("ties", self.ties + (shared if self.clock == "seconds" else "")),
-            ("clock", "seconds" if self.clock == "seconds" else "order only: a place within each user's events"),
+            ("clock", "seconds" if self.clock == "seconds" else "order only: position within each user's events"),
             ("events whose item has", ", ".join(f"{name} {_said(share)}" for name, share in self.texts.items())),
         ]
         names = [field.name for field in fields(SplitSummary)[1:] if self.sampled or field.name != "sampled"]
@@ -138,9 +138,9 @@ class DataSummary:
         counts += [(f"with {name}", *(f"{spread.histogram[name]:,}" for spread in spreads)) for name in BINS]
         return [
             _table(f"data: {self.reading.source}", [], whole),
-            _table(f"splits{rests}", ["", *SPLITS], splits, f"cold: fewer than 3 training events; shares of all rows{rests}"),
-            _table("events", ["", "a user", "an item"], counts),
-            _table("noted in reading", [], [(line,) for line in self.reading.lines() or ["nothing"]]),
+            _table(f"splits{rests}", ["", *SPLITS], splits, f"cold start: fewer than 3 training events; shares of all rows{rests}"),
+            _table("events", ["", "per user", "per item"], counts),
+            _table("data report", [], [(line,) for line in self.reading.lines() or ["nothing"]]),
         ]
 
 

@@ -1,6 +1,6 @@
-"""The account of a reading: how many rows there were, what became of each, what was decided on the way.
+"""The data report: how many rows were read, kept and dropped, and which recoverable anomalies were kept.
 
-Nothing disappears unnamed: rows read = rows kept + rows dropped, reason by reason, or the reading fails.
+Rows read = rows kept + rows dropped, reason by reason, or the reading fails.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class DataReport:
     Attributes:
         source: The source's name.
         rows_read: Rows of events in the files.
-        dropped: Reason to number of rows that were left out for it.
-        decisions: What was done to values that are usable but not plain, to how many values it was done.
+        dropped: Reason to number of rows dropped for it.
+        decisions: Recoverable anomalies that were kept: what was done, to how many values.
         warnings: What a reader of results should know.
-        sampled: Negatives drawn, beside the rows read.
+        sampled: Sampled negatives, beside the rows read.
         kept: Split to rows kept.
     """
 
@@ -37,7 +37,7 @@ class DataReport:
     kept: dict[str, int] = field(default_factory=dict)
 
     def drop(self, reason: str, count: int) -> None:
-        """Note rows that were left out."""
+        """Count dropped rows."""
         if count:
             self.dropped[reason] = self.dropped.get(reason, 0) + count
 
@@ -66,7 +66,7 @@ class DataReport:
         accounted = sum(self.kept.values()) + sum(self.dropped.values())
         if accounted != self.rows_read:
             raise DataError(
-                "rows are unaccounted for: this is a fault of score-rag, not of the data",
+                "rows are unaccounted for: this is a bug of score-rag, not a fault of the data",
                 where=self.source,
                 expected=f"{self.rows_read:,} rows kept or dropped",
                 found=f"{accounted:,}",
@@ -79,6 +79,6 @@ class DataReport:
 
     def lines(self) -> list[str]:
         """What is worth telling a person, a line each: drops, decisions, warnings."""
-        said = [f"{count:,} rows left out: {reason}" for reason, count in self.dropped.items()]
+        said = [f"{count:,} rows dropped: {reason}" for reason, count in self.dropped.items()]
         said += [f"{count:,} {what}" for what, count in self.decisions.items()]
         return said + self.warnings

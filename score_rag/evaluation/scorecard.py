@@ -54,8 +54,8 @@ class Scorecard:
         rows: One a scorer, in the order given.
         reference: Name of the row that the others are tested against.
         events: Number of rows scored.
-        users: Users with both classes, whom UAUC counts.
-        left_out: Users with one class, whom it cannot count.
+        users: Users with both classes, over whom UAUC averages.
+        left_out: Single-class users, for whom UAUC is undefined.
         liked: Share of liked events.
         notes: What a reader must know.
         parts: The same scorers on parts of the rows, such as warm and cold.
@@ -133,7 +133,7 @@ class Scorecard:
         told = tuple(notes)
         if ranking is not None:
             told += (
-                f"NDCG@10, Recall@10: every item that the user had not judged is a candidate; {asked:,} users who liked something new",
+                f"NDCG@10, Recall@10: full ranking over all items that the user has not judged; {asked:,} users with a newly liked item",
             )
         return cls(title, tuple(out), reference, len(rows), counted.users, counted.left_out, float(labels.mean()), told, parts)
 
@@ -203,11 +203,11 @@ class Scorecard:
 
     def _caption(self) -> str:
         first = (
-            f"{self.events:,} events, {self.liked:.1%} liked; UAUC over {self.users:,} users, {self.left_out:,} with one class left out; "
-            "intervals by bootstrap over users"
+            f"{self.events:,} events, {self.liked:.1%} liked; UAUC over {self.users:,} users, {self.left_out:,} with one class excluded; "
+            "95 % CI by bootstrap over users"
         )
         if self.reference is not None:
-            first += f"; p (of AUC / of UAUC): paired against {self.reference}"
+            first += f"; p (AUC / UAUC): paired bootstrap test against {self.reference}"
         return "\n".join([first, *self.notes])
 
 
