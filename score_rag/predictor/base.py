@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from score_rag.files import read_json, write_json
+from score_rag.seeds import forked_generators
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -64,7 +65,6 @@ def new_llama(tokenizer: Tokenizer, *, width: int, layers: int, heads: int, max_
     Args:
         width: Of hidden states; `heads` divides it.
     """
-    import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -80,8 +80,7 @@ def new_llama(tokenizer: Tokenizer, *, width: int, layers: int, heads: int, max_
         eos_token_id=tokenizer.token_to_id(END),
         pad_token_id=tokenizer.token_to_id(PAD),
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with forked_generators(seed):
         return LlamaForCausalLM(config)
 
 

@@ -20,6 +20,7 @@ from score_rag.predictor.tokens import answer_ids, wrap_chat
 from score_rag.predictor.trainer import PackTraining, Scores, score_packs, train_on_packs
 from score_rag.predictor.training import AdapterTraining, BaseTraining
 from score_rag.progress import Report, silent
+from score_rag.seeds import forked_generators
 
 if TYPE_CHECKING:
     import torch
@@ -137,8 +138,6 @@ def fit_adapter(
     from peft import LoraConfig, get_peft_model
     from transformers import AutoTokenizer
 
-    from score_rag.training.checkpoints import own_generators
-
     _both_answers(train, valid)
     model = _load(base, settings)
     tokenizer = AutoTokenizer.from_pretrained(base)
@@ -152,7 +151,7 @@ def fit_adapter(
         target_modules=list(settings.lora_targets),
         task_type="CAUSAL_LM",
     )
-    with warnings.catch_warnings(), own_generators(seed):
+    with warnings.catch_warnings(), forked_generators(seed):
         # peft asks transformers for a name that transformers has since renamed.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         tuned: Any = get_peft_model(model, config)

@@ -16,7 +16,8 @@ import numpy as np
 from score_rag.files import digest_json
 from score_rag.predictor.packing import Pack, collate
 from score_rag.progress import Report, silent
-from score_rag.training.checkpoints import BestWeights, complete_callback, last_checkpoint, own_generators
+from score_rag.seeds import forked_generators
+from score_rag.training.checkpoints import BestWeights, complete_callback, last_checkpoint
 from score_rag.training.settings import TrainerSettings, trainer_arguments
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def train_on_packs(
     settings = trainer or TrainerSettings()
     said = [[one.ids.tolist() for one in batch] for batch in batches[:2]]
     facts = [len(batches), ends, said, training.__dict__, settings.model_dump(), seed, list(answers)]
-    with tempfile.TemporaryDirectory() as elsewhere, own_generators(seed):
+    with tempfile.TemporaryDirectory() as elsewhere, forked_generators(seed):
         folder = checkpoints or Path(elsewhere)
         last = last_checkpoint(folder, made_from=digest_json(facts))
         best = BestWeights(folder)

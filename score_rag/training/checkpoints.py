@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from score_rag.files import read_json, staged_folder, write_json, write_text
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["BestWeights", "complete_callback", "last_checkpoint", "own_generators"]
+__all__ = ["BestWeights", "complete_callback", "last_checkpoint"]
 
 _COMPLETE = "complete"
 
@@ -94,21 +90,3 @@ class BestWeights:
         with staged_folder(self.folder / "best") as aside:
             save_file(self.weights, str(aside / "best.safetensors"))
             write_json(aside / "progress.json", {"scores": self.scores, "best": self.best})
-
-
-@contextmanager
-def own_generators(seed: int) -> Iterator[None]:
-    """Seed the global generators that trainers draw from, and give the caller's back at the end."""
-    import torch
-
-    before = random.getstate(), np.random.get_state()  # trainers draw from the global one
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(before[0])
-            np.random.set_state(before[1])
