@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 from conftest import TOY_PIPELINE, write_tables
 
-from score_rag.context.finder import prompts
 from score_rag.data.interactions import Interactions
 from score_rag.evaluation.baselines import trivial_scores
 from score_rag.evaluation.evaluate import open_run
@@ -20,8 +19,8 @@ DONE = list(STAGES)
 
 
 def ask(parts, events):
-    questions = parts.finder.questions(events)
-    answers = parts.predictor.score(prompts(parts.builder, questions, parts.finder.find(questions)))
+    _, told = parts.write(parts.finder.questions(events))
+    answers = parts.predictor.score([one.text for one in told])
     return np.array([[answer.probability, answer.mass] for answer in answers])
 
 

@@ -38,10 +38,16 @@ def trainer_arguments(settings: TrainerSettings, checkpoints: Path, *, seed: int
 
     gpu = torch.cuda.is_available()
     bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and gpu and fast_bfloat16())
+    from transformers import TrainingArguments
+
+    # Renamed in transformers 5.2x; the old name is gone in 6.
+    known = TrainingArguments.__dataclass_fields__
+    name = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
+    memory = {name: True} if settings.checkpoint_gradients else {}
     return {
+        **memory,
         "output_dir": str(checkpoints),
         "gradient_accumulation_steps": settings.accumulation,
-        "gradient_checkpointing": settings.checkpoint_gradients,
         "bf16": bf16,
         "fp16": settings.precision == "float16" and gpu,
         "save_strategy": "steps",
