@@ -14,7 +14,7 @@ from score_rag.crm.neighbours import neighbours
 from score_rag.crm.registry import read_model
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
-from score_rag.errors import StageError
+from score_rag.errors import RunStage, StageError
 from score_rag.files import read_json, write_json
 from score_rag.progress import Report, silent
 
@@ -72,5 +72,5 @@ def candidates(
 
 def _there(path: Path) -> Path:
     if not path.is_file():
-        raise StageError("an artefact of the recommender is missing", where=path, hint="score-rag run PIPELINE --only crm --force")
+        raise StageError("an artefact of the recommender is missing", where=path, remedy=RunStage("crm", again=True))
     return path

@@ -17,7 +17,7 @@ import numpy as np
 
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event, UserLog
-from score_rag.errors import InputError, ModelError, did_you_mean
+from score_rag.errors import InputError, ModelError, RunStage, did_you_mean
 from score_rag.files import read_json, write_json
 from score_rag.progress import Report, silent
 
@@ -158,7 +158,7 @@ class CollaborativeModel(ABC):
 
         folder = Path(folder)
         if not (folder / "model.safetensors").is_file():
-            raise ModelError("there is no trained recommender here", where=folder, hint="score-rag run PIPELINE --until crm")
+            raise ModelError("there is no trained recommender here", where=folder, remedy=RunStage("crm"))
         config = read_json(folder / "config.json")
         if config.get("model") != cls.kind:
             raise ModelError("this is another kind of recommender", where=folder, expected=cls.kind, found=config.get("model"))

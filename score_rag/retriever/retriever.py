@@ -19,7 +19,7 @@ from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent,
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 from score_rag.encoders.encoder import EMBEDDED, Encoder, ModelEncoder, TextEncoder
-from score_rag.errors import InputError, ModelError
+from score_rag.errors import InputError, ModelError, RunStage
 from score_rag.files import digest_text, read_json
 from score_rag.index.external import OutsideIndex
 from score_rag.index.reader import BehaviourIndex, Hit, documents_of
@@ -98,7 +98,7 @@ class CollaborativeRetriever(BaseRetriever):
         """
         folder = Path(folder)
         if not (folder / "retriever.json").is_file():
-            raise ModelError("there is no trained retriever here", where=folder, hint="score-rag run PIPELINE --until retriever")
+            raise ModelError("there is no trained retriever here", where=folder, remedy=RunStage("retriever"))
         settings = read_json(folder / "retriever.json")
         encoder = TextEncoder.from_pretrained(folder / "encoder")
         opened = BehaviourIndex.open(folder / "index" if index is None else index, encoder)
