@@ -102,7 +102,7 @@ class TextEncoder:
     """
 
     def __init__(self, folder: Path | str) -> None:
-        folder = Path(folder)
+        self.folder = folder = Path(folder)
         settings = read_json(folder / "serving.json")
         self.max_tokens = int(settings["max_tokens"])
         self.pooling = str(settings["pooling"])

@@ -37,6 +37,7 @@ class PairScorer:
 
     def __init__(self, folder: Path | str, *, max_tokens: int = 192) -> None:
         self.folder = Path(folder)
+        self.max_tokens = max_tokens
         self._model = OnnxModel(self.folder / "model.onnx")
         self._tokenizer = TextTokenizer(folder, max_tokens=max_tokens)
 
