@@ -31,7 +31,7 @@ from score_rag.data.report import DataReport
 from score_rag.data.split import split_events
 from score_rag.documents.describer import Describer
 from score_rag.documents.versions import build_documents
-from score_rag.evaluation.baselines import trivial_scores
+from score_rag.evaluation.baselines import score_events, trivial_models
 from score_rag.index.reader import BehaviourIndex, Hit
 from score_rag.prompts import find_prompt
 from score_rag.reranker.examples import sample_requests
@@ -158,7 +158,7 @@ VERSIONED = {"documents": documents, "neighbours": neighbours}
 LEARNT = {
     "all documents": lambda world, asked: behaviours(world).rows(),
     "averages": lambda world, asked: [
-        (name, *value) for name, value in trivial_scores(world, world.events.filter(pl.col("event") == asked.row)).items()
+        (name, *score_events(model, world.events.filter(pl.col("event") == asked.row))) for name, model in trivial_models(world).items()
     ],
     "training rows": lambda world, asked: [
         (window.tokens.tolist(), window.states.tolist(), window.targets.tolist())

@@ -23,7 +23,7 @@ from typing import Literal
 import polars as pl
 
 from score_rag.data.log import Event, Item, Ties, UserLog
-from score_rag.errors import DataError, InputError, did_you_mean
+from score_rag.errors import DataError, InputError, RunStage, did_you_mean
 from score_rag.files import read_json, write_json
 
 __all__ = ["EVENT_COLUMNS", "ITEM_COLUMNS", "LEARNED", "QUESTIONS", "SPLITS", "Clock", "Interactions", "event_rows", "items_frame"]
@@ -185,9 +185,7 @@ class Interactions:
         folder = Path(folder)
         for name in ("events.parquet", "items.parquet", "policies.json"):
             if not (folder / name).is_file():
-                raise DataError(
-                    "a data file is missing", where=folder / name, hint="run the data stage: score-rag run PIPELINE --only data"
-                )
+                raise DataError("a data file is missing", where=folder / name, remedy=RunStage("data"))
         policies = read_json(folder / "policies.json")
         try:
             events, items = pl.read_parquet(folder / "events.parquet"), pl.read_parquet(folder / "items.parquet")
@@ -196,7 +194,7 @@ class Interactions:
                 "a data file cannot be read",
                 where=folder,
                 found=str(error).splitlines()[0],
-                hint="make it again: score-rag run PIPELINE --only data --force",
+                remedy=RunStage("data", again=True),
             ) from error
         return cls(events, items, ties=policies["ties"], clock=policies["clock"])
 

@@ -13,7 +13,7 @@ from score_rag.data.log import Ties
 from score_rag.data.negatives import Sampling, add_negatives
 from score_rag.data.report import DataReport
 from score_rag.data.split import split_events
-from score_rag.errors import DataError, InputError
+from score_rag.errors import ChangeSetting, DataError, InputError
 
 __all__ = ["core", "prepare"]
 
@@ -178,7 +178,7 @@ def _with_negatives(
             "this source says only what was taken: there is nothing to tell apart",
             where=report.source,
             expected="a column label or rating, or negatives to be drawn",
-            hint="--set data.negatives=1",
+            remedy=ChangeSetting({"data.negatives": 1}),
         )
     if count:
         raise InputError("negatives are drawn only where nobody said what they disliked", where="data.negatives", expected=0, found=count)

@@ -10,7 +10,7 @@ import polars as pl
 
 from score_rag.data.interactions import EVENT_COLUMNS, QUESTIONS
 from score_rag.data.report import DataReport
-from score_rag.errors import DataError, InputError, did_you_mean
+from score_rag.errors import ChangeSetting, DataError, InputError, did_you_mean
 
 __all__ = ["LEAKS", "SPLIT_KINDS", "SplitKind", "month_index", "split_events"]
 
@@ -80,14 +80,14 @@ def split_events(
         raise InputError(
             f"the split {how!r} needs times, and this source has only an order",
             expected="leave-last-out or column",
-            hint="--set data.split=leave-last-out",
+            remedy=ChangeSetting({"data.split": "leave-last-out"}),
         )
     if how == "column":
         if "split" not in events.columns:
             raise DataError(
                 "the source has no split column",
                 expected="a column split with train, valid, test (and perhaps background)",
-                hint="--set data.split=quantiles",
+                remedy=ChangeSetting({"data.split": "quantiles"}),
             )
         return events.with_columns(pl.col("split").cast(pl.String()).cast(_ENUM))
     if how == "quantiles":
