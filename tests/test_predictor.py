@@ -52,7 +52,7 @@ def asked(toy_parts):
 
 def test_alone_in_a_batch_with_shared_beginning_merged_or_not_the_probability_is_one(toy_parts, asked):
     folder = toy_parts.folder("predictor")
-    served, trained = Predictor.from_pretrained(folder, backend="onnx"), Predictor.from_pretrained(folder, backend="torch")
+    served, trained = Predictor.from_pretrained(folder, engine="onnx"), Predictor.from_pretrained(folder, engine="torch")
     together = np.array([answer.probability for answer in served.score(asked[1])])
     others = {
         "alone": [served.score([prompt])[0].probability for prompt in asked[1]],
