@@ -424,7 +424,7 @@ def worlds(seed: int, users: int, *, vocabulary: int = 60) -> list[list[int]]:
     for _ in range(users):
         own = head + draw(0, 160)
         rows += [own + draw(1, 20) for _ in range(generator.integers(1, 9))]
-    rows += [draw(1, 40), rows[0], head + [3]]
+    rows += [draw(1, 40), rows[0], [*head, 3]]
     return [rows[place] for place in generator.permutation(len(rows))]
 
 

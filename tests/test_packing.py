@@ -83,7 +83,7 @@ def test_a_disliked_item_of_one_question_is_seen_by_no_other():
 
 def test_tokens_that_questions_share_stand_once():
     history = list(range(10, 30))
-    rows = [history[: 4 * n] + [5] for n in range(1, 6)]
+    rows = [[*history[: 4 * n], 5] for n in range(1, 6)]
     assert len(pack(rows, [0] * 5)) == 20 + 5
     assert sum(map(len, rows)) == 65
 

@@ -138,8 +138,8 @@ class Evidence:
         if len(rows):
             asked = [questions[row] for row in rows.tolist()]
             histories = [UserHistory(q.history, q.user_id, q.as_of) for q in asked]
-            places: list[Any] = [model._places([q.item_id]) for q in asked]
-            out[rows] = np.concatenate(model._scores(histories, places))
+            places: list[Any] = [model.places_of([q.item_id]) for q in asked]
+            out[rows] = np.concatenate(model.score_places(histories, places))
             if name == ALIKE:
                 out[rows[[not q.history for q in asked]]] = np.nan
         return out

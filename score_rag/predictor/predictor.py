@@ -98,10 +98,6 @@ class Predictor:
         """Longest prompt that the engine reads, in tokens."""
         return self.engine.max_tokens
 
-    def count_tokens(self, prompt: str) -> int:
-        """How long a prompt is for the model, with what its chat form puts around it."""
-        return len(self._encode(prompt))
-
     def score(self, prompts: Sequence[str], *, report: Report = silent) -> list[Answer]:
         """One answer a prompt, in order; the same for a prompt alone or among others (to 1e-5 in float32).
 
