@@ -118,7 +118,7 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(base, tmp_path):
         if line.startswith("step 12"):
             os.kill(killed.pid, signal.SIGKILL)
             break
-    killed.wait()
+    killed.communicate()
     again = run(script, tmp_path / "killed")
     said, err = again.communicate()
     assert again.returncode == 0, err
