@@ -18,17 +18,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import polars as pl
 
-from score_rag.data.log import Event, Item, Ties, UserLog
+from score_rag.data.choices import Split, Ties
+from score_rag.data.log import Event, Item, UserLog
 from score_rag.errors import DataError, InputError, did_you_mean
 from score_rag.files import read_json, write_json
 
 __all__ = ["EVENT_COLUMNS", "ITEM_COLUMNS", "SPLITS", "Clock", "Interactions", "event_rows", "items_frame"]
 
-SPLITS = ("train", "valid", "test")
+SPLITS: tuple[Split, ...] = get_args(Split)
 Clock = Literal["seconds", "order"]
 
 EVENT_COLUMNS = {

@@ -47,14 +47,7 @@ def make_describer(pipeline: Pipeline, prompt: Prompt, catalogue: Mapping[str, I
         from score_rag.encoders.encoder import find_encoder
 
         counts = token_counter(tokenizer or find_encoder(settings.tokenizer, setting="documents.tokenizer"))
-    return Describer(
-        prompt,
-        catalogue,
-        max_liked=settings.max_liked,
-        max_disliked=settings.max_disliked,
-        max_tokens=settings.max_tokens,
-        count_tokens=counts,
-    )
+    return Describer(prompt, catalogue, settings, count_tokens=counts)
 
 
 class lazy(Generic[T]):  # a decorator, like property
