@@ -39,7 +39,7 @@ def files(toy, tmp_path):
 
 
 def test_vectors_from_files_take_the_recommenders_place(files, toy, tmp_path):
-    model = FileVectors().fit(toy, users=files[0], items=files[1])
+    model = FileVectors(user_vectors=str(files[0]), item_vectors=str(files[1])).fit(toy)
     assert model.metrics == {"dim": 2, "users_without_vector": 1, "items_without_vector": 0, "unknown_users": 1, "unknown_items": 0}
     user, missing = toy.log.users[1], toy.log.users[0]
     mine, other = (str((int(user) + step) % 2) for step in (0, 1))
@@ -67,7 +67,7 @@ def test_vectors_from_files_take_the_recommenders_place(files, toy, tmp_path):
 def test_bad_vectors_are_refused(files, toy, tmp_path, ids, vectors, message):
     pl.DataFrame({"id": ids, "vector": vectors}, schema_overrides={"vector": pl.List(pl.Float64)}).write_parquet(tmp_path / "bad.parquet")
     with pytest.raises(DataError, match=message):
-        FileVectors().fit(toy, users=tmp_path / "bad.parquet", items=files[1])
+        FileVectors(user_vectors=str(tmp_path / "bad.parquet"), item_vectors=str(files[1])).fit(toy)
 
 
 def test_bad_files_are_refused(tmp_path):
@@ -117,7 +117,7 @@ def test_candidates_of_a_model_without_item_vectors_come_from_the_model(toy, tmp
     assert candidates(tmp_path, "0", 4, history=history) == model.recommend_history(history, 4)
 
 
-@pytest.mark.parametrize("kind", ["lightgcn", "din", "mf", "file"])
+@pytest.mark.parametrize("kind", ["lightgcn", "din", "mf", "file", "item-knn"])
 def test_any_of_them_can_be_the_stage(kind, toy_pipeline, files, tmp_path):
     words = [f"runs={tmp_path / 'runs'}", f"crm.model={kind}", "crm.epochs=1"]
     words += [f"crm.user_vectors={files[0]}", f"crm.item_vectors={files[1]}"] if kind == "file" else []
@@ -125,7 +125,7 @@ def test_any_of_them_can_be_the_stage(kind, toy_pipeline, files, tmp_path):
     found = run(pipeline, stages(pipeline), until="crm")[-1]
     folder = finished_folder(pipeline, "crm")
     assert read_json(folder / "config.json")["model"] == kind and len(read_neighbours(folder))
-    assert ("valid_auc" in found.metrics) == (kind != "file")
+    assert ("valid_auc" in found.metrics) == (kind not in ("file", "item-knn"))
     assert not (tmp_path / "runs" / "toy" / "scratch" / "crm").exists()
     assert bool(read_json(folder / "finished.json")["key"]["inputs"]) == (kind == "file")
 
@@ -176,7 +176,7 @@ def test_what_holds_no_vectors_is_refused(tmp_path, name, content, said):
 
 
 def test_settings_that_do_not_fit_are_refused(toy_pipeline):
-    for words, message in ((["crm.model=file"], "needs user_vectors"), (["crm.model=din", "crm.loss=softmax"], "bce alone")):
+    for words, message in ((["crm.model=file"], "crm.user_vectors: Field required"), (["crm.model=din", "crm.loss=softmax"], "only bce")):
         with pytest.raises(ConfigError, match=message):
             load_pipeline(str(toy_pipeline), overrides=words)
 

@@ -238,7 +238,7 @@ def test_a_month_ends_where_it_ends_in_utc(moments, bounds):
     first, more, rest = bounds
     months = {"train": (first, first + more), "valid": (first + more + 1,) * 2, "test": (first + more + 2, first + more + 1 + rest)}
     frame = pl.DataFrame({"user_id": "u", "timestamp": sorted(times)})
-    kept = split_events(frame, "months", months=months, start="2000-01", report=DataReport("told"))
+    kept = split_events(frame, split="months", months={**months, "start": "2000-01"}, report=DataReport("told"))
     wanted = [
         (int(when.timestamp()), name)
         for when in sorted(ends)

@@ -201,7 +201,7 @@ def test_real_games_are_sequences_without_judgements():
 
 def test_months_reproduce_the_published_cut_to_the_row():
     """Split by months, the raw file gives the train and valid rows of the published cut for the same people: all of them and none else."""
-    raw, report = load("movielens", real("ml-1m"), split="months", months=MONTHS, start="2000-04")
+    raw, report = load("movielens", real("ml-1m"), split="months", months=MONTHS)
     cut, _ = load("table", real("ml-1m-collm"), split="column")
 
     def rows(data):

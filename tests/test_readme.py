@@ -87,7 +87,7 @@ def test_the_data_examples_read_such_data(name, tmp_path, monkeypatch):
     pipeline = load_pipeline(f"{name}.yaml")
     settings = pipeline.data
     write_example_data(name, Path(str(settings.path)))
-    world, report = load(settings.source, settings.path, seed=pipeline.seed, reading=settings.reading(), **settings.preparing())
+    world, report = load(settings, seed=pipeline.seed)
     assert report.kept["train"] and len(world.items) >= 3 and report.rows_read >= 6
     assert len(EXAMPLES[name].strip().splitlines()) <= 6, "five lines and a name"
 
@@ -102,7 +102,7 @@ def test_there_is_an_example_for_each_source_with_files():
     from score_rag.data import SOURCES
 
     told = {re.search(r"source: (\w+)", text).group(1) for text in EXAMPLES.values()}
-    assert told == set(SOURCES) - {"sample"}
+    assert told == set(SOURCES.names()) - {"sample"}
 
 
 def test_the_make_file_has_the_two_commands_and_ci_calls_one():

@@ -43,7 +43,7 @@ def listing() -> dict[str, list[dict[str, str]]]:
     from score_rag.data.datasets import DATASETS
 
     return {
-        "sources": [{"name": name, "about": about} for name, about in SOURCES.items()],
+        "sources": [{"name": name, "about": SOURCES[name].about} for name in SOURCES.names()],
         "datasets": [{"name": d.name, "about": d.about, "source": d.source, "licence": d.licence} for d in DATASETS.values()],
     }
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from score_rag.crm.interface import History, UserHistory
+from score_rag.crm.interface import UserHistory
 from score_rag.crm.rates import smoothed
+from score_rag.data.choices import History
 from score_rag.data.interactions import Interactions, event_rows
 from score_rag.data.log import Event
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from score_rag.crm.interface import History, UserHistory
+from score_rag.crm.interface import UserHistory
 from score_rag.crm.judgements import Judgements
 from score_rag.crm.learned import LearnedVectorModel, NegativeSampling
-from score_rag.crm.losses import Loss, pair_loss
+from score_rag.crm.losses import pair_loss
+from score_rag.crm.settings import LightGCNSettings
+from score_rag.data.choices import History
 
 if TYPE_CHECKING:
     import torch
@@ -57,11 +59,9 @@ class LightGCN(LearnedVectorModel):
     While training with `bce`, a batch's own edges are left out of the graph: the edge would tell that the item was liked.
 
     Args:
-        dim: Width of vectors.
-        layers: Steps over the graph.
-        content: Whether items' base vectors tell of genres and years too.
-        loss: `bce` or `softmax`.
+        settings: See `LightGCNSettings`.
         history: `all`: scores start from the user's like-rate so far; `positives`: from likes alone. The graph knows likes alone.
+        changes: Single settings.
     """
 
     kind: ClassVar[str] = "lightgcn"
@@ -69,9 +69,11 @@ class LightGCN(LearnedVectorModel):
     batch: ClassVar[int] = 2048
     rate: ClassVar[float] = 1e-2
 
-    def __init__(self, *, dim: int = 32, layers: int = 2, content: bool = True, loss: Loss = "bce", history: History = "all") -> None:
-        super().__init__(history=history)
-        self.settings = {"dim": dim, "layers": layers, "content": content, "loss": loss}
+    settings_model: ClassVar[type[LightGCNSettings]] = LightGCNSettings
+    settings: LightGCNSettings
+
+    def __init__(self, settings: LightGCNSettings | None = None, *, history: History = "all", **changes: Any) -> None:
+        super().__init__(settings, history=history, **changes)
         self._edges: Any = None
 
     def item_vectors(self) -> np.ndarray:
@@ -89,8 +91,8 @@ class LightGCN(LearnedVectorModel):
 
     def _vectors(self, asked: Sequence[UserHistory]) -> np.ndarray:
         _, parts, degrees = self._smoothed()
-        bases = self._network.users.weight.detach().cpu().numpy() / (self.settings["layers"] + 1)
-        out = np.zeros((len(asked), self.settings["dim"]), dtype=np.float32)
+        bases = self._network.users.weight.detach().cpu().numpy() / (self.settings.layers + 1)
+        out = np.zeros((len(asked), self.settings.dim), dtype=np.float32)
         for row, one in enumerate(asked):
             number = self._number(one)
             liked = list(dict.fromkeys(self._place[event.item_id] for event in one.history if event.liked))
@@ -104,7 +106,7 @@ class LightGCN(LearnedVectorModel):
         """Items' vectors; what each gives to those who like it (before equation 3's weight); items' degrees."""
         import torch
 
-        network, layers, users = self._network, int(self.settings["layers"]), len(self._users)
+        network, layers, users = self._network, self.settings.layers, len(self._users)
         with torch.inference_mode():
             nodes = network()
             edges = self._edges.to(nodes.device)
@@ -128,7 +130,7 @@ class LightGCN(LearnedVectorModel):
         return {"users": list(self._users), "until": self._until.tolist()}
 
     def _build(self, counts: np.ndarray, users: int) -> torch.nn.Module:
-        return _network(counts, self._content, users, self.settings["dim"], self.settings["loss"] == "bce")
+        return _network(counts, self._content, users, self.settings.dim, self.settings.loss == "bce")
 
     def _prepared(self, judged: Judgements) -> None:
         import torch
@@ -140,7 +142,7 @@ class LightGCN(LearnedVectorModel):
     def _task(self, judged: Judgements, drawing: NegativeSampling) -> tuple[int, Any]:
         import torch
 
-        users, edges, layers = len(judged.users), self._edges, int(self.settings["layers"])
+        users, edges, layers = len(judged.users), self._edges, self.settings.layers
         weights = edge_weights(edges, users + len(self.item_ids))
         keys = (edges[0] * (len(self.item_ids) + 1) + edges[1] - users + 1).numpy()
         mine = judged.user * (len(self.item_ids) + 1) + judged.item
@@ -152,7 +154,7 @@ class LightGCN(LearnedVectorModel):
             rows = torch.from_numpy(batch)
             who, place, label = (column[rows].to(device) for column in (user, item, liked))
             there = weights
-            if self.settings["loss"] == "bce":
+            if self.settings.loss == "bce":
                 there = weights.masked_fill(torch.from_numpy(np.isin(keys, mine[batch])), 0.0)
             with torch.autocast(device.type, enabled=False):
                 vectors = propagate(network(), edges.to(device), there.to(device), layers)
@@ -164,7 +166,7 @@ class LightGCN(LearnedVectorModel):
                 place,
                 label,
                 offset=None if network.rates is None else network.rates(place, before[rows].to(device), label),
-                kind=self.settings["loss"],
+                kind=self.settings.loss,
                 negatives=drawing.negatives,
                 negative_weight=drawing.weight,
                 generator=generator,

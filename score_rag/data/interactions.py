@@ -18,21 +18,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import polars as pl
 
-from score_rag.data.log import Event, Item, Ties, UserLog
+from score_rag.data.choices import Split, Ties
+from score_rag.data.log import Event, Item, UserLog
 from score_rag.errors import DataError, InputError, RunStage, did_you_mean
 from score_rag.files import read_json, write_json
 
 __all__ = ["EVENT_COLUMNS", "ITEM_COLUMNS", "LEARNED", "QUESTIONS", "SPLITS", "Clock", "Interactions", "event_rows", "items_frame"]
 
-SPLITS = ("background", "train", "valid", "test")
+QUESTIONS: tuple[Split, ...] = get_args(Split)
+"""Splits whose events are questions: trained on, chosen by, judged on."""
+SPLITS = ("background", *QUESTIONS)
 """In the order of time. `background` events are learned from and told like training events, and are never questions."""
 LEARNED = ("background", "train")
-QUESTIONS = ("train", "valid", "test")
-"""Splits whose events are questions: trained on, chosen by, judged on."""
 Clock = Literal["seconds", "order"]
 
 EVENT_COLUMNS = {

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import polars as pl
 
+from score_rag.data.choices import Sampling
 from score_rag.errors import ChangeSetting, DataError
 
-__all__ = ["Sampling", "add_negatives"]
+__all__ = ["add_negatives"]
 
-Sampling = Literal["uniform", "popularity"]
 _ROUNDS = 100
 
 

@@ -41,6 +41,12 @@ def recbole_files(folder: Path, interactions: str | None = None, items: str | No
     return inter, item[0]
 
 
+def listed_files(folder: Path, interactions: str | None = None, items: str | None = None) -> list[Path]:
+    """`recbole_files`, in one list."""
+    several, one = recbole_files(folder, interactions, items)
+    return [*several, one]
+
+
 def read_recbole(
     folder: Path, *, report: DataReport, interactions: str | None = None, items: str | None = None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:

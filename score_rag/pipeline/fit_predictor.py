@@ -153,7 +153,7 @@ def _fit_base(
 ) -> dict[str, Any]:
     settings, own = run.pipeline.predictor, run.pipeline.predictor.embedded_base
     generator = np.random.default_rng(run.pipeline.seed)
-    asked = spread_out(events, settings.base_examples, seed=run.pipeline.seed)
+    asked = spread_out(events, own.examples, seed=run.pipeline.seed)
     epochs = [
         group_questions(asked, run.make_finder(None), writer, own, generator=generator, hide=hide, report=report) for _ in range(own.epochs)
     ]

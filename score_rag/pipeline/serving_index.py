@@ -146,10 +146,9 @@ def _documents(pipeline: Pipeline, place: Path, run: Run, report: Report) -> pl.
     if _own(pipeline, place):
         return pl.read_parquet(finished_folder(pipeline, "documents") / "documents.parquet")
     interactions, _ = load_data(pipeline, progress=report)
-    settings = pipeline.documents
     # The catalogue as it is now: there may be new items.
     describer = run.make_describer(catalogue=interactions.catalogue)
-    return build_documents(interactions.log, describer, every=settings.every, sparser_after=settings.sparser_after, report=report)
+    return build_documents(interactions.log, describer, pipeline.documents, report=report)
 
 
 def _open(pipeline: Pipeline) -> Run:

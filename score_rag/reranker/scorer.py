@@ -35,7 +35,7 @@ class PairScorer:
         ModelError: A file is missing or broken.
     """
 
-    def __init__(self, folder: Path | str, *, max_tokens: int = 192) -> None:
+    def __init__(self, folder: Path | str, *, max_tokens: int) -> None:
         self.folder = Path(folder)
         self.max_tokens = max_tokens
         self._model = OnnxModel(self.folder / "model.onnx")
