@@ -35,7 +35,7 @@ from score_rag.documents.versions import build_documents
 from score_rag.encoders.encoder import TextEncoder
 from score_rag.metrics.neighbours import ratio
 from score_rag.pipeline.config import Pipeline
-from score_rag.pipeline.run import make_describer
+from score_rag.pipeline.describe import make_describer
 from score_rag.pipeline.stages import load_data
 from score_rag.prompts import find_prompt
 

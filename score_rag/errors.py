@@ -1,27 +1,99 @@
 """Every error that score-rag raises on purpose, under one base class.
 
-A message says what went wrong, where, what was expected, what was found, and which command to type next. The library raises;
-only the command line prints (and turns `exit_code` into the process's status: 2 for a mistake in what was typed, 1 for the rest).
+A message says what went wrong, where, what was expected, what was found, and what to do next. The library raises, in its own words: a
+remedy is a setting, a stage, an index, a data set. Only the command line prints; it turns a remedy into the command to type, and
+`exit_code` into the process's status: 2 for a mistake in what was typed, 1 for the rest.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 __all__ = [
     "AssessorError",
+    "ChangeSetting",
     "ConfigError",
     "DataError",
+    "FetchDataset",
     "IndexMismatchError",
     "InputError",
     "LockedError",
     "ModelError",
     "PromptError",
+    "Remedy",
+    "RenewIndex",
+    "RunStage",
     "ScoreError",
     "StageError",
     "did_you_mean",
 ]
+
+
+@dataclass(frozen=True)
+class ChangeSetting:
+    """Remedy: other values of settings, by their names in a pipeline file, such as `{"data.path": "FOLDER"}`."""
+
+    values: Mapping[str, Any]
+
+    @property
+    def assignments(self) -> list[str]:
+        """`section.name=value` each, as overrides of a pipeline are written.
+
+        >>> ChangeSetting({"data.path": "FOLDER", "data.separator": ";", "retriever.tune_layers": None}).assignments
+        ['data.path=FOLDER', 'data.separator=";"', 'retriever.tune_layers=null']
+        """
+        return [f"{name}={_in_yaml(value)}" for name, value in self.values.items()]
+
+    def __str__(self) -> str:
+        return f"set {' and '.join(self.assignments)}"
+
+
+@dataclass(frozen=True)
+class RunStage:
+    """Remedy: run a stage of the pipeline (None: all of them); `again` where it had been run."""
+
+    stage: str | None
+    again: bool = False
+
+    def __str__(self) -> str:
+        return f"run {'the pipeline' if self.stage is None else f'the stage {self.stage}'}{' again' if self.again else ''}"
+
+
+@dataclass(frozen=True)
+class RenewIndex:
+    """Remedy: build, update or rebuild an index of behaviour documents; without a folder, the one that a run serves from."""
+
+    how: Literal["build", "update", "rebuild"]
+    folder: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.how} the index{f' in {self.folder}' if self.folder else ''}"
+
+
+@dataclass(frozen=True)
+class FetchDataset:
+    """Remedy: fetch a public data set; `into` another folder than the usual, `force` to replace what is there."""
+
+    name: str
+    into: str | None = None
+    force: bool = False
+
+    def __str__(self) -> str:
+        return f"fetch the data set {self.name}{f' into {self.into}' if self.into else ''}{' with force' if self.force else ''}"
+
+
+Remedy = ChangeSetting | RunStage | RenewIndex | FetchDataset
+
+
+def _in_yaml(value: Any) -> str:
+    """A value as a pipeline file would have it: quoted where YAML would read something else."""
+    plain = isinstance(value, str) and re.fullmatch(r"[\w~$][^#:\\'\"\n]*(:[^\s#'\"]+)*|[./][^#:\\'\"\n]*", value)
+    return str(value) if plain else json.dumps(value, ensure_ascii=False)
 
 
 class ScoreError(Exception):
@@ -32,7 +104,11 @@ class ScoreError(Exception):
         where: File, line, key or stage it concerns.
         expected: What would have been right.
         found: What was there instead.
-        hint: The next command to type, or the next thing to do.
+        hint: The next thing to do, or why to do what `remedy` says.
+        remedy: The next thing to do, for a program to read; the command line says which command that is.
+
+    Attributes:
+        pipeline: How the pipeline was named, set on the way by whoever knows it; None where nobody does.
     """
 
     exit_code = 1
@@ -45,12 +121,15 @@ class ScoreError(Exception):
         expected: object = None,
         found: object = None,
         hint: str | None = None,
+        remedy: Remedy | None = None,
     ) -> None:
         self.what = what
         self.where = None if where is None else str(where)
         self.expected = None if expected is None else str(expected)
         self.found = None if found is None else str(found)
         self.hint = hint
+        self.remedy = remedy
+        self.pipeline: str | None = None
         super().__init__(what)
 
     def __str__(self) -> str:
@@ -61,8 +140,9 @@ class ScoreError(Exception):
             parts.append(f"expected: {self.expected}")
         if self.found is not None:
             parts.append(f"found: {self.found}")
-        if self.hint is not None:
-            parts.append(f"hint: {self.hint}")
+        advice = ": ".join(str(part) for part in (self.hint, self.remedy) if part is not None)
+        if advice:
+            parts.append(f"hint: {advice}")
         return "\n  ".join(parts)
 
 

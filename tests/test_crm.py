@@ -17,7 +17,7 @@ from score_rag.crm.sasrec import SASRec
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
 from score_rag.errors import InputError, ModelError
-from score_rag.evaluation.baselines import trivial_scores
+from score_rag.evaluation.baselines import score_events, trivial_models
 from score_rag.metrics.auc import auc
 
 
@@ -194,7 +194,7 @@ class TestPopularity(TestItemRate):
 
 def test_rates_are_the_rows_that_every_report_prints(toy):
     rows = toy.events.filter(toy.events["split"] == "test")
-    printed = trivial_scores(toy, rows)
+    printed = {name: score_events(model, rows) for name, model in trivial_models(toy).items()}
     events = list(toy.rows("test"))
     models = [LikeRate(), LikeRate(user="train"), LikeRate(user="earlier"), Popularity()]
     for model, expected in zip(models, printed.values(), strict=True):

@@ -58,9 +58,9 @@ def test_the_package_keeps_onnxruntime_from_reporting_and_leaves_the_choice_to_t
 
 
 def test_serving_modules_import_no_training_package():
-    code = "import sys, score_rag.recommend.recommender, score_rag.recommend.workflow"
-    ", score_rag.predictor.predictor, score_rag.reranker.reranker\n"
-    code += "print(*[m for m in ('torch', 'transformers', 'sentence_transformers', 'peft', 'litellm', 'datasets') if m in sys.modules])"
+    modules = "recommend.recommender", "recommend.workflow", "predictor.predictor", "reranker.reranker"
+    code = "import sys; " + "; ".join(f"import score_rag.{module}" for module in modules)
+    code += "\nprint(*[m for m in ('torch', 'transformers', 'sentence_transformers', 'peft', 'litellm', 'datasets') if m in sys.modules])"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == ""
 

@@ -126,7 +126,7 @@ def test_a_base_or_encoder_that_is_not_there_is_told_at_once(toy_pipeline, tmp_p
         pipeline = load_pipeline(str(toy_pipeline), overrides=[f"{setting}=nobody/nothing", f"runs={tmp_path}"])
         with pytest.raises(ModelError, match="nobody/nothing") as caught:
             run(pipeline, stages(pipeline))
-        assert f"--set {setting}=embedded" in str(caught.value)
+        assert f"{setting}=embedded" in str(caught.value)
     assert not (tmp_path / "toy" / "data").exists()
 
 

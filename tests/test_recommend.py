@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from score_rag import open_recommender
-from score_rag.context.finder import prompts
 from score_rag.crm.artefacts import candidates as stored_candidates
 from score_rag.data.log import Event, Item
 from score_rag.errors import InputError, StageError
@@ -50,7 +49,7 @@ def test_a_recommendation_brings_its_evidence(recommender, toy_parts):
 def test_one_question_and_the_batch_write_the_same_prompt_and_probability(recommender, toy_parts):
     events = [event for event in toy_parts.interactions.rows("test")][:6]
     questions = toy_parts.finder.questions(events)
-    texts = prompts(toy_parts.builder, questions, toy_parts.finder.find(questions))
+    texts = [told.text for told in toy_parts.write(questions)[1]]
     answers = toy_parts.predictor.score(texts)
     for event, text, answer in zip(events, texts, answers, strict=True):
         found = recommender.recommend(event.user_id, event.item_id, as_of=event.timestamp)

@@ -18,9 +18,9 @@ from score_rag.data.log import Event
 from score_rag.errors import AssessorError, InputError, ModelError
 from score_rag.index.reader import Hit
 from score_rag.prompts import find_prompt
-from score_rag.reranker.assess import AssessmentRequest, assess, read_answers
+from score_rag.reranker.assess import AssessmentRequest, assess, planned_calls, read_answers
 from score_rag.reranker.examples import rank_by_assessment
-from score_rag.reranker.offline import OfflineAssessor
+from score_rag.reranker.offline import OFFLINE_MODEL, OfflineAssessor
 
 REQUESTS = [AssessmentRequest(Event(str(n), "1", True, 100), f"Liked: Film {n}.", "Heat (1995). Crime.") for n in range(4)]
 GOOD = '{"characteristics": ["likes heist films"], "reason": "because"}'
@@ -135,6 +135,33 @@ def test_the_offline_assessor_says_what_it_is_and_reads_nothing_later(toy):
     assert OfflineAssessor(Interactions(flipped, toy.items)).answer(facts) == answer
     late = assessor.judged_alike("0", toy.train_end, 4)
     assert late and np.mean([int(item) % 2 == 0 for item in late]) > 0.7
+
+
+def test_the_offline_assessor_answers_in_a_model_s_place_and_changes_nothing_that_others_use(server, toy, tmp_path):
+    import litellm
+
+    providers = litellm.custom_provider_map
+    events = [event for event in toy.rows("train") if toy.log.before(event.user_id, event.timestamp)][:12]
+    requests = [AssessmentRequest(event, f"Liked: Film {event.item_id}.", "Merry Street (1982).") for event in events]
+    assessor, seen = OfflineAssessor(toy), []
+
+    def answer_offline(conversation, request):
+        # In the midst of it, another thread asks a model of its own.
+        seen.append(litellm.custom_provider_map is providers)
+        assert ask(server, tmp_path / f"{request.user_id}-{request.as_of}.jsonl", REQUESTS[:1])[0].characteristics == ["likes heist films"]
+        return assessor.ask(conversation, request)
+
+    found = assess(
+        requests, model=OFFLINE_MODEL, prompt=find_prompt("assess"), out=tmp_path / "own.jsonl", concurrency=4, ask=answer_offline
+    )
+    assert [one.characteristics for one in found] == [assessor.characteristics(r.user_id, r.item_id, r.as_of) for r in requests]
+    assert seen == [True] * len(requests) and litellm.custom_provider_map is providers
+
+
+def test_planned_calls_are_those_that_would_be_made(server, tmp_path):
+    settings = {"model": "openai/test", "prompt": find_prompt("assess"), "out": tmp_path / "a.jsonl"}
+    ask(server, tmp_path / "a.jsonl", REQUESTS[:3], temperature=0.5)
+    assert planned_calls(REQUESTS, **settings, temperature=0.5) == 1 and planned_calls(REQUESTS, **settings) == 4
 
 
 def test_behaviours_are_ranked_by_their_likeness_to_the_assessment():

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from score_rag.documents.versions import FOREVER
 from score_rag.encoders.encoder import TextEncoder
-from score_rag.errors import ModelError
+from score_rag.errors import ChangeSetting, ModelError
 from score_rag.pipeline.config import Retriever
 from score_rag.retriever.examples import Neighbourhood, contrastive_batches
 from score_rag.retriever.grad_cache import embed_in_chunks
@@ -307,7 +307,7 @@ def test_layers_of_an_unknown_build_are_refused_and_lora_goes_on_all_that_is_lin
     odd = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU(), torch.nn.Linear(4, 4))
     with pytest.raises(ModelError, match="layers are not where") as caught:
         freeze_below(odd, 2)
-    assert "retriever.tune_layers=null" in caught.value.hint
+    assert caught.value.remedy == ChangeSetting({"retriever.tune_layers": None})
     add_lora(odd, 1, None)
     assert sum(weight.requires_grad for weight in odd.parameters()) == 2 * 2
 

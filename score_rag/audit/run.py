@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 
 from score_rag.audit.check import Audit, Check, compared, draw, moment
-from score_rag.context.finder import prompts
 from score_rag.data.interactions import Interactions, event_rows
 from score_rag.data.log import Event
 from score_rag.pipeline.run import Run
@@ -61,7 +60,7 @@ def _documents(run: Run, sample: int) -> Check:
     frame = pl.read_parquet(run.folder("documents") / "documents.parquet")
     count = min(sample, len(frame))
     some = frame[np.sort(np.random.default_rng(run.pipeline.seed).choice(len(frame), count, replace=False))]
-    told = _by_user(run.interactions.events.filter((pl.col("split") == "train") & ~pl.col("sampled")), some["user_id"])
+    told = _by_user(run.interactions.learned.filter(~pl.col("sampled")), some["user_id"])
     wrong = []
     for row in some.to_dicts():
         known = [event for event in told.get(row["user_id"], ()) if event.timestamp <= row["known_until"]]
@@ -176,8 +175,8 @@ def _answers(run: Run, asked: Sequence[Event]) -> Check:
 
 
 def _ask(run: Run, events: Sequence[Event]) -> tuple[list[str], list[Answer]]:
-    questions = run.finder.questions(events)
-    texts = prompts(run.builder, questions, run.finder.find(questions))
+    _, told = run.write(run.finder.questions(events))
+    texts = [one.text for one in told]
     return texts, run.predictor.score(texts)
 
 

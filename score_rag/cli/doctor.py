@@ -37,6 +37,7 @@ def examine() -> dict[str, Any]:
     import sys
     from importlib.metadata import PackageNotFoundError, version
 
+    from score_rag.cli.remedies import advice
     from score_rag.encoders.encoder import EMBEDDED, find_encoder
     from score_rag.errors import ModelError
 
@@ -50,7 +51,7 @@ def examine() -> dict[str, Any]:
         find_encoder(EMBEDDED)
         embedded = "all-MiniLM-L6-v2, digest as expected"
     except ModelError as error:
-        embedded = f"missing: {error.what} ({error.hint})"
+        embedded = f"missing: {error.what} ({advice(error)})"
     cache = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")) / "hub"
     return {
         "ok": all(packages.values()) and not embedded.startswith("missing") and sys.version_info >= (3, 11),

@@ -1,129 +1,151 @@
-"""What another user's behaviour says about the item in question: the view of a neighbour that a prompt shows.
+"""What is known of a question's answer before it is asked, as numbers: each from strictly earlier events, each honest in training.
 
-Everything is read from training events strictly before the question's time: a neighbour's verdict on the very item may be told only
-if it was already given.
+| kind | what it says |
+|---|---|
+| `expectation` | what each conventional recommender expects; of training events, one that saw only earlier blocks of time |
+| `everyone` | the item's like-rate among training judgements before the question |
+| `mood` | the user's own like-rate before the question |
+| `alike` | how the user judged the items most like this one, through other users' judgements (item-kNN) |
+| `crowd` | how the item's judges had judged it, those whose behaviour reads alike counting more |
+
+Every event of a history has its own numbers, of its own time: a prompt may tell what was expected and what became of it.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from score_rag.data.log import Event, Item, UserLog
+import numpy as np
+import polars as pl
 
-__all__ = ["Crowd", "ItemSimilarity", "OtherUser", "Witnesses"]
+from score_rag.context.question import Question
+from score_rag.context.rates import ItemRates
+from score_rag.crm.interface import CollaborativeModel, UserHistory
+from score_rag.data.interactions import Interactions
 
+if TYPE_CHECKING:
+    from score_rag.context.judges import Judges
 
-@dataclass(frozen=True)
-class OtherUser:
-    """One neighbour, as `predict.md` sees them.
+__all__ = ["ALIKE", "FROM_OTHERS", "KINDS", "TOGETHER", "Evidence"]
 
-    Attributes:
-        user_id: Who (never told to the language model by the shipped prompts).
-        behaviour: The retrieved document.
-        verdict: "liked", "disliked", or "" where the item was not judged by then.
-        similar_liked: Liked items most like the item in question, most similar first.
-        similar_disliked: Disliked items most like it.
-        shared: Items that both users liked, the neighbour's most recent first.
-    """
+KINDS = ("expectation", "everyone", "mood", "alike", "crowd")
+FROM_OTHERS = ("expectation", "everyone", "alike", "crowd")
+"""The kinds that tell what other users did: collaborative information."""
+ALIKE = "item-knn"
+"""The recommender behind `alike`."""
+TOGETHER = "together"
+"""What all recommenders expect: the mean of their scores, each less its mean and over its spread on training events."""
 
-    user_id: str
-    behaviour: str
-    verdict: str
-    similar_liked: tuple[Item, ...]
-    similar_disliked: tuple[Item, ...]
-    shared: tuple[Item, ...]
+_KEPT = 500_000
+"""Most questions whose numbers are kept, so that a history told again costs nothing."""
 
 
-_VERDICTS = ((0.3, "panned"), (0.45, "doubted"), (0.55, "disputed"), (0.7, "welcomed"), (1.0, "praised"))
-
-
-@dataclass(frozen=True)
-class Crowd:
-    """What all retrieved users, not only the reranked few, did with the item in question.
-
-    Attributes:
-        asked: How many users were retrieved.
-        liked: How many of them had liked the item by then.
-        disliked: How many had disliked it.
-    """
-
-    asked: int
-    liked: int
-    disliked: int
-
-    @property
-    def verdict(self) -> str:
-        """The counts in words, by the share of likes with one of each added: small models read a word better than two numbers.
-
-        >>> [Crowd(30, 0, 0).verdict, Crowd(30, 1, 0).verdict, Crowd(30, 4, 0).verdict, Crowd(30, 2, 5).verdict]
-        ['unseen', 'welcomed', 'praised', 'doubted']
-        """
-        if not self.liked + self.disliked:
-            return "unseen"
-        share = (self.liked + 1) / (self.liked + self.disliked + 2)
-        return next(word for most, word in _VERDICTS if share <= most)
-
-
-class ItemSimilarity:
-    """Likeness of two items by what the catalogue says of them: shared facts, rare ones counting more (cosine of idf vectors)."""
-
-    def __init__(self, catalogue: Mapping[str, Item]) -> None:
-        facts = {item_id: _facts(item) for item_id, item in catalogue.items()}
-        count = Counter(fact for found in facts.values() for fact in found)
-        weight = {fact: math.log((1 + len(facts)) / times) for fact, times in count.items()}
-        self._vectors = {item_id: {fact: weight[fact] for fact in found} for item_id, found in facts.items()}
-        self._norms = {item_id: math.sqrt(sum(w * w for w in vector.values())) or 1.0 for item_id, vector in self._vectors.items()}
-
-    def __call__(self, one: str, other: str) -> float:
-        """Cosine in 0..1; 0 where nothing is shared."""
-        a, b = self._vectors[one], self._vectors[other]
-        if len(b) < len(a):
-            a, b = b, a
-        return sum(w * w for fact, w in a.items() if fact in b) / (self._norms[one] * self._norms[other])
-
-
-def _facts(item: Item) -> set[tuple[str, str]]:
-    facts = {("genre", word) for word in item.genres} | {("creator", word) for word in item.creators}
-    facts |= {("keyword", word) for word in item.keywords}
-    return facts | ({("decade", item.decade)} if item.decade else set())
-
-
-class Witnesses:
-    """Turns retrieved users into what they say about an item.
+class Evidence:
+    """Numbers for questions.
 
     Args:
-        log: Events that may be told (training events).
-        catalogue: Items by id.
-        similar: How many similar items to name, of each verdict.
-        shared: How many items liked in common to name.
+        interactions: Training events for `everyone`.
+        experts: Recommenders fitted on all training events and bound to the log, by name; `ALIKE` is told as `alike`.
+        expectations: What earlier recommenders expected of training events: `EXPECTATION_COLUMNS`, then a column for each expert.
+        judges: Weighs an item's judges, for `crowd`.
+        history: `all`, or `positives`: then the user's dislikes are not read, and `mood` is unknown.
     """
 
-    def __init__(self, log: UserLog, catalogue: Mapping[str, Item], *, similar: int = 1, shared: int = 5) -> None:
-        self.log = log
-        self.catalogue = catalogue
-        self.similar = similar
-        self.shared = shared
-        self.similarity = ItemSimilarity(catalogue)
+    def __init__(
+        self,
+        interactions: Interactions,
+        experts: Mapping[str, CollaborativeModel],
+        expectations: pl.DataFrame | None = None,
+        judges: Judges | None = None,
+        *,
+        history: str = "all",
+    ) -> None:
+        self.rates = ItemRates(interactions)
+        self.experts = dict(experts)
+        self.judges = judges
+        self.history = history
+        self._known: dict[str, dict[tuple[str, str, int], float]] = {name: {} for name in self.experts}
+        if expectations is not None:
+            keys = list(zip(*(expectations[name].to_list() for name in ("user_id", "item_id", "timestamp")), strict=True))
+            for name in self.experts:
+                values = expectations[name].cast(pl.Float64).fill_null(float("nan")).to_list()
+                self._known[name] = dict(zip(keys, values, strict=True))
+        self._spread = {name: _spread(np.array(list(known.values()))) for name, known in self._known.items()}
+        self._kept: dict[str, dict[tuple[str, str, int], float]] = {}
 
-    def view(self, user_id: str, behaviour: str, *, item_id: str, as_of: int | None, history: Sequence[Event]) -> OtherUser:
-        """One neighbour's view of `item_id`, from events strictly before `as_of` (all of them where it is None)."""
-        verdicts = {event.item_id: event.liked for event in self.log.before(user_id, as_of)}
-        verdict = verdicts.pop(item_id, None)
-        nearest = sorted(((self.similarity(item_id, other), other) for other in verdicts), key=lambda pair: (-pair[0], pair[1]))
-        mine = {event.item_id for event in history if event.liked}
-        return OtherUser(
-            user_id,
-            behaviour,
-            "" if verdict is None else "liked" if verdict else "disliked",
-            tuple(self.catalogue[other] for score, other in nearest if score > 0 and verdicts[other])[: self.similar],
-            tuple(self.catalogue[other] for score, other in nearest if score > 0 and not verdicts[other])[: self.similar],
-            tuple(self.catalogue[other] for other in reversed(verdicts) if verdicts[other] and other in mine)[: self.shared],
-        )
+    @property
+    def expected(self) -> list[str]:
+        """Names that `expectation` has: each recommender, and `TOGETHER`."""
+        names = [name for name in self.experts if name != ALIKE]
+        return [*names, TOGETHER] if names else []
 
-    def crowd(self, user_ids: Sequence[str], *, item_id: str, as_of: int | None) -> Crowd:
-        """How the retrieved users had judged `item_id` by then."""
-        verdicts = [self.log.verdict(user_id, item_id, as_of) for user_id in user_ids]
-        return Crowd(len(user_ids), sum(v is True for v in verdicts), sum(v is False for v in verdicts))
+    def columns(self, kinds: Collection[str]) -> list[str]:
+        """Names of the numbers behind kinds: one each, but for `expectation`, which has one for each recommender."""
+        out = [f"expectation.{name}" for name in self.expected] if "expectation" in kinds else []
+        return out + [kind for kind in KINDS if kind in kinds and kind != "expectation"]
+
+    def values(self, questions: Sequence[Question], kinds: Collection[str]) -> dict[str, np.ndarray]:
+        """float64 [n] for each of `columns(kinds)`; nan is unknown."""
+        return {name: self._column(name, questions) for name in self.columns(kinds)}
+
+    def _column(self, name: str, questions: Sequence[Question]) -> np.ndarray:
+        kept = self._kept.setdefault(name, {})
+        if len(kept) > _KEPT:
+            kept.clear()
+        out = np.full(len(questions), np.nan)
+        missing = []
+        for row, question in enumerate(questions):
+            value = kept.get(question.key) if question.key is not None else None
+            if value is None:
+                missing.append(row)
+            else:
+                out[row] = value
+        if missing:
+            asked = [questions[row] for row in missing]
+            out[missing] = self._computed(name, asked)
+            kept.update({q.key: float(value) for q, value in zip(asked, out[missing], strict=True) if q.key is not None})
+        return out
+
+    def _computed(self, name: str, questions: Sequence[Question]) -> np.ndarray:
+        if name == "everyone":
+            return np.array([self.rates.rate(q.item_id, q.as_of) for q in questions])
+        if name == "mood":
+            return np.array([self._mood(q) for q in questions])
+        if name == "crowd":
+            return self.judges.crowd(questions) if self.judges is not None else np.full(len(questions), np.nan)
+        expert = ALIKE if name == "alike" else name.removeprefix("expectation.")
+        if expert != TOGETHER:
+            return self._expected(expert, questions)
+        names = [name for name in self.expected if name != TOGETHER]
+        scores = [(self._column(f"expectation.{name}", questions) - self._spread[name][0]) / self._spread[name][1] for name in names]
+        return np.asarray(np.mean(scores, axis=0))
+
+    def _mood(self, question: Question) -> float:
+        if self.history != "all" or not question.history:
+            return float("nan")
+        liked = sum(event.liked for event in question.history)
+        return self.rates.smoothed(liked, len(question.history), question.as_of)
+
+    def _expected(self, name: str, questions: Sequence[Question]) -> np.ndarray:
+        """Of training events what earlier recommenders expected, of all else what the one of all training events says."""
+        model = self.experts.get(name)
+        if model is None:
+            return np.full(len(questions), np.nan)
+        known = self._known[name]
+        out = np.array([known.get(q.key, np.inf) if q.key is not None else np.inf for q in questions])
+        rows = np.flatnonzero(np.isinf(out))
+        if len(rows):
+            asked = [questions[row] for row in rows.tolist()]
+            histories = [UserHistory(q.history, q.user_id, q.as_of) for q in asked]
+            places: list[Any] = [model.places_of([q.item_id]) for q in asked]
+            out[rows] = np.concatenate(model.score_places(histories, places))
+            if name == ALIKE:
+                out[rows[[not q.history for q in asked]]] = np.nan
+        return out
+
+
+def _spread(values: np.ndarray) -> tuple[float, float]:
+    """(mean, standard deviation) of known scores; (0, 1) where there are none."""
+    there = values[~np.isnan(values)] if len(values) else values
+    return (float(there.mean()), float(there.std()) or 1.0) if len(there) else (0.0, 1.0)

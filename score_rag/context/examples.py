@@ -1,93 +1,118 @@
-"""Which training events become questions, and the texts that the embedded base reads."""
+"""Which training events become questions, and the groups of them that are packed into one sequence."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Collection, Sequence
+
 import numpy as np
 
-from score_rag.context.finder import ContextFinder, RetrievedContext
-from score_rag.context.prompt import PromptBuilder
+from score_rag.context.evidence import KINDS
+from score_rag.context.finder import ContextFinder
+from score_rag.context.writer import QuestionWriter
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
-from score_rag.predictor.tokens import with_answer
+from score_rag.predictor.packing import PromptGroup
+from score_rag.predictor.training import BaseTraining
 from score_rag.progress import Report, silent
 
-__all__ = ["base_texts", "sample_events"]
+__all__ = ["group_questions", "sample_events", "spread_out"]
+
+_GROUPED = 16
+"""Questions of a sequence whose prompts tell no history: they share the instructions alone."""
 
 
 def sample_events(interactions: Interactions, split: str, count: int | None, *, seed: int, least: int = 3) -> list[Event]:
     """At most `count` events of a split, in time order, whose users had at least `least` strictly earlier events.
 
-    The draw is by event, uniform without replacement.
+    Random sampling is by event, uniform without replacement.
     """
     log = interactions.log
     fit = [event for event in interactions.rows(split) if len(log.earlier(event)) >= least]
-    if count is None or len(fit) <= count:
-        return fit
-    chosen = np.sort(np.random.default_rng(seed).choice(len(fit), count, replace=False))
-    return [fit[place] for place in chosen]
+    return spread_out(fit, count, seed=seed)
 
 
-def base_texts(
-    interactions: Interactions,
+def spread_out(events: Sequence[Event], count: int | None, *, seed: int) -> list[Event]:
+    """At most `count` of some events, in their order, sampled uniformly."""
+    if count is None or len(events) <= count:
+        return list(events)
+    chosen = np.sort(np.random.default_rng(seed).choice(len(events), count, replace=False))
+    return [events[place] for place in chosen]
+
+
+def group_questions(
+    events: Sequence[Event],
     finder: ContextFinder,
-    builder: PromptBuilder,
+    writer: QuestionWriter,
+    settings: BaseTraining,
     *,
-    varieties: int = 3,
-    questions: int = 6,
-    most: int | None = None,
-    seed: int = 0,
+    generator: np.random.Generator,
+    hide: Collection[str] = (),
     report: Report = silent,
-) -> list[list[str]]:
-    """What the embedded base is trained on: several questions of one user in one text, each with its answer.
+) -> list[PromptGroup]:
+    """Write training events as groups of questions that begin alike.
 
-    A text is the prompt of a training event (its history in lines, each an answer to learn from), the answer, then the prompts of the
-    user's next events without a history of their own. Each question tells how the crowd judged its item, the last one also tells of the
-    nearest users. A question is left out where it shares its second with the one before, whose answer would not be known yet. Seven of
-    ten texts carry what other users did, the rest do not, so that the base knows both forms. Other users are found by stored documents
-    here, which is cheap; the adapter later learns from the real thing.
+    Events of one user that follow each other are one group: where the prompt tells the history, each question's history is that of the one
+    before and one event more, so that their prompts share nearly all tokens. Cuts between groups and the length of the first history are
+    random, so that another call gives other sequences. Evidence is hidden at random, the same for a whole group: the model learns to use
+    what is there and to do without what is not. Other users are found by stored documents here, which is cheap; the adapter later learns
+    from the real thing.
 
     Args:
-        varieties: Lists of texts, their cuts at other places.
-        questions: Most questions a text.
-        most: At most so many texts a variety, drawn uniformly.
+        events: In time order.
+        settings: How many questions a group has, and how often what is hidden.
+        hide: What is never told.
     """
-    generator = np.random.default_rng(seed)
-    by_user: dict[str, list[Event]] = {}
-    for event in interactions.rows("train"):
-        by_user.setdefault(event.user_id, []).append(event)
-    out: list[list[str]] = []
-    for variety in range(varieties):
-        packs: list[list[Event]] = []
-        for events in by_user.values():
-            rows: list[Event] = []
-            for event in events:
-                if not rows or event.timestamp > rows[-1].timestamp:
-                    rows.append(event)
-                elif rows[-1].sampled and not event.sampled and generator.random() < 0.5:
-                    # The judgement itself takes the place of a negative that was drawn for its second: as many of one as of the other.
-                    rows[-1] = event
-            first = int(generator.integers(1, questions + 1))
-            packs += [rows[start : start + questions] for start in range(first, len(rows), questions)]
-        if most is not None and len(packs) > most:
-            packs = [packs[place] for place in np.sort(generator.choice(len(packs), most, replace=False))]
-        told = [pack for pack, yes in zip(packs, generator.random(len(packs)) < 0.7, strict=True) if yes]
-        asked = finder.questions([event for pack in told for event in pack])
-        found = dict(zip(((q.user_id, q.item_id, q.as_of) for q in asked), finder.find(asked, stored=True), strict=True))
-        texts = []
-        for pack in packs:
-            parts = []
-            for place, question in enumerate(finder.questions(pack)):
-                context = found.get((question.user_id, question.item_id, question.as_of), RetrievedContext())
-                prompt = builder.build(
-                    question.history,
-                    question.item_id,
-                    neighbours=context.neighbours if place + 1 == len(pack) else (),
-                    retrieved=context.retrieved_ids,
-                    as_of=question.as_of,
-                    last=None if place == 0 else 0,
-                )
-                parts.append(with_answer(prompt, pack[place].liked))
-            texts.append("\n".join(parts))
-        out.append(texts)
-        report("writing texts for the embedded Llama", variety + 1, varieties)
+    grouped = _groups(events, settings.questions if writer.builder.history else _GROUPED, generator, by_user=bool(writer.builder.history))
+    flat = [event for group in grouped for event in group]
+    asked = finder.questions(flat)
+    contexts = finder.find(asked, stored=True, report=report) if writer.builder.tells_neighbours else None
+    told: list[str] = [""] * len(flat)
+    hides: list[frozenset[str]] = []
+    lasts: list[int] = []
+    most = writer.builder.history
+    for group in grouped:
+        hidden = frozenset(hide) | _dropped(settings, generator)
+        first = int(generator.integers(0, most + 1)) if most else 0
+        start = len(hides)
+        told_before = [len(writer.builder.shown(question.history, 10**9)) for question in asked[start : start + len(group)]]
+        for number in range(len(group)):
+            hides.append(hidden)
+            # The window's beginning stays where it is while the group goes on.
+            lasts.append(first + told_before[number] - told_before[0])
+    for last in sorted(set(lasts)):
+        rows = [row for row, found in enumerate(lasts) if found == last]
+        found = [contexts[row] for row in rows] if contexts is not None else None
+        written = writer.write([asked[row] for row in rows], found, last=last, hide=[hides[row] for row in rows])
+        for row, one in zip(rows, written, strict=True):
+            told[row] = one.text
+    out, start = [], 0
+    for group in grouped:
+        end = start + len(group)
+        out.append(PromptGroup(told[start:end], [int(event.liked) for event in group]))
+        start = end
+    report("writing questions", 1, 1)
+    return out
+
+
+def _dropped(settings: BaseTraining, generator: np.random.Generator) -> frozenset[str]:
+    """What a group is not told."""
+    chances = {**dict.fromkeys(KINDS, settings.evidence_dropout), "neighbours": settings.neighbour_dropout, "name": settings.name_dropout}
+    return frozenset(what for what, chance in chances.items() if generator.random() < chance)
+
+
+def _groups(events: Sequence[Event], most: int, generator: np.random.Generator, *, by_user: bool) -> list[list[Event]]:
+    runs: list[list[Event]] = [list(events)]
+    if by_user:
+        of_user: dict[str, list[Event]] = {}
+        for event in events:
+            of_user.setdefault(event.user_id, []).append(event)
+        runs = list(of_user.values())
+    else:
+        runs = [[events[place] for place in generator.permutation(len(events))]]
+    out = []
+    for run in runs:
+        first = int(generator.integers(1, most + 1))
+        cuts = [0, *range(first, len(run), most), len(run)]
+        out += [run[start:end] for start, end in itertools.pairwise(cuts) if end > start]
     return out

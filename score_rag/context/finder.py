@@ -1,18 +1,19 @@
-"""For many questions at once, what the one-question workflow finds for one: retrieved users, reranked users, the prompt.
+"""For many questions at once, which other users are told: retrieved (CAR), then reranked (SARE).
 
-Training, evaluation and ranking go through here in batches (each text embedded once, exact search over all documents); the workflow
-answers single questions through the very same parts. Tests hold the two to the same prompts.
+Training, evaluation, ranking and single questions all go through here; each text is embedded once, each pair is scored once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from score_rag.context.prompt import Behaviour, HistoryKind, PromptBuilder, visible_history
+from score_rag.context.judges import Judges
+from score_rag.context.prompt import HistoryKind, visible_history
+from score_rag.context.question import Question
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
 from score_rag.documents.describer import Describer, describe_item
@@ -23,32 +24,18 @@ if TYPE_CHECKING:
     from score_rag.index.reader import BehaviourIndex, Hit
     from score_rag.reranker.scorer import PairScorer
 
-__all__ = ["ContextFinder", "Question", "RetrievedContext", "prompts"]
+__all__ = ["ContextFinder", "NeighbourChoice", "RetrievedContext"]
 
-
-@dataclass(frozen=True)
-class Question:
-    """Will this user like this item?
-
-    Attributes:
-        user_id: A user of the data, or None for somebody who is not in it.
-        item_id: The item in question.
-        history: The user's events strictly before `as_of`, oldest first.
-        as_of: Time of the question, seconds; None means now: everything that the index holds is known.
-    """
-
-    user_id: str | None
-    item_id: str
-    history: Sequence[Event]
-    as_of: int | None = None
+NeighbourChoice = Literal["judges", "any"]
+"""Who may be retrieved: users who judged the item or those most like it (they can say something of it), or any user (the paper)."""
 
 
 @dataclass(frozen=True)
 class RetrievedContext:
-    """What was found for one question.
+    """Who was found for one question.
 
     Attributes:
-        retrieved: All retrieved users (CAR), most similar first: the crowd.
+        retrieved: The retrieved users (CAR), most alike first.
         kept: The reranked few (SARE), best first, each with its reranker score.
     """
 
@@ -56,12 +43,12 @@ class RetrievedContext:
     kept: tuple[tuple[Hit, float], ...] = ()
 
     @property
-    def neighbours(self) -> list[Behaviour]:
-        return [Behaviour(hit.user_id, hit.text) for hit, _ in self.kept]
-
-    @property
     def retrieved_ids(self) -> list[str]:
         return [hit.user_id for hit in self.retrieved]
+
+    @property
+    def kept_ids(self) -> list[str]:
+        return [hit.user_id for hit, _ in self.kept]
 
 
 class ContextFinder:
@@ -73,9 +60,10 @@ class ContextFinder:
         index: Documents of the users to find.
         encoder: Embeds queries; the one that embedded the documents.
         scorer: The reranker's, to pick the few; None keeps the most similar ones.
+        judges: Finds an item's judges; needed where `choice` is `judges`.
         similarity_top_k: Ke, users to rerank.
-        crowd: Users to retrieve, if more than Ke: how all of them judged the item is told as counts.
         top_n: Ks, users to keep.
+        choice: Who may be retrieved.
         kind: What of a history is told.
     """
 
@@ -87,9 +75,10 @@ class ContextFinder:
         encoder: Encoder,
         scorer: PairScorer | None = None,
         *,
+        judges: Judges | None = None,
         similarity_top_k: int = 10,
-        crowd: int = 0,
         top_n: int = 2,
+        choice: NeighbourChoice = "any",
         kind: HistoryKind = "all",
     ) -> None:
         self.interactions = interactions
@@ -97,9 +86,10 @@ class ContextFinder:
         self.index = index
         self.encoder = encoder
         self.scorer = scorer
+        self.judges = judges
         self.similarity_top_k = similarity_top_k
-        self.crowd = max(crowd, similarity_top_k)
         self.top_n = top_n
+        self.choice = choice
         self.kind = kind
 
     def questions(self, events: Sequence[Event]) -> list[Question]:
@@ -116,62 +106,66 @@ class ContextFinder:
 
         Args:
             stored: Use the user's own stored document of that time as the query. It may be some events older than the history, and costs
-                nothing; for text that only has to look like the real thing (the embedded base's).
+                nothing; for text that only has to look like the real thing (the bundled base's).
         """
-        vectors: list[np.ndarray | None]
-        if stored:
-            vectors = [self.index.vector_of(asked.user_id, asked.as_of) if asked.user_id else None for asked in questions]
-        else:
-            texts = [self.query(question) for question in questions]
-            unique = list(dict.fromkeys(text for text in texts if text))
-            found = dict(zip(unique, self.encoder.encode(unique, report=report), strict=True)) if unique else {}
-            vectors = [found.get(text) for text in texts]
-        places = [place for place, vector in enumerate(vectors) if vector is not None]
+        vectors = self._vectors(questions, stored, report)
+        if self.choice == "judges" and self.judges is not None:
+            return self.judges.nearest(questions, vectors, self.similarity_top_k)
+        rows = [row for row, vector in enumerate(vectors) if vector is not None]
         hits: list[list[Hit]] = [[] for _ in questions]
-        if places:
+        if rows:
             answers = self.index.search(
                 np.stack([vector for vector in vectors if vector is not None]),
-                self.crowd,
-                as_of=[questions[place].as_of for place in places],
-                exclude=[questions[place].user_id for place in places],
+                self.similarity_top_k,
+                as_of=[questions[row].as_of for row in rows],
+                exclude=[questions[row].user_id for row in rows],
             )
-            for place, answer in zip(places, answers, strict=True):
-                hits[place] = list(answer)
+            for row, answer in zip(rows, answers, strict=True):
+                hits[row] = list(answer)
         return hits
+
+    def _vectors(self, questions: Sequence[Question], stored: bool, report: Report) -> list[np.ndarray | None]:
+        if stored:
+            return [self.index.vector_of(question.user_id, question.as_of) if question.user_id else None for question in questions]
+        # All candidates of a user share one history: it is told once.
+        told: dict[int, str] = {}
+        for question in questions:
+            if id(question.history) not in told:
+                told[id(question.history)] = self.query(question)
+        texts = [told[id(question.history)] for question in questions]
+        unique = list(dict.fromkeys(text for text in texts if text))
+        found = dict(zip(unique, self.encoder.encode(unique, report=report), strict=True)) if unique else {}
+        return [found.get(text) for text in texts]
 
     def find(self, questions: Sequence[Question], *, stored: bool = False, report: Report = silent) -> list[RetrievedContext]:
         """Retrieve and rerank for each question."""
         hits = self.retrieve(questions, stored=stored, report=report)
-        if self.scorer is None:
+        return self.keep(questions, hits, reranked=not stored, report=report)
+
+    def keep(
+        self, questions: Sequence[Question], hits: Sequence[Sequence[Hit]], *, reranked: bool = True, report: Report = silent
+    ) -> list[RetrievedContext]:
+        """The few of each question's retrieved users that SARE keeps; without a reranker the most similar ones."""
+        if self.scorer is None or not reranked or not self.top_n:
             return [RetrievedContext(tuple(found), tuple((hit, hit.score) for hit in found[: self.top_n])) for found in hits]
         from score_rag.reranker.scorer import rerank_text
 
         queries: list[str] = []
         behaviours: list[str] = []
+        told: dict[int, str] = {}
         for question, found in zip(questions, hits, strict=True):
-            asked = rerank_text(self.query(question), describe_item(self.interactions.item(question.item_id))) if found else ""
-            near = found[: self.similarity_top_k]
-            queries += [asked] * len(near)
-            behaviours += [hit.text for hit in near]
+            if not found:
+                continue
+            key = id(question.history)
+            if key not in told:
+                told[key] = self.query(question)
+            query = rerank_text(told[key], describe_item(self.interactions.item(question.item_id)))
+            queries += [query] * len(found)
+            behaviours += [hit.text for hit in found]
         scores = iter(self.scorer.score_pairs(queries, behaviours, report=report) if queries else ())
         contexts = []
         for found in hits:
-            scored = [(hit, float(next(scores))) for hit in found[: self.similarity_top_k]]
-            # Sorting is stable: of equal scores, the more similar user stands first.
-            scored.sort(key=lambda pair: -pair[1])
-            contexts.append(RetrievedContext(tuple(found), tuple(scored[: self.top_n])))
+            rated = [(hit, float(next(scores))) for hit in found]
+            best = sorted(rated, key=lambda pair: -pair[1])[: self.top_n]
+            contexts.append(RetrievedContext(tuple(found), tuple(best)))
         return contexts
-
-
-def prompts(builder: PromptBuilder, questions: Sequence[Question], contexts: Sequence[RetrievedContext] | None) -> list[str]:
-    """The text of each question; without `contexts`, without any collaborative information."""
-    return [
-        builder.build(
-            question.history,
-            question.item_id,
-            neighbours=contexts[place].neighbours if contexts else (),
-            retrieved=contexts[place].retrieved_ids if contexts else (),
-            as_of=question.as_of,
-        )
-        for place, question in enumerate(questions)
-    ]

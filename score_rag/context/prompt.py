@@ -2,33 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-from score_rag.context.evidence import Crowd, Witnesses
+from score_rag.context.evidence import KINDS
+from score_rag.context.levels import UNKNOWN, Fact
+from score_rag.context.neighbours import Neighbour
 from score_rag.data.log import Event, Item
+from score_rag.errors import PromptError, did_you_mean
 from score_rag.prompts import Prompt
 
-__all__ = ["Behaviour", "HistoryKind", "PromptBuilder", "Told", "visible_history"]
+__all__ = ["PREDICT_VARIABLES", "Facts", "HistoryKind", "LeftOut", "PromptBuilder", "Written", "check_predict_prompt", "visible_history"]
 
 HistoryKind = Literal["all", "positives"]
+Facts = Mapping[str, Any]
+"""By kind: a `Fact`; for `expectation` a mapping of recommenders to facts."""
 
-
-@dataclass(frozen=True)
-class Behaviour:
-    """A retrieved user: who, and the document that tells their behaviour."""
-
-    user_id: str
-    text: str
+PREDICT_VARIABLES = frozenset({"history", "neighbours", "target", *KINDS})
+"""What a prompt for the question may declare; each is computed only where it is."""
+_SHORTEST = 60
+"""Characters below which a behaviour is left out rather than shortened."""
 
 
 @dataclass(frozen=True)
 class Told:
-    """One line of history, as `predict.md` sees it."""
+    """One line of history, as prompts see it: `item`, `liked`, and what was known before it, by kind (`event.mood`, ...)."""
 
     item: Item
     liked: bool
+    facts: Facts = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in KINDS and name in self.facts:
+            return self.facts[name]
+        raise AttributeError(name)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What a prompt does not tell because the model could not read it.
+
+    Attributes:
+        history: Events.
+        behaviours: Other users whose behaviour was shortened.
+        neighbours: Other users.
+    """
+
+    history: int = 0
+    behaviours: int = 0
+    neighbours: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.history or self.behaviours or self.neighbours)
+
+    def __str__(self) -> str:
+        parts = [
+            f"{count} {what}{'s' if count > 1 else ''}"
+            for count, what in (
+                (self.history, "older event"),
+                (self.behaviours, "shortened behaviour"),
+                (self.neighbours, "other user"),
+            )
+            if count
+        ]
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A prompt's text, and what was left out of it."""
+
+    text: str
+    left_out: LeftOut = LeftOut()
 
 
 def visible_history(events: Sequence[Event], kind: HistoryKind) -> list[Event]:
@@ -36,53 +82,180 @@ def visible_history(events: Sequence[Event], kind: HistoryKind) -> list[Event]:
     return list(events) if kind == "all" else [event for event in events if event.liked]
 
 
+def _shorter(behaviour: str) -> str:
+    """About three quarters of a behaviour, up to the end of an item.
+
+    >>> _shorter("Liked: Heat (1995); Ronin (1998); Casino (1995); Alien (1979).")
+    'Liked: Heat (1995); Ronin (1998) …'
+    """
+    head = behaviour.removesuffix(" …")
+    head = head[: len(head) * 3 // 4]
+    end = max(head.rfind("; "), head.rfind(". "), head.rfind("\n"))
+    return head[: end if end > 0 else head.rfind(" ")].rstrip(",;: ") + " …"
+
+
 class PromptBuilder:
-    """Fills in `predict.md`.
+    """Fills in a prompt for the question.
 
     Args:
-        prompt: A prompt with the variables of `predict.md`.
+        prompt: Declares any of `PREDICT_VARIABLES`; only those are filled in.
         catalogue: Items by id.
-        witnesses: Turns retrieved users into what they say about the item.
-        history: How many of the latest events are told.
+        experts: Names that `expectation` has.
+        history: How many of the latest events are told, where the model can read them.
         kind: `all` judgements, or `positives` only.
+        max_tokens: Longest prompt; None has no limit.
+        count_tokens: How long a text is for the model, with what is put around it.
+
+    Raises:
+        PromptError: The prompt declares what no question has, or uses an attribute that a variable has not.
     """
 
     def __init__(
-        self, prompt: Prompt, catalogue: Mapping[str, Item], witnesses: Witnesses, *, history: int = 10, kind: HistoryKind = "all"
+        self,
+        prompt: Prompt,
+        catalogue: Mapping[str, Item],
+        *,
+        experts: Sequence[str] = (),
+        history: int = 10,
+        kind: HistoryKind = "all",
+        max_tokens: int | None = None,
+        count_tokens: Callable[[str], int] | None = None,
     ) -> None:
+        check_predict_prompt(prompt, experts)
+        self.experts = tuple(experts)
         self.prompt = prompt
         self.catalogue = catalogue
-        self.witnesses = witnesses
         self.history = history
         self.kind = kind
+        self.max_tokens = max_tokens
+        self.count_tokens = count_tokens
 
-    def build(
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of evidence that the prompt declares."""
+        return tuple(kind for kind in KINDS if kind in self.prompt.variables)
+
+    @property
+    def tells_neighbours(self) -> bool:
+        """Whether the prompt declares other users at all."""
+        return "neighbours" in self.prompt.variables
+
+    def shown(self, history: Sequence[Event], last: int | None = None) -> list[Event]:
+        """The events that are told: the latest of those that a run shows."""
+        most = self.history if last is None else last
+        return visible_history(history, self.kind)[-most:] if most and "history" in self.prompt.variables else []
+
+    def write(
         self,
-        history: Sequence[Event],
+        shown: Sequence[Event],
         item_id: str,
         *,
-        neighbours: Sequence[Behaviour] = (),
-        retrieved: Sequence[str] = (),
-        as_of: int | None = None,
-        last: int | None = None,
-    ) -> str:
-        """The question's text.
+        facts: Facts | None = None,
+        history_facts: Sequence[Facts] | None = None,
+        neighbours: Sequence[Neighbour] = (),
+        named: bool = True,
+    ) -> Written:
+        """The question's text, shortened where the model could not read it whole.
+
+        First fewer events are told (the oldest go first), then shorter behaviours, then fewer other users; instructions and target stay.
 
         Args:
-            history: The user's events strictly before the question, oldest first.
+            shown: Events to tell, oldest first (see `shown`).
             item_id: The item in question.
+            facts: What is known of the answer, by kind; unknown where it is missing.
+            history_facts: The same for each event, as of its own time.
             neighbours: The reranked users, best first.
-            retrieved: Ids of all retrieved users (the crowd); none means that no collaborative information is told.
-            as_of: Time of the question; what others did at or after it is not told.
-            last: Tell so many events instead of the builder's own number.
+            named: Whether items have names; a model that learns without some of the time remembers fewer of them.
+
+        Raises:
+            PromptError: Not even the target fits.
         """
-        most = self.history if last is None else last
-        shown = visible_history(history, self.kind)[-most:] if most else []
-        others = [self.witnesses.view(other.user_id, other.text, item_id=item_id, as_of=as_of, history=history) for other in neighbours]
-        crowd = self.witnesses.crowd(retrieved, item_id=item_id, as_of=as_of) if retrieved else Crowd(0, 0, 0)
-        return self.prompt.render(
-            history=[Told(self.catalogue[event.item_id], event.liked) for event in shown],
-            neighbours=others,
-            crowd=crowd,
-            target=self.catalogue[item_id],
+        told = [
+            Told(self._item(event.item_id, named), event.liked, known)
+            for event, known in zip(shown, history_facts or [self.unknown()] * len(shown), strict=True)
+        ]
+        facts = {**self.unknown(), **(facts or {})}
+        target = self._item(item_id, named)
+        text = self._render(told, target, facts, neighbours)
+        if self.max_tokens is None or self.count_tokens is None or self._fits(text):
+            return Written(text)
+        return self._shortened(told, target, facts, neighbours)
+
+    def _item(self, item_id: str, named: bool) -> Item:
+        item = self.catalogue[item_id]
+        return item if named else replace(item, title="", year=None)
+
+    def _shortened(self, told: list[Told], target: Item, facts: Facts, neighbours: Sequence[Neighbour]) -> Written:
+        events = len(told)
+        low, high = 0, events  # `high` events at most; the most that fit are found by bisection, for each fewer makes it shorter
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._fits(self._render(told[events - middle :], target, facts, neighbours)):
+                low = middle
+            else:
+                high = middle - 1
+        kept, cut = list(neighbours), 0
+        text = self._render(told[events - low :], target, facts, kept)
+        while not self._fits(text) and kept:
+            longest = max(range(len(kept)), key=lambda place: len(kept[place].behaviour))
+            behaviour = kept[longest].behaviour
+            if len(behaviour) > _SHORTEST:
+                kept[longest] = replace(kept[longest], behaviour=_shorter(behaviour))
+                cut += 1
+            else:
+                kept.pop()
+            text = self._render(told[events - low :], target, facts, kept)
+        if not self._fits(text):
+            assert self.count_tokens is not None
+            raise PromptError(
+                "a question is too long for the model even without history and other users",
+                where=self.prompt.path,
+                expected=f"at most {self.max_tokens} tokens",
+                found=f"{self.count_tokens(text)} tokens",
+                hint="shorten the prompt's instructions, or raise predictor.max_tokens",
+            )
+        shortened = sum(a.behaviour != b.behaviour for a, b in zip(kept, neighbours, strict=False))
+        return Written(text, LeftOut(events - low, shortened, len(neighbours) - len(kept)))
+
+    def _fits(self, text: str) -> bool:
+        assert self.max_tokens is not None and self.count_tokens is not None
+        return self.count_tokens(text) <= self.max_tokens
+
+    def _render(self, told: Sequence[Told], target: Item, facts: Facts, neighbours: Sequence[Neighbour]) -> str:
+        values = {"history": told, "neighbours": list(neighbours), "target": target, **facts}
+        return self.prompt.render(**{name: value for name, value in values.items() if name in self.prompt.variables})
+
+    def unknown(self) -> dict[str, Any]:
+        """Evidence of which nothing is known, of each kind that the prompt declares."""
+        return {kind: dict.fromkeys(self.experts, UNKNOWN) if kind == "expectation" else UNKNOWN for kind in self.kinds}
+
+
+def check_predict_prompt(prompt: Prompt, experts: Sequence[str]) -> None:
+    """Fill a prompt in with made-up values.
+
+    Args:
+        experts: Names that `expectation` has.
+
+    Raises:
+        PromptError: It declares what no question has, or uses an attribute that a variable has not.
+    """
+    strangers = sorted(set(prompt.variables) - PREDICT_VARIABLES)
+    if strangers:
+        raise PromptError(
+            f"prompt {prompt.name!r} declares what a question does not tell: {', '.join(strangers)}",
+            where=prompt.path,
+            expected=", ".join(sorted(PREDICT_VARIABLES)),
+            found=", ".join(sorted(prompt.variables)),
+            hint=did_you_mean(strangers[0], PREDICT_VARIABLES),
         )
+    values = example_values(experts)
+    prompt.render(**{name: values[name] for name in prompt.variables})
+
+
+def example_values(experts: Sequence[str]) -> dict[str, Any]:
+    """Made-up values of all variables of a prompt for the question."""
+    item = Item("1", "Heat", 1995, ("Crime",), ("Michael Mann",), ("heist",))
+    fact = Fact("good", "71", 0.71)
+    facts: dict[str, Any] = {kind: dict.fromkeys(experts, fact) if kind == "expectation" else fact for kind in KINDS}
+    other = Neighbour("7", "Liked: Ronin (1998).", "liked", 0.8, fact, (item,), (item,), (item,))
+    return {"history": [Told(item, True, facts)], "neighbours": [other], "target": item, **facts}

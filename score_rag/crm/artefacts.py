@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from score_rag.crm.interface import CollaborativeModel, VectorModel
 from score_rag.crm.neighbours import neighbours
-from score_rag.crm.registry import read_model
 from score_rag.data.interactions import Interactions
-from score_rag.data.log import Event
-from score_rag.errors import StageError
+from score_rag.errors import RunStage, StageError
 from score_rag.files import read_json, write_json
 from score_rag.progress import Report, silent
 
-__all__ = ["candidates", "read_neighbours", "read_vectors", "write_crm"]
+__all__ = ["CrmVectors", "read_crm_vectors", "read_neighbours", "read_vectors", "write_crm"]
 
 
 def write_crm(model: CollaborativeModel, interactions: Interactions, folder: Path, *, neighbours_k: int, report: Report = silent) -> None:
@@ -53,24 +51,35 @@ def read_vectors(folder: Path, of: Literal["users", "items"]) -> tuple[list[str]
     return list(read_json(_there(folder / f"{of}.json"))), load_file(str(_there(folder / f"{of}.safetensors")))
 
 
-def candidates(
-    folder: Path, user_id: str | None, k: int, *, history: Sequence[Event] = (), exclude: Collection[str] = ()
-) -> list[tuple[str, float]]:
-    """The `k` items that the recommender likes most, best first.
+class CrmVectors(NamedTuple):
+    """A conventional recommender whose score is an inner product: user's vector · item's vector + item's bias.
 
-    For a training user out of the written vectors, where the model scores by vectors; otherwise the model is opened and asked about the
-    history. Nothing for somebody without a vector and without a history.
+    Attributes:
+        place_of: Rows of `users`, by the ids of the training users.
+        users: float32 [users, dim], as of the end of training.
+        item_ids: Ids of the rows of `items`.
+        items: float32 [items, dim].
+        biases: float32 [items].
     """
-    users, user_part = read_vectors(folder, "users")
-    if user_id in users and (folder / "items.json").is_file():
-        items, item_part = read_vectors(folder, "items")
-        scores = item_part["vectors"] @ user_part["vectors"][users.index(user_id)] + item_part["biases"]
-        order = np.argsort(-scores, kind="stable")
-        return [(items[place], float(scores[place])) for place in order if items[place] not in exclude][:k]
-    return read_model(folder).recommend_history(history, k, exclude=exclude) if history else []
+
+    place_of: Mapping[str, int]
+    users: np.ndarray
+    item_ids: Sequence[str]
+    items: np.ndarray
+    biases: np.ndarray
+
+
+def read_crm_vectors(folder: Path) -> CrmVectors | None:
+    """What the stage wrote; None where the recommender scores by no vectors (DIN)."""
+    if not (folder / "items.json").is_file():
+        return None
+    users, of_users = read_vectors(folder, "users")
+    items, of_items = read_vectors(folder, "items")
+    places = {user: place for place, user in enumerate(users)}
+    return CrmVectors(places, of_users["vectors"], items, of_items["vectors"], of_items["biases"])
 
 
 def _there(path: Path) -> Path:
     if not path.is_file():
-        raise StageError("an artefact of the recommender is missing", where=path, hint="score-rag run PIPELINE --only crm --force")
+        raise StageError("an artefact of the recommender is missing", where=path, remedy=RunStage("crm", again=True))
     return path

@@ -39,7 +39,7 @@ class LikeRate(CollaborativeModel):
     def fit(self, interactions: Interactions, *, report: Report = silent) -> Self:
         self._know(list(interactions.catalogue))
         self.bind(interactions.log)
-        train = interactions.events.filter(pl.col("split") == "train")
+        train = interactions.learned
         self._mean = float(train["label"].mean() or 0.0)  # type: ignore[arg-type]  # a mean of int8 is a float
         rates = self._rates(train, "item_id")
         self._items = np.array([rates.get(item_id, self._mean) for item_id in self.item_ids])
@@ -94,8 +94,8 @@ class Popularity(CollaborativeModel):
     def fit(self, interactions: Interactions, *, report: Report = silent) -> Self:
         self._know(list(interactions.catalogue))
         self.bind(interactions.log)
-        rows = (pl.col("split") == "train") & ~pl.col("sampled") & ((pl.col("label") == 1) | (self.history == "all"))
-        counted = dict(interactions.events.filter(rows).group_by("item_id").len().iter_rows())
+        rows = ~pl.col("sampled") & ((pl.col("label") == 1) | (self.history == "all"))
+        counted = dict(interactions.learned.filter(rows).group_by("item_id").len().iter_rows())
         self._items = np.array([counted.get(item_id, 0) for item_id in self.item_ids], dtype=np.float32)
         return self
 

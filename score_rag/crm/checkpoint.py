@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from score_rag.files import read_json, staged_folder, write_json
+from score_rag.files import read_json, recover_folder, staged_folder, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +53,7 @@ def read_checkpoint(
     import torch
     from safetensors.torch import load_file
 
+    recover_folder(folder)
     if not (folder / "state.json").is_file():
         return None
     state = read_json(folder / "state.json")

@@ -11,7 +11,7 @@ import numpy as np
 
 from score_rag.crm.interface import History, UserHistory, VectorModel
 from score_rag.data.interactions import Interactions
-from score_rag.errors import DataError, did_you_mean
+from score_rag.errors import ChangeSetting, DataError, did_you_mean
 from score_rag.progress import Report, silent
 
 __all__ = ["FileVectors", "read_vector_file", "vector_files"]
@@ -134,7 +134,12 @@ def vector_files(path: Path | str) -> list[Path]:
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError("there is no file of vectors", where=path, expected="a .parquet or .npy file", hint="--set crm.user_vectors=FILE")
+        raise DataError(
+            "there is no file of vectors",
+            where=path,
+            expected="a .parquet or .npy file",
+            remedy=ChangeSetting({"crm.user_vectors": "FILE"}),
+        )
     if path.suffix != ".npy":
         return [path]
     beside = [path.with_suffix(ending) for ending in (".json", ".txt") if path.with_suffix(ending).is_file()]

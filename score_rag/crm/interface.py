@@ -17,7 +17,7 @@ import numpy as np
 
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event, UserLog
-from score_rag.errors import InputError, ModelError, did_you_mean
+from score_rag.errors import InputError, ModelError, RunStage, did_you_mean
 from score_rag.files import read_json, write_json
 from score_rag.progress import Report, silent
 
@@ -101,7 +101,7 @@ class CollaborativeModel(ABC):
         Raises:
             InputError: An item that is not in the catalogue, or no log to read from.
         """
-        return self._scores([self._asked(user_id, as_of)], [self._places(item_ids)])[0]
+        return self._scores([self._asked(user_id, as_of)], [self.places_of(item_ids)])[0]
 
     def score_history(self, history: Sequence[Event], item_ids: Sequence[str]) -> np.ndarray:
         """`score` for somebody outside the data.
@@ -109,15 +109,19 @@ class CollaborativeModel(ABC):
         Raises:
             InputError: An item that is not in the catalogue.
         """
-        return self._scores([self._stranger(history)], [self._places(item_ids)])[0]
+        return self._scores([self._stranger(history)], [self.places_of(item_ids)])[0]
 
     def score_events(self, events: Sequence[Event]) -> np.ndarray:
         """float32 [n]: each event's item for its user, from what the log calls earlier; the labels are not read."""
         log = self._bound()
         asked = [UserHistory(log.earlier(event), event.user_id, event.timestamp) for event in events]
-        places = self._places([event.item_id for event in events])
+        places = self.places_of([event.item_id for event in events])
         rows = self._scores(asked, [places[n : n + 1] for n in range(len(events))])
         return np.concatenate(rows) if rows else np.zeros(0, dtype=np.float32)
+
+    def score_places(self, asked: Sequence[UserHistory], places: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Scores of items, given by their places in `item_ids`, for each who asks; the histories are taken as they are."""
+        return self._scores(asked, places)
 
     def score_catalogue(self, user_ids: Sequence[str], *, as_of: int | None = None) -> np.ndarray:
         """float32 [n, items]: everything, for full ranking."""
@@ -158,7 +162,7 @@ class CollaborativeModel(ABC):
 
         folder = Path(folder)
         if not (folder / "model.safetensors").is_file():
-            raise ModelError("there is no trained recommender here", where=folder, hint="score-rag run PIPELINE --until crm")
+            raise ModelError("there is no trained recommender here", where=folder, remedy=RunStage("crm"))
         config = read_json(folder / "config.json")
         if config.get("model") != cls.kind:
             raise ModelError("this is another kind of recommender", where=folder, expected=cls.kind, found=config.get("model"))
@@ -178,13 +182,18 @@ class CollaborativeModel(ABC):
         return self._log
 
     def _stranger(self, history: Sequence[Event]) -> UserHistory:
-        self._places([event.item_id for event in history])
+        self.places_of([event.item_id for event in history])
         return UserHistory(history)
 
     def _asked(self, user_id: str, as_of: int | None) -> UserHistory:
         return UserHistory(self._bound().before(user_id, as_of), user_id, as_of)
 
-    def _places(self, item_ids: Sequence[str]) -> np.ndarray:
+    def places_of(self, item_ids: Sequence[str]) -> np.ndarray:
+        """int64 [n]: places of items in `item_ids`.
+
+        Raises:
+            InputError: An item that is not in the catalogue.
+        """
         try:
             return np.array([self._place[item_id] for item_id in item_ids], dtype=np.int64)
         except KeyError:

@@ -9,7 +9,7 @@ import numpy as np
 
 from score_rag.crm.interface import History, UserHistory
 from score_rag.crm.rates import smoothed
-from score_rag.data.interactions import Interactions
+from score_rag.data.interactions import Interactions, event_rows
 from score_rag.data.log import Event
 
 __all__ = ["Judgements", "counts", "data_digest", "item_counts", "tokens"]
@@ -46,7 +46,7 @@ class Judgements:
     def of(cls, interactions: Interactions, place: dict[str, int], history: History) -> Judgements:
         """From the training events; `place` gives an item's place from 0."""
         by_user: dict[str, list[Event]] = {}
-        for event in interactions.rows("train"):
+        for event in event_rows(interactions.learned):
             by_user.setdefault(event.user_id, []).append(event)
         strict = interactions.ties == "strict"
         counts = np.zeros((len(place) + 1, 2))

@@ -18,6 +18,7 @@ from score_rag.data.interactions import Interactions
 from score_rag.errors import InputError
 from score_rag.files import digest_json
 from score_rag.progress import Report, silent
+from score_rag.seeds import seeded
 
 if TYPE_CHECKING:
     import torch
@@ -62,6 +63,7 @@ class LearnedModel(CollaborativeModel):
     def _prepared(self, judged: Judgements) -> None:
         """A chance to keep something of the training events beside the network."""
 
+    @seeded
     def fit(
         self,
         interactions: Interactions,
@@ -97,8 +99,6 @@ class LearnedModel(CollaborativeModel):
         Raises:
             InputError: There is nothing to learn from.
         """
-        import torch
-
         self._know(list(interactions.catalogue))
         self.bind(interactions.log)
         judged = Judgements.of(interactions, self._place, self.history)
@@ -107,7 +107,6 @@ class LearnedModel(CollaborativeModel):
         self._users = {user: number for number, user in enumerate(judged.users)}
         self._until, self._rates = judged.until, judged.rates
         self._content = content_of(interactions.catalogue.values())[:, : None if self.settings["content"] else 0]
-        torch.manual_seed(seed)
         self._network = self._build(item_counts(judged, len(self.item_ids)), len(judged.users))
         self._prepared(judged)
         rows, loss = self._task(judged, NegativeSampling(negatives, negative_weight))

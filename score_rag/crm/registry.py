@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from score_rag.crm.interface import CollaborativeModel
-from score_rag.errors import InputError, ModelError, did_you_mean
+from score_rag.errors import InputError, ModelError, RunStage, did_you_mean
 from score_rag.files import read_json
 
 __all__ = ["MODELS", "make_model", "model_class", "read_model", "settings_of"]
@@ -69,5 +69,5 @@ def read_model(folder: Path | str) -> CollaborativeModel:
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file():
-        raise ModelError("there is no trained recommender here", where=folder, hint="score-rag run PIPELINE --until crm")
+        raise ModelError("there is no trained recommender here", where=folder, remedy=RunStage("crm"))
     return model_class(read_json(folder / "config.json").get("model", "sasrec")).from_pretrained(folder)

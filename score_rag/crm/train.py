@@ -16,6 +16,7 @@ from score_rag.crm.ranking import RankingTask
 from score_rag.data.interactions import Interactions
 from score_rag.files import digest_json
 from score_rag.progress import Report, silent
+from score_rag.seeds import seeded
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,7 @@ class Validation:
         if len(events) > _MOST_VALID:
             events = [events[place] for place in np.linspace(0, len(events) - 1, _MOST_VALID).astype(int)]
         self.asked = [UserHistory(interactions.log.earlier(event), event.user_id, event.timestamp) for event in events]
-        self.places = [model._places([event.item_id]) for event in events]
+        self.places = [model.places_of([event.item_id]) for event in events]
         self.labels = np.array([int(event.liked) for event in events])
 
     def __call__(self) -> float | None:
@@ -53,7 +54,7 @@ class Validation:
             return float(self.ranking.rank(self.model).ndcg.mean()) if len(self.ranking) else None
         if len(set(self.labels.tolist())) < 2:
             return None
-        return auc(self.labels, np.concatenate(self.model._scores(self.asked, self.places)))
+        return auc(self.labels, np.concatenate(self.model.score_places(self.asked, self.places)))
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Task:
     made_from: str
 
 
+@seeded
 def fit_network(
     network: torch.nn.Module,
     task: Task,
@@ -102,7 +104,6 @@ def fit_network(
     """
     import torch
 
-    torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     network.to(where)

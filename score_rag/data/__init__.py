@@ -12,7 +12,7 @@ from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event, Item, UserLog
 from score_rag.data.prepare import prepare
 from score_rag.data.report import DataReport
-from score_rag.errors import DataError, InputError, did_you_mean
+from score_rag.errors import ChangeSetting, DataError, InputError, did_you_mean
 from score_rag.progress import Report, silent
 
 __all__ = ["SOURCES", "DataReport", "Event", "Interactions", "Item", "UserLog", "load", "prepare", "read_source", "source_files"]
@@ -143,16 +143,21 @@ def source_files(source: str, path: Path | str | None, interactions: str | None 
         found = list(table_files(folder, interactions, items))
     lost = [file for file in found if not file.is_file()]
     if lost:
-        raise DataError("a data file is missing", where=lost[0], hint="say where the data is: --set data.path=FOLDER")
+        raise DataError(
+            "a data file is missing", where=lost[0], hint="say where the data is", remedy=ChangeSetting({"data.path": "FOLDER"})
+        )
     return found
 
 
 def _folder(source: str, path: Path | str | None) -> Path:
     if path is None:
         raise InputError(
-            f"the source {source!r} needs to know where its files are", expected="a folder", found="none", hint="--set data.path=FOLDER"
+            f"the source {source!r} needs to know where its files are",
+            expected="a folder",
+            found="none",
+            remedy=ChangeSetting({"data.path": "FOLDER"}),
         )
     folder = Path(path).expanduser()
     if not folder.is_dir():
-        raise DataError("the data folder is not there", where=folder, hint="--set data.path=FOLDER")
+        raise DataError("the data folder is not there", where=folder, remedy=ChangeSetting({"data.path": "FOLDER"}))
     return folder

@@ -17,7 +17,7 @@ import polars as pl
 
 from score_rag.data.report import DataReport
 from score_rag.data.table import EVENT_TYPES, Mistakes, is_plain, parse_events, require_columns, shown, whole_seconds
-from score_rag.errors import DataError
+from score_rag.errors import ChangeSetting, DataError
 
 __all__ = ["Dialect", "read_delimited_events", "read_delimited_text", "read_header"]
 
@@ -26,15 +26,14 @@ _CHUNK = 1 << 22
 _SHOWN_BYTES = 30
 # Stands for a separator of several signs, which quick readers do not know: the unit separator of ASCII, made for this and used by nobody.
 _STAND_IN = "\x1f"
-_MISSING = "say where the data is: --set data.path=FOLDER"
 _QUICK_ERRORS = (pl.exceptions.PolarsError, OSError, EOFError, zlib.error, UnicodeError)
 # How files begin that are no text.
 _OTHER_FORMS = (
     (b"\x1f\x8b", "gzip", "let its name end in .gz"),
     (b"PK\x03\x04", "a zip archive or a spreadsheet", "unpack it, or save it as CSV"),
     (b"PAR1", "Parquet", "let its name end in .parquet"),
-    (b"\xff\xfe", "UTF-16", "--set data.encoding=utf-16 (source table), or save it as UTF-8"),
-    (b"\xfe\xff", "UTF-16", "--set data.encoding=utf-16 (source table), or save it as UTF-8"),
+    (b"\xff\xfe", "UTF-16", "set data.encoding=utf-16 (source table), or save it as UTF-8"),
+    (b"\xfe\xff", "UTF-16", "set data.encoding=utf-16 (source table), or save it as UTF-8"),
 )
 
 
@@ -164,7 +163,7 @@ def _wrong(row: list[str], width: int, encoding: str) -> str | None:
     if strange is None:
         return None
     found = strange.encode("utf-8", "surrogateescape")[:_SHOWN_BYTES]
-    hint = " (source table: --set data.encoding=latin-1)" if encoding == "utf-8" else ""
+    hint = " (source table: set data.encoding=latin-1)" if encoding == "utf-8" else ""
     return f"expected {encoding.upper()}, found {found!r}{hint}"
 
 
@@ -250,7 +249,7 @@ def read_header(file: Path, columns: Mapping[str, str], *, dialect: Dialect | No
     """
     dialect = dialect or Dialect.of(file)
     if not file.is_file():
-        raise DataError("a data file is missing", where=file, hint=_MISSING)
+        raise DataError("a data file is missing", where=file, hint="say where the data is", remedy=ChangeSetting({"data.path": "FOLDER"}))
     if dialect.header:
         return list(dialect.header)
     with _opened(file, dialect) as stream:
@@ -278,8 +277,7 @@ def _other_separator(first: str, dialect: Dialect, columns: Mapping[str, str]) -
     """A hint where another separator would have found the columns in the first line."""
     for name, other in (("semicolons", ";"), ("tabs", "\t"), ("commas", ","), ("bars", "|"), ("double colons", "::")):
         if other != dialect.separator and set(columns.values()) <= {cell.strip('" ') for cell in first.split(other)}:
-            typed = "\\t" if other == "\t" else other
-            return f"its cells are separated by {name}: --set 'data.separator=\"{typed}\"' (source table)"
+            return f"its cells are separated by {name}: {ChangeSetting({'data.separator': other})} (source table)"
     return None
 
 

@@ -13,7 +13,7 @@ from score_rag.data.delimited import Dialect, read_delimited_events, read_delimi
 from score_rag.data.json_lines import cell_text, field_names, objects, read_json_events
 from score_rag.data.report import DataReport
 from score_rag.data.table import EVENT_TYPES, Mistakes, is_plain, parse_events, require_columns, require_rows, shown, whole_seconds
-from score_rag.errors import DataError, InputError, did_you_mean
+from score_rag.errors import ChangeSetting, DataError, InputError, did_you_mean
 
 __all__ = ["read_tables", "table_files"]
 
@@ -42,7 +42,8 @@ def table_files(folder: Path, interactions: str | None = None, items: str | None
                 where=folder / given if given else folder,
                 expected=given or f"{word}.csv, .tsv, .parquet or .jsonl",
                 found=", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "an empty folder",
-                hint=f"name it: --set data.{word}=FILE",
+                hint="name it",
+                remedy=ChangeSetting({f"data.{word}": "FILE"}),
             )
         found.append(there[0])
     return found[0], found[1]

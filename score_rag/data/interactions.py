@@ -3,7 +3,7 @@
 `Interactions` is what readers return and rooms take. Its frames have these columns, whatever the source called them:
 
 events   event (row number, int64) · user_id · item_id (categorical) · label (int8, 1 = liked) · timestamp (int64, seconds) ·
-         split (train, valid, test) · sampled (bool: a drawn negative, which nobody ever gave)
+         split (background, train, valid, test) · sampled (bool: a drawn negative, which nobody ever gave)
 items    item_id (str) · title (str) · year (int32 or null) · genres · creators · keywords (lists of str)
 
 Events are sorted by timestamp; rows of the same second keep the source's order. "Earlier" means a strictly smaller timestamp: about half
@@ -23,12 +23,16 @@ from typing import Literal
 import polars as pl
 
 from score_rag.data.log import Event, Item, Ties, UserLog
-from score_rag.errors import DataError, InputError, did_you_mean
+from score_rag.errors import DataError, InputError, RunStage, did_you_mean
 from score_rag.files import read_json, write_json
 
-__all__ = ["EVENT_COLUMNS", "ITEM_COLUMNS", "SPLITS", "Clock", "Interactions", "event_rows", "items_frame"]
+__all__ = ["EVENT_COLUMNS", "ITEM_COLUMNS", "LEARNED", "QUESTIONS", "SPLITS", "Clock", "Interactions", "event_rows", "items_frame"]
 
-SPLITS = ("train", "valid", "test")
+SPLITS = ("background", "train", "valid", "test")
+"""In the order of time. `background` events are learned from and told like training events, and are never questions."""
+LEARNED = ("background", "train")
+QUESTIONS = ("train", "valid", "test")
+"""Splits whose events are questions: trained on, chosen by, judged on."""
 Clock = Literal["seconds", "order"]
 
 EVENT_COLUMNS = {
@@ -117,8 +121,18 @@ class Interactions:
 
     @cached_property
     def train_log(self) -> UserLog:
-        """Training judgements only: what indexes, statistics and other users' behaviour are read from."""
-        return UserLog(self.rows("train"), ties=self.ties)
+        """Training judgements (background among them): what indexes, statistics and other users' behaviour are read from."""
+        return UserLog(event_rows(self.learned), ties=self.ties)
+
+    @cached_property
+    def learned(self) -> pl.DataFrame:
+        """The events that are learned from: training events, and background where there is any."""
+        return self.events.filter(pl.col("split").is_in(LEARNED))
+
+    @cached_property
+    def background(self) -> int:
+        """Number of background events."""
+        return int((self.events["split"] == "background").sum())
 
     @cached_property
     def sampled(self) -> bool:
@@ -132,7 +146,7 @@ class Interactions:
         Raises:
             DataError: There are no training events.
         """
-        last = self.events.filter(pl.col("split") == "train")["timestamp"].max()
+        last = self.learned["timestamp"].max()
         if last is None:
             raise DataError("there are no training events", expected="at least one row whose split is 'train'")
         return int(last) + 1  # type: ignore[arg-type]  # polars types max() by the widest scalar
@@ -171,9 +185,7 @@ class Interactions:
         folder = Path(folder)
         for name in ("events.parquet", "items.parquet", "policies.json"):
             if not (folder / name).is_file():
-                raise DataError(
-                    "a data file is missing", where=folder / name, hint="run the data stage: score-rag run PIPELINE --only data"
-                )
+                raise DataError("a data file is missing", where=folder / name, remedy=RunStage("data"))
         policies = read_json(folder / "policies.json")
         try:
             events, items = pl.read_parquet(folder / "events.parquet"), pl.read_parquet(folder / "items.parquet")
@@ -182,7 +194,7 @@ class Interactions:
                 "a data file cannot be read",
                 where=folder,
                 found=str(error).splitlines()[0],
-                hint="make it again: score-rag run PIPELINE --only data --force",
+                remedy=RunStage("data", again=True),
             ) from error
         return cls(events, items, ties=policies["ties"], clock=policies["clock"])
 

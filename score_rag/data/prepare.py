@@ -13,7 +13,7 @@ from score_rag.data.log import Ties
 from score_rag.data.negatives import Sampling, add_negatives
 from score_rag.data.report import DataReport
 from score_rag.data.split import split_events
-from score_rag.errors import DataError, InputError
+from score_rag.errors import ChangeSetting, DataError, InputError
 
 __all__ = ["core", "prepare"]
 
@@ -34,6 +34,7 @@ def prepare(
     ties: Ties = "strict",
     negatives: int = 0,
     negative_sampling: Sampling = "uniform",
+    background: bool = False,
     seed: int = 0,
 ) -> Interactions:
     """The table that every room reads.
@@ -50,6 +51,7 @@ def prepare(
         ties: Whether an event of the same second and an earlier row counts as earlier.
         negatives: Drawn for each event where nobody said what they disliked; see `add_negatives`.
         negative_sampling: Uniform, or by popularity.
+        background: Events before the first training month are learned from and told, instead of dropped.
         seed: Of all draws.
 
     Raises:
@@ -74,7 +76,15 @@ def prepare(
         events = events.sort("timestamp", maintain_order=True)
     if len(events):
         events = split_events(
-            events, split, report=report, train=train, valid=valid, months=months, start=start, ordered_only=clock == "order"
+            events,
+            split,
+            report=report,
+            train=train,
+            valid=valid,
+            months=months,
+            start=start,
+            ordered_only=clock == "order",
+            background=background,
         )
     if not len(events):
         raise DataError("no event is left", where=report.source, found="; ".join(report.lines()), hint="look at the k-core and the split")
@@ -168,7 +178,7 @@ def _with_negatives(
             "this source says only what was taken: there is nothing to tell apart",
             where=report.source,
             expected="a column label or rating, or negatives to be drawn",
-            hint="--set data.negatives=1",
+            remedy=ChangeSetting({"data.negatives": 1}),
         )
     if count:
         raise InputError("negatives are drawn only where nobody said what they disliked", where="data.negatives", expected=0, found=count)

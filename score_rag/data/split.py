@@ -8,9 +8,9 @@ from typing import Literal
 
 import polars as pl
 
-from score_rag.data.interactions import EVENT_COLUMNS, SPLITS
+from score_rag.data.interactions import EVENT_COLUMNS, QUESTIONS
 from score_rag.data.report import DataReport
-from score_rag.errors import DataError, InputError, did_you_mean
+from score_rag.errors import ChangeSetting, DataError, InputError, did_you_mean
 
 __all__ = ["LEAKS", "SPLIT_KINDS", "SplitKind", "month_index", "split_events"]
 
@@ -44,6 +44,7 @@ def split_events(
     months: Mapping[str, tuple[int, int]] | None = None,
     start: str = "2000-04",
     ordered_only: bool = False,
+    background: bool = False,
 ) -> pl.DataFrame:
     """The same events with their split set, less those that no split takes.
 
@@ -58,6 +59,7 @@ def split_events(
         valid: Share of validation events, above 0; `train + valid` at most 1.
         months: Split to its first and last month, counted from `start`.
         start: Month 0, as `2000-04`.
+        background: With `months`: events before the first training month are learned from and told, instead of dropped.
         ordered_only: Times are a mere order within each user, so that there is no global time line.
 
     Raises:
@@ -78,12 +80,14 @@ def split_events(
         raise InputError(
             f"the split {how!r} needs times, and this source has only an order",
             expected="leave-last-out or column",
-            hint="--set data.split=leave-last-out",
+            remedy=ChangeSetting({"data.split": "leave-last-out"}),
         )
     if how == "column":
         if "split" not in events.columns:
             raise DataError(
-                "the source has no split column", expected="a column split with train, valid, test", hint="--set data.split=quantiles"
+                "the source has no split column",
+                expected="a column split with train, valid, test (and perhaps background)",
+                remedy=ChangeSetting({"data.split": "quantiles"}),
             )
         return events.with_columns(pl.col("split").cast(pl.String()).cast(_ENUM))
     if how == "quantiles":
@@ -91,7 +95,7 @@ def split_events(
     if how == "leave-last-out":
         report.warn(LEAKS)
         return events.with_columns(split=_last_out())
-    return _months(events, months or {}, start, report)
+    return _months(events, months or {}, start, report, background)
 
 
 def _quantiles(events: pl.DataFrame, train: float, valid: float) -> pl.Expr:
@@ -112,9 +116,9 @@ def _last_out() -> pl.Expr:
     return pl.when(few | (left > 2)).then(_is("train")).when(left == 2).then(_is("valid")).otherwise(_is("test"))
 
 
-def _months(events: pl.DataFrame, months: Mapping[str, tuple[int, int]], start: str, report: DataReport) -> pl.DataFrame:
-    ranges = [months[name] for name in SPLITS if name in months]
-    if set(months) != set(SPLITS) or any(a > b for a, b in ranges) or any(a[1] >= b[0] for a, b in pairwise(ranges)):
+def _months(events: pl.DataFrame, months: Mapping[str, tuple[int, int]], start: str, report: DataReport, background: bool) -> pl.DataFrame:
+    ranges = [months[name] for name in QUESTIONS if name in months]
+    if set(months) != set(QUESTIONS) or any(a > b for a, b in ranges) or any(a[1] >= b[0] for a, b in pairwise(ranges)):
         raise InputError(
             "the months of the splits make no sense",
             where="data.months",
@@ -125,6 +129,8 @@ def _months(events: pl.DataFrame, months: Mapping[str, tuple[int, int]], start: 
     split = pl.lit(None, dtype=_ENUM)
     for name, (first, last) in months.items():
         split = pl.when(index.is_between(first, last)).then(_is(name)).otherwise(split)
+    if background:
+        split = pl.when(index < months["train"][0]).then(_is("background")).otherwise(split)
     out = events.with_columns(split=split)
     report.drop("outside the months of the splits", out["split"].null_count())
     return out.filter(pl.col("split").is_not_null())

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.util
-import io
 import os
 import time
 from collections.abc import Sequence
@@ -15,9 +13,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from score_rag.errors import InputError, LockedError, ModelError
+from score_rag.errors import ChangeSetting, InputError, LockedError, ModelError
 from score_rag.files import digest_file, digest_json, make_once, read_json
 from score_rag.inference.onnx import OnnxModel, TextTokenizer, each_once
+from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
 
 __all__ = ["EMBEDDED", "Encoder", "ModelEncoder", "TextEncoder", "find_encoder"]
@@ -70,7 +69,8 @@ def find_encoder(name: str, *, setting: str = "retriever.encoder") -> Path:
             f"the encoder {name!r} is not on this disk and cannot be fetched",
             expected="'embedded', a local folder, or a hub name",
             found=str(error).splitlines()[0],
-            hint=f"with a network: hf download {name}; without: --set {setting}=embedded",
+            hint=f"with a network: hf download {name}; without",
+            remedy=ChangeSetting({setting: EMBEDDED}),
         ) from error
 
 
@@ -102,7 +102,7 @@ class TextEncoder:
     """
 
     def __init__(self, folder: Path | str) -> None:
-        folder = Path(folder)
+        self.folder = folder = Path(folder)
         settings = read_json(folder / "serving.json")
         self.max_tokens = int(settings["max_tokens"])
         self.pooling = str(settings["pooling"])
@@ -139,7 +139,7 @@ class TextEncoder:
             from score_rag.encoders.export import export_encoder, open_model
 
             # Its bars are of no use to whoever asked for a retriever.
-            with contextlib.redirect_stderr(io.StringIO()):
+            with quiet():
                 model = open_model(base, max_tokens=max_tokens)
                 model.save_pretrained(str(aside), create_model_card=False)
                 export_encoder(model, aside, max_tokens=max_tokens)

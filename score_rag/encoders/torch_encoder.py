@@ -12,6 +12,7 @@ import numpy as np
 from score_rag.encoders.encoder import Encoder, TextEncoder
 from score_rag.inference.onnx import TextTokenizer, each_once
 from score_rag.inference.precision import fast_bfloat16
+from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
 
 __all__ = ["BulkEncoder", "indexing_encoder"]
@@ -46,22 +47,15 @@ class BulkEncoder:
     def __init__(self, folder: Path | str, *, dtype: str = "float32") -> None:
         import torch
         from transformers import AutoModel
-        from transformers.utils import logging as bars
 
-        shown: Any = bars
         serving = TextEncoder(folder)
         self.fingerprint = serving.fingerprint
         self.dimension = serving.dimension
         self._pooling = serving.pooling
         self._tokenizer = TextTokenizer(folder, max_tokens=serving.max_tokens)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        before = shown.is_progress_bar_enabled()
-        shown.disable_progress_bar()
-        try:
+        with quiet():
             network: Any = AutoModel.from_pretrained(str(folder), dtype=getattr(torch, dtype), local_files_only=True)
-        finally:
-            if before:
-                shown.enable_progress_bar()
         self._network = network.to(self._device).eval()
         self._inputs = set(self._tokenizer.pad(self._tokenizer.encode(["a"]))) & _taken(network)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from score_rag.crm.interface import CollaborativeModel
     from score_rag.metrics.ranking import Ranked
 
-__all__ = ["ITEM_AVERAGE", "Baseline", "baselines", "fit_baselines", "ranked", "score_events", "trivial_models", "trivial_scores"]
+__all__ = ["ITEM_AVERAGE", "Baseline", "baselines", "fit_baselines", "ranked", "score_events", "trivial_models"]
 
 ITEM_AVERAGE = "item's like-rate in train"
 _BLOCK = 1024
@@ -91,11 +91,6 @@ def trivial_models(interactions: Interactions) -> dict[str, CollaborativeModel]:
     }
 
 
-def trivial_scores(interactions: Interactions, rows: pl.DataFrame) -> dict[str, np.ndarray]:
-    """Scores of `trivial_models` for rows of the events frame, float64 [rows], by name."""
-    return {name: score_events(model, rows) for name, model in trivial_models(interactions).items()}
-
-
 def score_events(
     model: CollaborativeModel, rows: pl.DataFrame, *, report: Report = silent, doing: str = "asking a recommender"
 ) -> np.ndarray:
@@ -135,7 +130,7 @@ def fit_baselines(
     from score_rag.crm.registry import make_model, read_model
 
     data = read_json(finished_folder(pipeline, "data") / "finished.json")["key"]
-    warm = interactions.events.filter(pl.col("split") == "train")["item_id"].n_unique()
+    warm = interactions.learned["item_id"].n_unique()
     plan, notes = baselines(pipeline, warm)
     owner, history = run_folder(pipeline), pipeline.data.history
     out: dict[str, CollaborativeModel] = {}

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from score_rag.context.finder import prompts
 from score_rag.data.describe import warm_mask
 from score_rag.data.interactions import SPLITS, Interactions, event_rows
 from score_rag.data.log import Event
@@ -184,10 +183,12 @@ def _compare(run: Run, theirs: Run | None, events: Sequence[Event], against: str
     if against == "item-average":
         return ITEM_AVERAGE
     if against == "no-ci":
+        from score_rag.pipeline.fit_predictor import OTHERS
         from score_rag.predictor.predictor import Predictor
 
         predictor = Predictor.from_pretrained(_without_others(run, report))
-        answers = predictor.score(prompts(run.builder, run.finder.questions(events), None), report=report)
+        told = run.writer.write(run.finder.questions(events), None, hide=OTHERS)
+        answers = predictor.score([one.text for one in told], report=report)
         scores[WITHOUT] = np.array([answer.probability for answer in answers])
         return WITHOUT
     assert theirs is not None
@@ -220,21 +221,20 @@ def _open_other(run: Run, against: str) -> Run:
 
 def _ask(run: Run, events: Sequence[Event], report: Report) -> list[Answer]:
     """The whole of SCORE on each event."""
-    questions = run.finder.questions(events)
-    contexts = run.finder.find(questions, report=report)
-    return run.predictor.score(prompts(run.builder, questions, contexts), report=report)
+    _, told = run.write(run.finder.questions(events), report=report)
+    return run.predictor.score([one.text for one in told], report=report)
 
 
 def _without_others(run: Run, report: Report) -> Path:
     """The predictor of the ablation `no-ci`, tuned now if the run has none that belongs to its present predictor."""
-    from score_rag.pipeline.fit_predictor import fit_from_run
+    from score_rag.pipeline.fit_predictor import OTHERS, fit_from_run
 
     pipeline = run.pipeline
     folder = run_folder(pipeline) / "ablations" / "no-ci"
     base = run.folder("predictor") / "base"
 
     def make(aside: Path) -> Any:
-        return fit_from_run(run, aside, others=False, base_from=base if base.is_dir() else None, report=report)
+        return fit_from_run(run, aside, hide=OTHERS, base_from=base if base.is_dir() else None, report=report)
 
     belongs = digest_json(read_json(run.folder("predictor") / "finished.json")["key"])
     make_once(folder, belongs=belongs, owner=run_folder(pipeline), doing="tuning the predictor without other users", make=make)

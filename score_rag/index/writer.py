@@ -17,10 +17,10 @@ import numpy as np
 import polars as pl
 
 from score_rag.documents.versions import DOCUMENT_COLUMNS, FOREVER
-from score_rag.errors import DataError, IndexMismatchError, InputError, ScoreError
+from score_rag.errors import ChangeSetting, DataError, IndexMismatchError, InputError, ScoreError
 from score_rag.files import digest_json, folder_lock, read_json, write_json
 from score_rag.index.chroma import ChromaServer, LocalChroma
-from score_rag.index.generation import FORMAT, generation_name, rebuild_hint, store_ids
+from score_rag.index.generation import FORMAT, generation_name, rebuild, store_ids
 from score_rag.index.reader import BehaviourIndex
 from score_rag.index.stores import Store, is_python_name, open_store
 from score_rag.progress import Report, silent
@@ -135,7 +135,8 @@ def update_index(
                 where=folder,
                 expected=f"store={kind!r}",
                 found=f"store={store!r}",
-                hint=f"--set retriever.store={kind}, or store={kind!r}",
+                hint=f"give that name, by store={kind!r} or in a pipeline",
+                remedy=ChangeSetting({"retriever.store": kind}),
             )
         documents = documents.select(list(DOCUMENT_COLUMNS)).filter(~_among(delete))
         if not whole:
@@ -191,7 +192,7 @@ def _write(
                 where=begun,
                 expected=f"{len(ids)} users after the update",
                 found=store.count(),
-                hint=rebuild_hint(folder),
+                remedy=rebuild(folder),
             )
         what = {
             "format": FORMAT,

@@ -6,9 +6,6 @@ to ONNX at the end of their training and served by onnxruntime and tokenizers; t
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from score_rag.errors import ModelError
+from score_rag.errors import ModelError, RunStage
+from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -39,28 +37,20 @@ def export_onnx(module: torch.nn.Module, example: dict[str, torch.Tensor], path:
 
     batch, length = torch.export.Dim("batch", min=1, max=65536), torch.export.Dim("length", min=2, max=8192)
     shapes = {name: {0: batch, 1: length} for name in example}
-    loud = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "torch.onnx._internal.exporter._registration")]
-    levels = [logger.level for logger in loud]
-    try:
-        for logger in loud:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                module.eval(),
-                (),
-                str(path),
-                kwargs=dict(example),
-                input_names=list(example),
-                output_names=[output],
-                dynamic_shapes=shapes,
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
-    finally:
-        for logger, level in zip(loud, levels, strict=True):
-            logger.setLevel(level)
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            (),
+            str(path),
+            kwargs=dict(example),
+            input_names=list(example),
+            output_names=[output],
+            dynamic_shapes=shapes,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
     _without_traces(path)
 
 
@@ -90,7 +80,7 @@ class OnnxModel:
 
         path = Path(path)
         if not path.is_file():
-            raise ModelError("an exported model is missing", where=path, hint="train the stage again: score-rag run PIPELINE --force")
+            raise ModelError("an exported model is missing", where=path, remedy=RunStage(None, again=True))
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
@@ -123,9 +113,7 @@ class TextTokenizer:
         try:
             self._tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:  # the tokenizers package raises bare exceptions
-            raise ModelError(
-                "a tokenizer cannot be read", where=file, found=str(error), hint="train the stage again: score-rag run PIPELINE --force"
-            ) from error
+            raise ModelError("a tokenizer cannot be read", where=file, found=str(error), remedy=RunStage(None, again=True)) from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
         self.max_tokens = max_tokens

@@ -13,8 +13,10 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
+from score_rag.context.finder import NeighbourChoice
 from score_rag.errors import ConfigError, InputError, did_you_mean
 from score_rag.files import shipped_folder
+from score_rag.predictor.training import AdapterTraining, BaseTraining
 
 __all__ = ["Pipeline", "load_pipeline", "pipeline_folders", "pipeline_names"]
 
@@ -51,6 +53,7 @@ class Data(_Section):
     train: float = Field(0.8, gt=0, lt=1)
     valid: float = Field(0.1, gt=0, lt=1)
     months: Months = Months()
+    background: bool = False
     history: Literal["all", "positives"] = "all"
     ties: Literal["strict", "file-order"] = "strict"
     negatives: int = Field(0, ge=0)
@@ -77,7 +80,7 @@ class Data(_Section):
 
     def preparing(self) -> dict[str, Any]:
         """What `score_rag.data.prepare` takes of it."""
-        names = ("threshold", "k_core", "max_users", "split", "train", "valid", "ties", "negatives", "negative_sampling")
+        names = ("threshold", "k_core", "max_users", "split", "train", "valid", "ties", "negatives", "negative_sampling", "background")
         months = {name: getattr(self.months, name) for name in ("train", "valid", "test")}
         return {**{name: getattr(self, name) for name in names}, "months": months, "start": self.months.start}
 
@@ -105,6 +108,7 @@ class Crm(_Section):
     weight_decay: float = Field(1e-2, ge=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     neighbours: int = Field(5, ge=1)
+    experts: tuple[Literal["sasrec", "lightgcn", "din", "mf", "item-knn", "ease"], ...] = ("lightgcn", "din")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -183,42 +187,17 @@ class Reranker(_Section):
     top_n: int = Field(2, ge=1)
 
 
-class EmbeddedBase(_Section):
-    """The small Llama that is trained from scratch where `predictor.base` is `embedded`."""
-
-    width: int = Field(96, ge=8)
-    layers: int = Field(2, ge=1)
-    heads: int = Field(4, ge=1)
-    vocabulary: int = Field(3000, ge=300)
-    max_tokens: int = Field(512, ge=32)
-    questions: int = Field(6, ge=1)
-    texts: int | None = Field(1500, ge=1)
-    epochs: int = Field(3, ge=1)
-    batch_size: int = Field(8, ge=1)
-    learning_rate: float = Field(3e-3, gt=0)
-    weight_decay: float = Field(0.5, ge=0)
-    language_weight: float = Field(0.3, ge=0)
-
-
-class Predictor(_Section):
+class Predictor(AdapterTraining):
     """The language model that answers Yes or No."""
 
     base: str = "embedded"
-    embedded_base: EmbeddedBase = EmbeddedBase()
+    embedded_base: BaseTraining = BaseTraining()
     prompt: str = "predict"
-    history: int = Field(10, ge=1)
-    crowd: int = Field(30, ge=0)
+    history: int = Field(10, ge=0)
+    neighbours: NeighbourChoice = "any"
+    base_examples: int | None = Field(None, ge=20)
     examples: int | None = Field(1500, ge=20)
-    max_tokens: int = Field(512, ge=32)
-    lora_rank: int = Field(8, ge=1)
-    lora_alpha: int = Field(16, ge=1)
-    lora_dropout: float = Field(0.05, ge=0, lt=1)
-    lora_targets: tuple[str, ...] = ("q_proj", "v_proj")
-    epochs: int = Field(2, ge=1)
-    batch_size: int = Field(16, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-3, ge=0)
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    valid_examples: int = Field(2000, ge=20)
 
 
 class Evaluation(_Section):

@@ -1,110 +1,186 @@
-"""From the run of a run to a tuned predictor: examples with their contexts, the embedded base where asked for, then LoRA."""
+"""From a run's earlier stages to a tuned predictor: evidence and levels, the bundled base where asked for, LoRA, calibration, the guard."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from score_rag.context.examples import base_texts, sample_events
-from score_rag.context.finder import prompts
+import numpy as np
+
+from score_rag.context.evidence import FROM_OTHERS
+from score_rag.context.examples import group_questions, sample_events, spread_out
+from score_rag.context.levels import Levels
+from score_rag.data.log import Event
 from score_rag.errors import DataError
-from score_rag.predictor.base import fit_embedded_base
-from score_rag.predictor.train import fit_predictor
+from score_rag.files import write_json
+from score_rag.pipeline.guard import Guard, compare
+from score_rag.predictor.packing import PromptGroup
+from score_rag.predictor.train import fit_adapter, fit_base
 from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:
+    from score_rag.context.writer import QuestionWriter
     from score_rag.pipeline.run import Run
 
-__all__ = ["fit_from_run"]
+__all__ = ["OTHERS", "fit_from_run"]
 
-_VALID_EXAMPLES = 200
+OTHERS = (*FROM_OTHERS, "neighbours")
+"""All that a prompt tells of other users: collaborative information."""
 
 
-def fit_from_run(run: Run, folder: Path, *, others: bool = True, base_from: Path | None = None, report: Report = silent) -> dict[str, Any]:
+def fit_from_run(
+    run: Run,
+    folder: Path,
+    *,
+    hide: Collection[str] = (),
+    base_from: Path | None = None,
+    checkpoints: Path | None = None,
+    report: Report = silent,
+) -> dict[str, Any]:
     """Fit the predictor of a run.
 
     Args:
-        run: The run's earlier parts.
+        run: The run's earlier stages.
         folder: Where to save.
-        others: Tell what other users did; without, the same predictor lacks all collaborative information (the ablation `no-ci`).
-        base_from: A finished embedded base to copy instead of training one, so that an ablation differs in nothing else.
+        hide: Kinds of evidence that are never told (`OTHERS` leaves nothing of other users: the ablation `no-ci`).
+        base_from: A finished bundled base to copy instead of training one, so that an ablation differs in nothing else.
+        checkpoints: Where a killed training is resumed from.
 
     Raises:
         DataError: There are too few events to learn from.
     """
-    pipeline, interactions = run.pipeline, run.interactions
+    pipeline, interactions = run.pipeline, run.histories
     settings = pipeline.predictor
-    train = sample_events(interactions, "train", settings.examples, seed=pipeline.seed)
-    valid = sample_events(interactions, "valid", _VALID_EXAMPLES, seed=pipeline.seed)
-    if len(train) < 20 or len(valid) < 10:
+    told = _askable(run, sample_events(interactions, "train", None, seed=pipeline.seed))
+    valid = sample_events(interactions, "valid", settings.valid_examples, seed=pipeline.seed)
+    if len(told) < 20 or len(valid) < 10:
         raise DataError(
             "there are too few events to train the predictor",
             expected="at least 20 training and 10 validation events whose users have a history",
-            found=f"{len(train)} and {len(valid)}",
-            hint="use more data, or a larger share for validation: --set data.valid=0.2",
+            found=f"{len(told)} and {len(valid)}",
+            hint="use more data, or a larger share for validation (data.valid)",
         )
-    events = train + valid
-    questions = run.make_finder(None).questions(events)
-    contexts = run.finder.find(questions, report=report) if others else None
-    texts = prompts(run.builder, questions, contexts)
-    examples = (texts[: len(train)], [int(event.liked) for event in train])
-    checks = (texts[len(train) :], [int(event.liked) for event in valid])
+    levels = _levels(run, told)
+    write_json(folder / "levels.json", levels.to_dict())
+    writer = run.make_writer(levels)
+    checks = _real_groups(run, writer, valid, hide, report)
 
     metrics: dict[str, Any] = {}
     embedded = settings.base == "embedded"
-    base = settings.base
-    if embedded:
-        base = str(folder / "base")
-        if base_from is not None:
-            shutil.copytree(base_from, base)
-        else:
-            own = settings.embedded_base
-            varieties = base_texts(
-                interactions,
-                run.make_finder(None),
-                run.builder,
-                varieties=own.epochs,
-                questions=own.questions,
-                most=own.texts,
-                seed=pipeline.seed,
-                report=report,
-            )
-            metrics["base"] = fit_embedded_base(
-                varieties,
-                checks,
-                folder / "base",
-                ending=texts[0],
-                width=own.width,
-                layers=own.layers,
-                heads=own.heads,
-                vocabulary=own.vocabulary,
-                max_tokens=own.max_tokens,
-                epochs=own.epochs,
-                batch_size=own.batch_size,
-                learning_rate=own.learning_rate,
-                weight_decay=own.weight_decay,
-                language_weight=own.language_weight,
-                seed=pipeline.seed,
-                report=report,
-            )
-    metrics["lora"] = fit_predictor(
-        examples,
+    base = str(folder / "base") if embedded else settings.base
+    if embedded and base_from is not None:
+        shutil.copytree(base_from, base)
+    elif embedded:
+        metrics["base"] = _fit_base(run, writer, told, checks, folder, hide, checkpoints, report)
+    tuned_on = spread_out(told, settings.examples, seed=pipeline.seed)
+    metrics["lora"] = fit_adapter(
+        _real_groups(run, _fitting_writer(run, levels, base, embedded), tuned_on, hide, report),
         checks,
         folder,
+        settings,
         base=base,
         embedded=embedded,
-        max_tokens=settings.max_tokens,
-        lora_rank=settings.lora_rank,
-        lora_alpha=settings.lora_alpha,
-        lora_dropout=settings.lora_dropout,
-        lora_targets=settings.lora_targets,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        dtype=settings.dtype,
+        checkpoints=checkpoints / "adapter" if checkpoints is not None else None,
         seed=pipeline.seed,
         report=report,
     )
+    logits = metrics["lora"].pop("valid_logits")
+    guard = _guard(run, valid, logits, adapter=metrics["lora"]["used"], report=report)
+    guard.write(folder)
+    metrics["guard"] = guard.to_dict()
     return metrics
+
+
+def _askable(run: Run, events: Sequence[Event]) -> list[Event]:
+    """Events that are asked about in training: where recommenders expect something, only those that they had not seen."""
+    from score_rag.crm.expectations import EXPECTATION_COLUMNS
+    from score_rag.crm.experts import read_expectations
+
+    if "expectation" not in run.prompt.variables:
+        return list(events)
+    frame = read_expectations(run.folder("crm"))
+    names = frame.columns[len(EXPECTATION_COLUMNS) :]
+    if not names:
+        return list(events)
+    known = set(frame.drop_nulls(names).select(EXPECTATION_COLUMNS).iter_rows())
+    asked = [event for event in events if (event.user_id, event.item_id, event.timestamp) in known]
+    # With very little data the first block may be nearly all of it.
+    return asked if len(asked) >= 20 else list(events)
+
+
+def _levels(run: Run, events: Sequence[Event]) -> Levels:
+    """Percentiles of what is known of the training questions, and of how alike their neighbours are."""
+    writer, finder = run.make_writer(Levels({})), run.make_finder(None)
+    questions = finder.questions(events)
+    values = writer.evidence.values(questions, writer.builder.kinds)
+    if writer.builder.tells_neighbours:
+        some = finder.questions(spread_out(events, 2000, seed=run.pipeline.seed))
+        near = [hit.score for context in finder.find(some, stored=True) for hit in context.retrieved]
+        values["alike_user"] = np.array(near)
+    return Levels.fit(values)
+
+
+def _fitting_writer(run: Run, levels: Levels, base: str, embedded: bool) -> QuestionWriter:
+    """A writer that knows how long a prompt is for the base."""
+    from score_rag.predictor.counting import prompt_counter
+
+    return run.make_writer(levels, prompt_counter(base))
+
+
+def _real_groups(run: Run, writer: QuestionWriter, events: Sequence[Event], hide: Collection[str], report: Report) -> list[PromptGroup]:
+    """Events as serving would ask them, reranked users and all; a few of them share a sequence."""
+    questions = run.finder.questions(events)
+    contexts = run.finder.find(questions, report=report) if writer.builder.tells_neighbours and "neighbours" not in hide else None
+    texts = [told.text for told in writer.write(questions, contexts, hide=tuple(hide))]
+    size = run.pipeline.predictor.questions
+    return [
+        PromptGroup(texts[start : start + size], [int(event.liked) for event in events[start : start + size]])
+        for start in range(0, len(texts), size)
+    ]
+
+
+def _fit_base(
+    run: Run,
+    writer: QuestionWriter,
+    events: Sequence[Event],
+    valid: Sequence[PromptGroup],
+    folder: Path,
+    hide: Collection[str],
+    checkpoints: Path | None,
+    report: Report,
+) -> dict[str, Any]:
+    settings, own = run.pipeline.predictor, run.pipeline.predictor.embedded_base
+    generator = np.random.default_rng(run.pipeline.seed)
+    asked = spread_out(events, settings.base_examples, seed=run.pipeline.seed)
+    epochs = [
+        group_questions(asked, run.make_finder(None), writer, own, generator=generator, hide=hide, report=report) for _ in range(own.epochs)
+    ]
+    return fit_base(
+        epochs,
+        valid,
+        folder / "base",
+        own,
+        max_tokens=settings.max_tokens,
+        adapter=settings,
+        checkpoints=checkpoints / "base" if checkpoints is not None else None,
+        seed=run.pipeline.seed,
+        report=report,
+    )
+
+
+def _guard(run: Run, events: Sequence[Event], logits: np.ndarray, *, adapter: bool, report: Report) -> Guard:
+    from score_rag.crm.baseline import LikeRate
+
+    others = {run.crm.name: run.crm}
+    others |= {model.name: model for name, model in run.experts.items() if name not in (run.crm.kind, "item-knn", "ease")}
+    interactions = run.histories
+    plain = {
+        "item's like-rate in train": LikeRate().fit(interactions),
+        "+ user's like-rate so far": LikeRate(user="earlier").fit(interactions),
+    }
+    scores = {name: model.score_events(events).astype(np.float64) for name, model in (others | plain).items()}
+    report("comparing with the recommender", 1, 1)
+    labels = np.array([int(event.liked) for event in events])
+    return compare([event.user_id for event in events], labels, logits, scores, adapter=adapter, seed=run.pipeline.seed)

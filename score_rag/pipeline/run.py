@@ -6,22 +6,28 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Item
-from score_rag.documents.describer import Describer, token_counter
+from score_rag.documents.describer import Describer
 from score_rag.files import read_json
 from score_rag.pipeline.config import Pipeline, load_pipeline
+from score_rag.pipeline.describe import make_describer
+from score_rag.pipeline.guard import Guard
 from score_rag.pipeline.lazy import lazy
+from score_rag.pipeline.provenance import provenance_of
 from score_rag.pipeline.runner import finished_folder
+from score_rag.progress import Report, silent
 from score_rag.prompts import Prompt, read_prompt
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from score_rag.context.finder import ContextFinder
-    from score_rag.context.prompt import PromptBuilder
+    from score_rag.context.finder import ContextFinder, RetrievedContext
+    from score_rag.context.judges import Judges
+    from score_rag.context.levels import Levels
+    from score_rag.context.question import Question
+    from score_rag.context.writer import QuestionWriter, Told
+    from score_rag.crm.artefacts import CrmVectors
     from score_rag.crm.interface import CollaborativeModel
     from score_rag.encoders.encoder import TextEncoder
     from score_rag.index.reader import BehaviourIndex
@@ -30,51 +36,7 @@ if TYPE_CHECKING:
     from score_rag.reranker.scorer import PairScorer
     from score_rag.retriever.retriever import CollaborativeRetriever
 
-__all__ = ["CrmVectors", "Run", "make_describer"]
-
-
-def make_describer(pipeline: Pipeline, prompt: Prompt, catalogue: Mapping[str, Item], *, tokenizer: Path | None = None) -> Describer:
-    """Tells histories as the pipeline's `documents` section says.
-
-    Args:
-        tokenizer: Folder of the tokenizer that counts, where it is at hand; otherwise it is found by the setting `documents.tokenizer`.
-
-    Raises:
-        ModelError: There is a budget of tokens, and no such tokenizer.
-        PromptError: The prompt declares what behaviour does not tell.
-    """
-    settings = pipeline.documents
-    counts = None
-    if settings.max_tokens is not None:
-        from score_rag.encoders.encoder import find_encoder
-
-        counts = token_counter(tokenizer or find_encoder(settings.tokenizer, setting="documents.tokenizer"))
-    return Describer(
-        prompt,
-        catalogue,
-        max_liked=settings.max_liked,
-        max_disliked=settings.max_disliked,
-        max_tokens=settings.max_tokens,
-        count_tokens=counts,
-    )
-
-
-class CrmVectors(NamedTuple):
-    """A conventional recommender whose score is an inner product: user's vector · item's vector + item's bias.
-
-    Attributes:
-        place_of: Rows of `users`, by the ids of the training users.
-        users: float32 [users, dim], as of the end of training.
-        item_ids: Ids of the rows of `items`.
-        items: float32 [items, dim].
-        biases: float32 [items].
-    """
-
-    place_of: Mapping[str, int]
-    users: np.ndarray
-    item_ids: Sequence[str]
-    items: np.ndarray
-    biases: np.ndarray
+__all__ = ["Run"]
 
 
 class Run:
@@ -114,22 +76,8 @@ class Run:
 
     @lazy
     def provenance(self) -> dict[str, str]:
-        """What ran at each stage; an embedded part is called what it is."""
-        from score_rag.crm.registry import model_class
-
-        crm = model_class(read_json(self.folder("crm") / "config.json")["model"])
-        told = {"crm": crm.name if crm.kind == "file" else f"{crm.name}, trained on this data"}
-        retriever = read_json(self.folder("retriever") / "retriever.json")
-        name = "all-MiniLM-L6-v2 (embedded)" if retriever["embedded"] else retriever["base"]
-        told["retriever"] = f"{name}, fine-tuned on the neighbours by {crm.name}"
-        reranker = read_json(self.folder("reranker") / "reranker.json")
-        base = "cross-encoder from all-MiniLM-L6-v2 (embedded)" if reranker["embedded"] else f"cross-encoder from {reranker['base']}"
-        rule = " (embedded: rule-based, no language model)" if reranker["assessor"].startswith("score-rag/") else ""
-        told["reranker"] = f"{base}, taught by assessments of {reranker['assessor']}{rule}"
-        predictor = read_json(self.folder("predictor") / "predictor.json")
-        own = "small Llama (embedded: trained from scratch on this run's text)"
-        told["predictor"] = f"{own if predictor['embedded'] else predictor['base']}, LoRA-tuned"
-        return told
+        """What ran at each stage; a bundled part is called what it is."""
+        return provenance_of(self.folder)
 
     @lazy
     def interactions(self) -> Interactions:
@@ -152,15 +100,9 @@ class Run:
     @lazy
     def crm_vectors(self) -> CrmVectors | None:
         """The recommender's vectors as the stage wrote them; None where it scores by none (DIN)."""
-        from score_rag.crm.artefacts import read_vectors
+        from score_rag.crm.artefacts import read_crm_vectors
 
-        folder = self.folder("crm")
-        if not (folder / "items.json").is_file():
-            return None
-        users, of_users = read_vectors(folder, "users")
-        items, of_items = read_vectors(folder, "items")
-        places = {user: place for place, user in enumerate(users)}
-        return CrmVectors(places, of_users["vectors"], items, of_items["vectors"], of_items["biases"])
+        return read_crm_vectors(self.folder("crm"))
 
     @lazy
     def describer(self) -> Describer:
@@ -178,8 +120,7 @@ class Run:
     def retriever(self) -> CollaborativeRetriever:
         from score_rag.retriever.retriever import CollaborativeRetriever
 
-        most = max(self.pipeline.retriever.similarity_top_k, self.pipeline.predictor.crowd)
-        return CollaborativeRetriever(self.index, self.encoder, similarity_top_k=most)
+        return CollaborativeRetriever(self.index, self.encoder, similarity_top_k=self.pipeline.retriever.similarity_top_k)
 
     @lazy
     def encoder(self) -> TextEncoder:
@@ -218,29 +159,96 @@ class Run:
     def make_finder(self, scorer: PairScorer | None) -> ContextFinder:
         from score_rag.context.finder import ContextFinder
 
+        choice = self.pipeline.predictor.neighbours
         return ContextFinder(
             self.interactions,
             self.describer,
             self.index,
             self.encoder,
             scorer,
+            judges=self.judges if choice == "judges" else None,
             similarity_top_k=self.pipeline.retriever.similarity_top_k,
-            crowd=self.pipeline.predictor.crowd,
             top_n=self.pipeline.reranker.top_n,
+            choice=choice,
             kind=self.pipeline.data.history,
         )
 
     @lazy
-    def builder(self) -> PromptBuilder:
-        """Writes the question."""
-        from score_rag.context.evidence import Witnesses
-        from score_rag.context.prompt import PromptBuilder
+    def judges(self) -> Judges:
+        """Who judged an item."""
+        from score_rag.context.judges import Judges
 
-        settings = self.pipeline.predictor
-        prompt = self._predict_prompt or read_prompt(self.folder("predictor") / "prompts" / f"{Path(settings.prompt).stem}.md")
-        catalogue = self.interactions.catalogue
-        witnesses = Witnesses(self.interactions.train_log, catalogue)
-        return PromptBuilder(prompt, catalogue, witnesses, history=settings.history, kind=self.pipeline.data.history)
+        return Judges(self.interactions, self.index, self.encoder, self.describer)
+
+    @lazy
+    def experts(self) -> dict[str, CollaborativeModel]:
+        """The recommenders whose expectations are told, by name."""
+        from score_rag.crm.experts import read_experts
+
+        return read_experts(self.folder("crm"), self.histories)
+
+    @lazy
+    def prompt(self) -> Prompt:
+        """The question's prompt."""
+        name = f"{Path(self.pipeline.predictor.prompt).stem}.md"
+        return self._predict_prompt or read_prompt(self.folder("predictor") / "prompts" / name)
+
+    @lazy
+    def writer(self) -> QuestionWriter:
+        """Writes questions as the finished predictor reads them."""
+        from score_rag.context.levels import Levels
+
+        return self.make_writer(Levels.from_dict(read_json(self.folder("predictor") / "levels.json")), self.predictor.count_tokens)
+
+    def make_writer(self, levels: Levels, count_tokens: Callable[[str], int] | None = None) -> QuestionWriter:
+        """A writer of questions.
+
+        Args:
+            levels: What numbers are called.
+            count_tokens: How long a prompt is for the model; without, none is shortened.
+        """
+        from score_rag.context.evidence import Evidence
+        from score_rag.context.neighbours import Witnesses
+        from score_rag.context.prompt import PromptBuilder
+        from score_rag.context.writer import QuestionWriter
+        from score_rag.crm.experts import read_expectations
+
+        settings, kinds = self.pipeline.predictor, set(self.prompt.variables)
+        experts = self.experts if kinds & {"expectation", "alike"} else {}
+        evidence = Evidence(
+            self.interactions,
+            experts,
+            read_expectations(self.folder("crm")) if experts else None,
+            self.judges if "crowd" in kinds else None,
+            history=self.pipeline.data.history,
+        )
+        builder = PromptBuilder(
+            self.prompt,
+            self.interactions.catalogue,
+            experts=evidence.expected,
+            history=settings.history,
+            kind=self.pipeline.data.history,
+            max_tokens=settings.max_tokens,
+            count_tokens=count_tokens,
+        )
+        return QuestionWriter(builder, evidence, levels, Witnesses(self.interactions.train_log, self.interactions.catalogue, levels))
+
+    def write(self, questions: Sequence[Question], *, report: Report = silent, **options: Any) -> tuple[list[RetrievedContext], list[Told]]:
+        """What each question is told: (who was found, the prompt with its evidence).
+
+        Args:
+            options: Of `QuestionWriter.write`.
+        """
+        from score_rag.context.finder import RetrievedContext
+
+        tells = self.writer.builder.tells_neighbours
+        contexts = self.finder.find(questions, report=report) if tells else [RetrievedContext()] * len(questions)
+        return contexts, self.writer.write(questions, contexts, **options)
+
+    @lazy
+    def guard(self) -> Guard:
+        """How the predictor compared with the recommender and the baselines when it was trained."""
+        return Guard.read(self.folder("predictor"))
 
     @lazy
     def predictor(self) -> Predictor:

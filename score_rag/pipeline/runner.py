@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from score_rag.errors import DataError, InputError, StageError, did_you_mean
-from score_rag.files import digest_file, digest_folder, digest_json, folder_lock, read_json, staged_folder, write_json
+from score_rag.files import digest_file, digest_folder, folder_lock, read_json, staged_folder, write_json
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.inputs import input_digests, record_inputs
 from score_rag.progress import Report, silent
@@ -339,8 +339,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def key_digest(pipeline: Pipeline, stage: Stage) -> str:
-    """A stage's key in one word."""
-    return digest_json(_key(pipeline, stage))

@@ -56,7 +56,7 @@ def stages(pipeline: Pipeline) -> list[Stage]:
 
 
 def _documents_there(pipeline: Pipeline) -> None:
-    from score_rag.pipeline.run import make_describer
+    from score_rag.pipeline.describe import make_describer
     from score_rag.prompts import find_prompt
 
     make_describer(pipeline, find_prompt(pipeline.documents.prompt), {})
@@ -135,16 +135,42 @@ def _crm(context: StageContext, folder: Path) -> dict[str, Any]:
     trained = {} if settings.model == "file" else {"seed": context.seed, "checkpoint": checkpoint}
     model.fit(interactions, **settings.fitting(), **trained, report=context.report)
     write_crm(model, interactions, folder, neighbours_k=settings.neighbours, report=context.report)
+    expected = _experts(context, model, interactions, folder)
     # Last of all: until here a killed run goes on from the checkpoint.
     shutil.rmtree(checkpoint, ignore_errors=True)
-    return {**model.metrics, **_kind_of_labels(interactions)}
+    return {**model.metrics, **({"expectations": expected} if expected else {}), **_kind_of_labels(interactions)}
+
+
+def _experts(context: StageContext, teacher: Any, interactions: Interactions, folder: Path) -> dict[str, float]:
+    """The recommenders whose expectations are told, item-kNN among them where there are not too many items."""
+    from score_rag.crm.experts import fit_experts
+    from score_rag.crm.item_item import MOST_ITEMS
+    from score_rag.crm.registry import make_model, settings_of
+
+    settings = context.pipeline.crm
+    names = list(settings.experts)
+    if names and interactions.learned["item_id"].n_unique() <= MOST_ITEMS:
+        names = list(dict.fromkeys([*names, "item-knn"]))
+    shared = {**settings.model_dump(), "loss": "bce", "heads": settings.heads if settings.dim % settings.heads == 0 else 1}
+
+    def fit(name: str, world: Interactions, final: bool) -> Any:
+        kept = {key: value for key, value in shared.items() if key in settings_of(name)}
+        model: Any = make_model(name, **kept, history=context.pipeline.data.history)
+        if name in ("item-knn", "ease"):
+            return model.fit(world)
+        own = {} if name == settings.model else {"batch_size": None, "learning_rate": None}
+        # Earlier blocks are only asked once, and are not worth the last thousandth.
+        training = {**settings.training(), **own, "choose_by": "auc", **({} if final else {"patience": min(3, settings.patience)})}
+        return model.fit(world, **training, seed=context.seed)
+
+    return fit_experts(names, fit, interactions, folder, teacher=teacher if teacher.kind in names else None, report=context.report)
 
 
 def _documents(context: StageContext, folder: Path) -> dict[str, Any]:
     from score_rag.data.interactions import Interactions
     from score_rag.documents.versions import build_documents
     from score_rag.encoders.encoder import find_encoder
-    from score_rag.pipeline.run import make_describer
+    from score_rag.pipeline.describe import make_describer
 
     settings = context.pipeline.documents
     interactions = Interactions.read(context.folder("data"))
@@ -194,7 +220,7 @@ def _finder(context: StageContext) -> ContextFinder:
 
 
 def _reranker(context: StageContext, folder: Path) -> dict[str, Any]:
-    from score_rag.context.finder import Question
+    from score_rag.context.question import Question
     from score_rag.reranker.train import fit_reranker
 
     settings = context.pipeline.reranker
@@ -260,7 +286,11 @@ def _predictor(context: StageContext, folder: Path) -> dict[str, Any]:
     prompt = context.prompt(settings.prompt)
     run = Run(context.pipeline, context.folder, predict_prompt=prompt)
     _keep_prompt(prompt.path, folder, settings.prompt)
-    return {**fit_from_run(run, folder, report=context.report), **_kind_of_labels(run.interactions)}
+    checkpoints = context.scratch / "predictor"
+    metrics = fit_from_run(run, folder, checkpoints=checkpoints, report=context.report)
+    # Last of all: until here a killed run goes on from the checkpoints.
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return {**metrics, **_kind_of_labels(run.interactions)}
 
 
 def _kind_of_labels(interactions: Interactions) -> dict[str, str]:

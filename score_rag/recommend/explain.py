@@ -1,32 +1,41 @@
-"""The answer with its evidence: the neighbours whose behaviour was told, what they share with the user, and what weakens the answer."""
+"""The answer with its evidence: what the model was told, what neighbours share with the user, and what weakens the answer."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from score_rag.context.evidence import Witnesses
-from score_rag.context.finder import RetrievedContext
+from score_rag.context.levels import Fact
+from score_rag.context.neighbours import Neighbour, Witnesses
+from score_rag.context.prompt import Facts
+from score_rag.context.writer import Told
 from score_rag.data.log import Event, Item
 from score_rag.predictor.predictor import LOW_MASS, Answer
 from score_rag.recommend.question import FoundQuestion
-from score_rag.recommend.recommendation import Neighbour, Recommendation
+from score_rag.recommend.recommendation import Recommendation
 
 __all__ = ["explain"]
 
 
 def explain(
-    asked: FoundQuestion, context: RetrievedContext, answer: Answer, *, prompt: str, witnesses: Witnesses, parts: Mapping[str, str]
+    asked: FoundQuestion,
+    told: Told,
+    answer: Answer,
+    *,
+    witnesses: Witnesses,
+    parts: Mapping[str, str],
+    warnings: Sequence[str] = (),
 ) -> Recommendation:
     """One answer as a `Recommendation`.
 
     Args:
         asked: The question.
-        context: What was retrieved for it.
+        told: What the model read.
         answer: What the model said.
-        prompt: What the model read.
         witnesses: Other users' judgements.
         parts: Stage to what ran there.
+        warnings: What else a reader should know.
     """
     return Recommendation(
         user_id=asked.question.user_id,
@@ -34,37 +43,33 @@ def explain(
         probability=answer.probability,
         verdict="Yes" if answer.probability >= 0.5 else "No",
         mass=answer.mass,
-        neighbours=_neighbours(asked, context, witnesses),
-        prompt=prompt,
+        neighbours=[_with_common(other, asked, witnesses) for other in told.neighbours],
+        prompt=told.text,
         parts=dict(parts),
-        warnings=[*asked.notes, *_warnings(asked, answer)],
+        evidence=_flat(told.facts or {}),
+        left_out=str(told.left_out),
+        warnings=[*asked.notes, *warnings, *_warnings(asked, told, answer)],
     )
 
 
-def _neighbours(asked: FoundQuestion, context: RetrievedContext, witnesses: Witnesses) -> list[Neighbour]:
-    question, found = asked.question, []
-    for hit, score in context.kept:
-        view = witnesses.view(hit.user_id, hit.text, item_id=question.item_id, as_of=question.as_of, history=question.history)
-        theirs = witnesses.log.before(hit.user_id, question.as_of)
-        found.append(
-            Neighbour(
-                user_id=hit.user_id,
-                retriever_score=float(hit.score),
-                reranker_score=float(score),
-                behaviour=hit.text,
-                in_common=_in_common(view.shared, question.history, theirs, witnesses.catalogue),
-                verdict_on_item=view.verdict or None,
-            )
-        )
-    return found
+def _with_common(other: Neighbour, asked: FoundQuestion, witnesses: Witnesses) -> Neighbour:
+    theirs = witnesses.log.before(other.user_id, asked.question.as_of)
+    return replace(other, in_common=tuple(_in_common(other.shared, asked.question.history, theirs, witnesses.catalogue)))
 
 
-def _warnings(asked: FoundQuestion, answer: Answer) -> list[str]:
+def _flat(facts: Facts) -> dict[str, Fact]:
+    out: dict[str, Fact] = {}
+    for kind, fact in facts.items():
+        out |= {f"{kind}.{name}": one for name, one in fact.items()} if isinstance(fact, dict) else {kind: fact}
+    return out
+
+
+def _warnings(asked: FoundQuestion, told: Told, answer: Answer) -> list[str]:
     warnings = []
     if answer.mass < LOW_MASS:
         warnings.append(f"the model gave Yes and No together only {answer.mass:.2f} of its probability: the answer says little")
-    if answer.cut:
-        warnings.append(f"the prompt was too long for the model: {answer.cut} tokens of its beginning were dropped")
+    if told.left_out:
+        warnings.append(f"the whole prompt is longer than the model reads; left out: {told.left_out}")
     if not asked.question.history:
         warnings.append("no history is known at that time: the answer rests on the item alone")
     return warnings

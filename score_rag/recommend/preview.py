@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from score_rag.context.finder import Question, prompts
+from score_rag.context.prompt import PREDICT_VARIABLES
+from score_rag.context.question import Question
 from score_rag.documents.describer import DOCUMENT_VARIABLES, describe_item
 from score_rag.errors import InputError
 from score_rag.pipeline.config import Pipeline
@@ -29,9 +30,9 @@ def preview_prompt(pipeline: Pipeline, name: str, user_id: str, item_id: str) ->
         return run.make_describer(prompt).describe(history)
     if variables == {"history", "target"}:
         return prompt.render(history=run.describer.describe(history), target=describe_item(item))
-    if {"history", "neighbours", "target"} <= variables:
-        question = Question(user_id, item.item_id, history, None)
-        return prompts(run.builder, [question], run.finder.find([question]))[0]
+    if "target" in variables and variables <= PREDICT_VARIABLES:
+        _, (told,) = run.write([Question(user_id, item.item_id, history, None)])
+        return told.text
     raise InputError(
         f"the prompt {name!r} has variables that no stage fills in",
         where=prompt.path,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from score_rag.context.finder import Question
+from score_rag.context.question import Question
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event, Item
 from score_rag.errors import InputError, did_you_mean

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from score_rag.context.levels import Fact
+from score_rag.context.neighbours import Neighbour
 from score_rag.data.log import Item
+from score_rag.pipeline.guard import Route
 
-__all__ = ["Neighbour", "Recommendation"]
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """Another user whose behaviour was told to the model.
-
-    Attributes:
-        retriever_score: CAR's cosine.
-        reranker_score: SARE's logit.
-        behaviour: The document.
-        in_common: What the two users share, in plain words.
-        verdict_on_item: Their own judgement of the item, if it was given by then.
-    """
-
-    user_id: str
-    retriever_score: float
-    reranker_score: float
-    behaviour: str
-    in_common: list[str]
-    verdict_on_item: str | None
+__all__ = ["Recommendation"]
 
 
 @dataclass(frozen=True)
@@ -38,8 +22,12 @@ class Recommendation:
         probability: P(like).
         verdict: "Yes" from one half upward.
         mass: What the model gave to Yes and No together.
+        neighbours: The other users that the model was told, best first.
+        evidence: What else the model was told of the answer, by name (`everyone`, `expectation.lightgcn`, ...).
         prompt: What the model read.
-        parts: Stage to what ran there; embedded parts say so.
+        parts: Stage to what ran there; bundled parts say so.
+        left_out: What the prompt does not tell because the model could not read it; empty where it tells all.
+        route: `recommender` where this place in a ranking is the conventional recommender's.
         warnings: What a reader should know before trusting it.
     """
 
@@ -51,10 +39,27 @@ class Recommendation:
     neighbours: list[Neighbour]
     prompt: str
     parts: dict[str, str]
+    evidence: Mapping[str, Fact] = field(default_factory=dict)
+    left_out: str = ""
+    route: Route = "predictor"
     warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
         out = asdict(self)
         out["item"]["name"] = self.item.name
+        out["evidence"] = {name: fact._asdict() for name, fact in self.evidence.items()}
+        out["neighbours"] = [
+            {
+                "user_id": other.user_id,
+                "retriever_score": other.similarity,
+                "reranker_score": other.reranker_score,
+                "behaviour": other.behaviour,
+                "in_common": list(other.in_common),
+                "verdict_on_item": other.verdict or None,
+                "similar_liked": [item.name for item in other.similar_liked],
+                "similar_disliked": [item.name for item in other.similar_disliked],
+            }
+            for other in self.neighbours
+        ]
         return out

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from score_rag.context.finder import Question, RetrievedContext, prompts
+from score_rag.context.question import Question
+from score_rag.context.writer import Told
 from score_rag.data.log import Event
 from score_rag.errors import InputError
 from score_rag.pipeline.config import Pipeline
@@ -86,6 +88,8 @@ class Recommender:
             history: As in `recommend`.
             candidates: How many candidates to rank; 50 by default, or twice `k` where that is more.
 
+        Where the run found that its predictor orders held-out events worse than the recommender, the recommender's order stands (`route`).
+
         Raises:
             InputError: There is no history to start from.
         """
@@ -96,25 +100,25 @@ class Recommender:
         count = candidates or max(_CANDIDATES, 2 * k)
         item_ids = find_candidates(self.run, user_id if history is None else None, events, count)
         asked = [FoundQuestion(Question(user_id, item_id, events, None), interactions.catalogue[item_id], ()) for item_id in item_ids]
+        if self.run.guard.route == "recommender":
+            # The recommender orders better: its order stands, and only what is shown is asked about.
+            return [replace(self._explain(answered), route="recommender") for answered in self._answer(asked[:k])]
         # Sorting is stable: of equal probabilities, the recommender's order decides.
         best = sorted(self._answer(asked), key=lambda answered: -answered.answer.probability)[:k]
         return [self._explain(answered) for answered in best]
 
     def _answer(self, asked: Sequence[FoundQuestion]) -> list[_Answered]:
-        run = self.run
-        questions = [one.question for one in asked]
-        contexts = run.finder.find(questions)
-        texts = prompts(run.builder, questions, contexts)
-        answers = run.predictor.score(texts)
-        return [_Answered(*row) for row in zip(asked, contexts, texts, answers, strict=True)]
+        _, told = self.run.write([one.question for one in asked])
+        answers = self.run.predictor.score([one.text for one in told])
+        return [_Answered(*row) for row in zip(asked, told, answers, strict=True)]
 
     def _explain(self, answered: _Answered) -> Recommendation:
-        asked, context, prompt, answer = answered
-        return explain(asked, context, answer, prompt=prompt, witnesses=self.run.builder.witnesses, parts=self.run.provenance)
+        asked, told, answer = answered
+        run = self.run
+        return explain(asked, told, answer, witnesses=run.writer.witnesses, parts=run.provenance, warnings=run.guard.warnings)
 
 
 class _Answered(NamedTuple):
     asked: FoundQuestion
-    context: RetrievedContext
-    prompt: str
+    told: Told
     answer: Answer

@@ -22,21 +22,18 @@ Use it in an app that already runs workflows; its events show what happens while
 from __future__ import annotations
 
 import asyncio
-import copy
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from llama_index.core.schema import NodeWithScore
+from llama_index.core.schema import NodeWithScore, TextNode
 from pydantic import Field, InstanceOf
 from workflows import Context, Workflow, step
 from workflows.events import Event, StartEvent, StopEvent
 
-from score_rag.context.finder import RetrievedContext, prompts
-from score_rag.context.prompt import PromptBuilder, visible_history
+from score_rag.context.finder import ContextFinder, RetrievedContext
+from score_rag.context.writer import QuestionWriter
 from score_rag.data import log
 from score_rag.data.interactions import Interactions
-from score_rag.documents.describer import Describer, describe_item
 from score_rag.index.reader import Hit
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
@@ -44,11 +41,9 @@ from score_rag.pipeline.runner import STAGES
 from score_rag.recommend.explain import explain
 from score_rag.recommend.question import FoundQuestion, find_question
 from score_rag.recommend.recommendation import Recommendation
-from score_rag.retriever.retriever import CollaborativeRetriever, UserQuery
 
 if TYPE_CHECKING:
     from score_rag.predictor.predictor import Predictor
-    from score_rag.reranker.reranker import SelfAssessingReranker
 
 __all__ = ["AnsweredEvent", "QuestionEvent", "RecommendWorkflow", "RerankedEvent", "RetrievedEvent"]
 
@@ -120,47 +115,36 @@ class AnsweredEvent(StopEvent):
 class RecommendWorkflow(Workflow):
     """`QuestionEvent` → `RetrievedEvent` → `RerankedEvent` → `AnsweredEvent`, each written to the stream.
 
-    Make one with `from_run`. Built from parts of your own, it answers as `Recommender.recommend` does where the parts are those of a run.
-
     Args:
-        retriever: CAR; all users that it finds are told as counts.
-        reranker: SARE.
-        describer: Tells the history in words.
-        builder: Writes the prompt.
+        finder: Retrieves other users (CAR) and keeps a few (SARE).
+        writer: Writes the prompt with its evidence.
         predictor: Gives P(like).
         interactions: Where users' histories and the catalogue are looked up.
-        rerank_top_k: How many of the found users the reranker reads (Ke); None means all.
         timeout: Seconds, or None for no limit.
     """
 
     def __init__(
         self,
-        retriever: CollaborativeRetriever,
-        reranker: SelfAssessingReranker,
-        describer: Describer,
-        builder: PromptBuilder,
+        finder: ContextFinder,
+        writer: QuestionWriter,
         predictor: Predictor,
         interactions: Interactions,
         *,
-        rerank_top_k: int | None = None,
         timeout: float | None = None,
     ) -> None:
         super().__init__(timeout=timeout)
-        self.retriever = retriever
-        self.reranker = reranker
-        self.describer = describer
-        self.builder = builder
+        self.finder = finder
+        self.writer = writer
         self.predictor = predictor
         self.interactions = interactions
-        self.rerank_top_k = rerank_top_k
         self.provenance: dict[str, str] = {}
+        self.warnings: tuple[str, ...] = ()
 
     @classmethod
     def from_run(cls, run: Run | Pipeline | Path | str, *, timeout: float | None = None) -> Self:
         """The workflow of a finished run, with the run's own numbers of users to retrieve, to rerank and to keep.
 
-        All parts are loaded now, so that no question waits for them; inside an event loop call it with `asyncio.to_thread`. Retrieval is
-        exact, as in `recommend`, however many users there are.
+        All parts are loaded now, so that no question waits for them; inside an event loop call it with `asyncio.to_thread`.
 
         Args:
             run: An open run, a pipeline, its name, or the path of its file.
@@ -171,37 +155,23 @@ class RecommendWorkflow(Workflow):
             StageError: A stage of the run is not finished.
         """
         opened = run if isinstance(run, Run) else Run.open(run, stages=STAGES)
-        flow = cls(
-            _exact_retriever(opened),
-            opened.reranker,
-            opened.describer,
-            opened.builder,
-            opened.predictor,
-            opened.histories,
-            rerank_top_k=opened.pipeline.retriever.similarity_top_k,
-            timeout=timeout,
-        )
+        flow = cls(opened.finder, opened.writer, opened.predictor, opened.histories, timeout=timeout)
         flow.provenance = opened.provenance
+        flow.warnings = opened.guard.warnings
         return flow
 
     @step
     async def retrieve(self, context: Context, asked: QuestionEvent) -> RetrievedEvent:
         """Look the question up, and find similar users."""
         context.write_event_to_stream(asked)
-        found, query = await asyncio.to_thread(self._look_up, asked)
-        # Somebody without any history is like nobody: the question is asked without other users.
-        nodes = await self.retriever.aretrieve(query) if query.query_str else []
-        retrieved = RetrievedEvent(asked=found, query=query.query_str, nodes=nodes)
+        retrieved = await asyncio.to_thread(self._retrieve, asked)
         context.write_event_to_stream(retrieved)
         return retrieved
 
     @step
     async def rerank(self, context: Context, found: RetrievedEvent) -> RerankedEvent:
         """Keep the few that help with the item."""
-        near = found.nodes[: self.rerank_top_k]
-        query = UserQuery(found.query, target=describe_item(found.asked.item))
-        kept = await self.reranker.apostprocess_nodes(near, query_bundle=query) if near else []
-        reranked = RerankedEvent(asked=found.asked, kept=kept, retrieved=found.nodes)
+        reranked = await asyncio.to_thread(self._rerank, found)
         context.write_event_to_stream(reranked)
         return reranked
 
@@ -211,28 +181,29 @@ class RecommendWorkflow(Workflow):
         recommendation = await asyncio.to_thread(self._answer, found)
         return AnsweredEvent(recommendation=recommendation, kept=found.kept, retrieved=found.retrieved)
 
-    def _look_up(self, asked: QuestionEvent) -> tuple[FoundQuestion, UserQuery]:
+    def _retrieve(self, asked: QuestionEvent) -> RetrievedEvent:
         found = find_question(self.interactions, asked.user_id, asked.item_id, history=asked.history, as_of=asked.as_of)
-        question = found.question
-        text = self.describer.describe(visible_history(question.history, self.builder.kind))
-        return found, UserQuery(text, user_id=question.user_id, as_of=question.as_of)
+        # Somebody without any history is like nobody; and who is not told need not be found.
+        hits = self.finder.retrieve([found.question])[0] if self.writer.builder.tells_neighbours else []
+        return RetrievedEvent(asked=found, query=self.finder.query(found.question), nodes=[_node(hit, hit.score) for hit in hits])
+
+    def _rerank(self, found: RetrievedEvent) -> RerankedEvent:
+        context = self.finder.keep([found.asked.question], [[_hit(node) for node in found.nodes]])[0]
+        return RerankedEvent(asked=found.asked, kept=[_node(hit, score) for hit, score in context.kept], retrieved=found.nodes)
 
     def _answer(self, found: RerankedEvent) -> Recommendation:
         hits = {node.node_id: _hit(node) for node in found.retrieved}
         kept = tuple((hits[node.node_id], float(node.score or 0.0)) for node in found.kept)
-        context = RetrievedContext(tuple(hits.values()), kept)
-        (prompt,) = prompts(self.builder, [found.asked.question], [context])
-        (answer,) = self.predictor.score([prompt])
-        return explain(found.asked, context, answer, prompt=prompt, witnesses=self.builder.witnesses, parts=self.provenance)
+        (told,) = self.writer.write([found.asked.question], [RetrievedContext(tuple(hits.values()), kept)])
+        (answer,) = self.predictor.score([told.text])
+        return explain(found.asked, told, answer, witnesses=self.writer.witnesses, parts=self.provenance, warnings=self.warnings)
 
 
-def _exact_retriever(run: Run) -> CollaborativeRetriever:
-    """The run's retriever with a view of the index that never asks the approximate store."""
-    index = copy.copy(run.index)
-    index.exact_below = sys.maxsize
-    return CollaborativeRetriever(index, run.encoder, similarity_top_k=run.retriever.similarity_top_k)
+def _node(hit: Hit, score: float) -> NodeWithScore:
+    facts = {"user_id": hit.user_id, "known_until": hit.known_until, "events": hit.events, "similarity": hit.score}
+    return NodeWithScore(node=TextNode(id_=hit.document_id, text=hit.text, metadata=facts), score=score)
 
 
 def _hit(node: NodeWithScore) -> Hit:
     facts = node.metadata
-    return Hit(facts["user_id"], node.node_id, node.text, float(node.score or 0.0), facts["known_until"], facts["events"])
+    return Hit(facts["user_id"], node.node_id, node.text, facts["similarity"], facts["known_until"], facts["events"])

@@ -1,4 +1,4 @@
-"""The embedded assessor: rules instead of a language model, behind LiteLLM like any other, for machines without one.
+"""The embedded assessor: rules in a language model's place, for machines without one.
 
 It looks up what a language model would have to guess: the item itself, items that other users judged alike, what shares its makers, rare
 themes and genres. It says of itself that it is rule-based; it is a stand-in for the conversation, not for the thinking.
@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from score_rag.data.interactions import Interactions
+from score_rag.data.interactions import Interactions, event_rows
+from score_rag.reranker.assessment import AssessmentRequest
 
-__all__ = ["OFFLINE_MODEL", "OfflineAssessor", "offline_provider"]
+__all__ = ["OFFLINE_MODEL", "OfflineAssessor"]
 
 OFFLINE_MODEL = "score-rag/offline"
 REASON = "rule-based, written by score-rag/offline from catalogue and training statistics; no language model was asked"
@@ -31,7 +30,7 @@ class OfflineAssessor:
 
     def __init__(self, interactions: Interactions) -> None:
         self.catalogue = interactions.catalogue
-        events = [event for event in interactions.rows("train") if not event.sampled]
+        events = [event for event in event_rows(interactions.learned) if not event.sampled]
         self._place = {item_id: place for place, item_id in enumerate(self.catalogue)}
         self._names = list(self.catalogue)
         self._times = np.array([event.timestamp for event in events], dtype=np.int64)
@@ -79,23 +78,6 @@ class OfflineAssessor:
         found = self.characteristics(str(facts["user_id"]), str(facts["item_id"]), int(facts["as_of"]))
         return json.dumps({"characteristics": found, "reason": REASON}, ensure_ascii=False)
 
-
-@contextmanager
-def offline_provider(interactions: Interactions) -> Iterator[None]:
-    """Within the block, LiteLLM answers `score-rag/...` models by an `OfflineAssessor`."""
-    from score_rag.reranker.assess import _litellm
-
-    litellm = _litellm()
-    assessor = OfflineAssessor(interactions)
-
-    class Provider(litellm.CustomLLM):  # type: ignore[misc, name-defined]  # litellm is imported late
-        def completion(self, *args: Any, **more: Any) -> Any:
-            facts = (more.get("litellm_params") or {}).get("metadata") or {}
-            return litellm.completion(model="openai/score-rag-rules", mock_response=assessor.answer(facts), messages=more["messages"])
-
-    before = list(litellm.custom_provider_map)
-    litellm.custom_provider_map = [*before, {"provider": "score-rag", "custom_handler": Provider()}]
-    try:
-        yield
-    finally:
-        litellm.custom_provider_map = before
+    def ask(self, conversation: list[dict[str, str]], request: AssessmentRequest) -> str:
+        """`answer`, in a language model's place: what `assess` takes as its `ask`. Nothing is changed, so any thread may call it."""
+        return self.answer({"user_id": request.user_id, "item_id": request.item_id, "as_of": request.as_of})

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +16,14 @@ from score_rag.errors import DataError
 from score_rag.files import write_json
 from score_rag.inference.onnx import export_onnx
 from score_rag.inference.precision import fast_bfloat16
+from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
 from score_rag.prompts import Prompt
 from score_rag.reranker.assess import AssessmentRequest, assess, write_answers
 from score_rag.reranker.examples import RankedList, rank_by_assessment, sample_requests
-from score_rag.reranker.offline import OFFLINE_MODEL, offline_provider
+from score_rag.reranker.offline import OFFLINE_MODEL, OfflineAssessor
 from score_rag.reranker.scorer import rerank_text
+from score_rag.seeds import seeded
 
 if TYPE_CHECKING:
     from score_rag.index.reader import Hit
@@ -75,17 +75,17 @@ def fit_reranker(
         raise DataError(
             "there are too few events to ask assessments for", expected="at least 10 with three earlier ones", found=len(requests)
         )
-    with offline_provider(interactions) if assessor == OFFLINE_MODEL else nullcontext():
-        answers = assess(
-            requests,
-            model=assessor,
-            prompt=prompt,
-            out=assessments_path,
-            api_base=api_base,
-            max_answer_tokens=max_answer_tokens,
-            concurrency=concurrency,
-            report=report,
-        )
+    answers = assess(
+        requests,
+        model=assessor,
+        prompt=prompt,
+        out=assessments_path,
+        api_base=api_base,
+        max_answer_tokens=max_answer_tokens,
+        concurrency=concurrency,
+        ask=OfflineAssessor(interactions).ask if assessor == OFFLINE_MODEL else None,
+        report=report,
+    )
     hits = hits_for(requests)
     start = find_encoder(base, setting="reranker.encoder")
     vectors = _embed(start, [answer.text() for answer in answers] + [hit.text for found in hits for hit in found], report)
@@ -135,6 +135,7 @@ def _embed(folder: Path, texts: Sequence[str], report: Report) -> np.ndarray:
     return vectors
 
 
+@seeded
 def train_reranker(
     base: Path,
     lists: Sequence[RankedList],
@@ -162,20 +163,16 @@ def train_reranker(
     from datasets import Dataset
     from sentence_transformers import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
     from sentence_transformers.cross_encoder.losses import ListNetLoss
-    from transformers import AutoConfig, TrainerCallback, set_seed
+    from transformers import AutoConfig, TrainerCallback
     from transformers.trainer_callback import PrinterCallback
 
     if len(lists) < 4:
         raise DataError("there are too few ranked questions to train a reranker", expected="at least 4", found=len(lists))
-    set_seed(seed)
     depth = AutoConfig.from_pretrained(str(base)).num_hidden_layers
     keep = depth if layers is None else max(1, min(layers, depth))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    loud = logging.getLogger("sentence_transformers")
-    level = loud.level
     # It logs that an encoder becomes a cross-encoder, which is what is wanted here.
-    loud.setLevel(logging.ERROR)
-    try:
+    with quiet():
         model = CrossEncoder(
             str(base),
             num_labels=1,
@@ -185,8 +182,6 @@ def train_reranker(
             activation_fn=torch.nn.Identity(),
             config_kwargs={"num_hidden_layers": keep},
         )
-    finally:
-        loud.setLevel(level)
     network: Any = model.model
     network.base_model.embeddings.requires_grad_(False)
     order = np.random.default_rng(seed).permutation(len(lists))

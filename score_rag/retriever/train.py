@@ -22,6 +22,7 @@ from score_rag.retriever.examples import Neighbourhood, contrastive_batches
 from score_rag.retriever.layers import add_lora, freeze_below
 from score_rag.retriever.negatives import hard_negatives as find_hard_negatives
 from score_rag.retriever.validation import BestEpoch, Examination
+from score_rag.seeds import seeded
 
 __all__ = ["fit_retriever", "train_encoder"]
 
@@ -61,6 +62,7 @@ def fit_retriever(
     return metrics
 
 
+@seeded
 def train_encoder(
     base: Path,
     documents: pl.DataFrame,
@@ -110,7 +112,6 @@ def train_encoder(
         ModelError: The encoder cannot be served as it is built, or has no layers where `tune_layers` looks for them.
     """
     import torch
-    from transformers import set_seed
 
     from score_rag.retriever.loss import NeighbourLoss
 
@@ -118,7 +119,6 @@ def train_encoder(
     if len(world.users) < 3:
         raise DataError("there are too few users to train a retriever", expected="at least 3 with training events", found=len(world.users))
     held = world.hold_out(hold_out, seed)
-    set_seed(seed)
     model = open_model(base, max_tokens=max_tokens, device="cuda" if torch.cuda.is_available() else "cpu")
 
     def encode(texts: list[str]) -> np.ndarray:

@@ -1,0 +1,162 @@
+"""Who judged an item before a question, and how alike they are to the one who asks (CAR's cosine).
+
+Most of the users that are nearest to somebody never judged the item in question and have little to say of it. Its judges do: `crowd` weighs
+all of them softly, `nearest` picks the few whose behaviour is worth telling.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from score_rag.context.neighbours import ItemSimilarity
+from score_rag.context.question import Question
+from score_rag.context.rates import ItemRates
+from score_rag.data.interactions import Interactions, event_rows
+from score_rag.documents.describer import Describer
+from score_rag.index.reader import BehaviourIndex, Hit
+from score_rag.progress import Report, silent
+
+if TYPE_CHECKING:
+    from score_rag.encoders.encoder import Encoder
+
+__all__ = ["Judges"]
+
+_SHARPNESS = 0.2
+"""Temperature of the crowd's weights: exp(cosine / .2). Sharper ones (.1, .05) told held-out verdicts worse."""
+_MOST = 200
+"""Judges of an item that are looked at: the most recent ones."""
+_NEAREST_ITEMS = 3
+"""Where too few judged an item, so many items most like it count too."""
+
+
+class Judges:
+    """The judges of items among training users.
+
+    Args:
+        interactions: Training events (background among them) are verdicts, sampled negatives are not.
+        index: Documents of training users.
+        encoder: The one that embedded them.
+        describer: Tells the history of somebody without a document.
+    """
+
+    def __init__(self, interactions: Interactions, index: BehaviourIndex, encoder: Encoder, describer: Describer) -> None:
+        self.index = index
+        self.encoder = encoder
+        self.describer = describer
+        self.similarity = ItemSimilarity(interactions.catalogue)
+        self._times: dict[str, list[int]] = {}
+        self._verdicts: dict[str, list[tuple[str, bool]]] = {}
+        rows = [event for event in event_rows(interactions.learned) if not event.sampled]
+        for event in rows:
+            self._times.setdefault(event.item_id, []).append(event.timestamp)
+            self._verdicts.setdefault(event.item_id, []).append((event.user_id, event.liked))
+        self.rates = ItemRates(interactions)
+        self._columns = {name: index.documents[name].to_list() for name in ("user_id", "document_id", "text", "events")}
+        self._until = index.documents["known_until"].to_list()
+        self._versions: dict[str, tuple[list[int], list[int]]] = {}
+        for place, user in enumerate(self._columns["user_id"]):
+            times, places = self._versions.setdefault(user, ([], []))
+            times.append(self._until[place])
+            places.append(place)
+        self._near_items: dict[str, list[str]] = {}
+
+    def before(self, item_id: str, as_of: int | None, exclude: str | None) -> dict[str, bool]:
+        """The latest verdict of each judge before `as_of`, most recent judges last, without one user's own."""
+        times = self._times.get(item_id, [])
+        end = len(times) if as_of is None else bisect_left(times, as_of)
+        out: dict[str, bool] = {}
+        for user, liked in self._verdicts.get(item_id, [])[max(0, end - _MOST) : end]:
+            out.pop(user, None)
+            if user != exclude:
+                out[user] = liked
+        return out
+
+    def vectors(self, questions: Sequence[Question], *, report: Report = silent) -> list[np.ndarray | None]:
+        """A vector of each question's user as known at its time: of their stored document, else of their history; None without either."""
+        out: list[np.ndarray | None] = []
+        texts: list[str] = []
+        for question in questions:
+            place = self._place(question.user_id, question.as_of)
+            out.append(np.asarray(self.index.vectors[place]) if place is not None else None)
+            texts.append("" if place is not None else self.describer.describe(question.history))
+        unique = list(dict.fromkeys(text for text in texts if text))
+        found = dict(zip(unique, self.encoder.encode(unique, report=report), strict=True)) if unique else {}
+        return [vector if vector is not None else found.get(text) for vector, text in zip(out, texts, strict=True)]
+
+    def crowd(self, questions: Sequence[Question]) -> np.ndarray:
+        """float64 [n]: share of likes among the item's judges, weighted by exp(cosine / .2); nan where nobody judged it by then."""
+        vectors = self.vectors(questions)
+        out = np.full(len(questions), np.nan)
+        for row, (question, vector) in enumerate(zip(questions, vectors, strict=True)):
+            judged = self.before(question.item_id, question.as_of, question.user_id)
+            places, liked = self._visible(judged, question.as_of)
+            if not len(places):
+                continue
+            weights = np.ones(len(places))
+            if vector is not None:
+                weights = np.exp((np.asarray(self.index.vectors[places]) @ vector).astype(np.float64) / _SHARPNESS)
+                weights /= weights.mean()
+            out[row] = self.rates.smoothed(float(weights @ liked), len(places), question.as_of)
+        return out
+
+    def nearest(self, questions: Sequence[Question], vectors: Sequence[np.ndarray | None], k: int) -> list[list[Hit]]:
+        """For each question at most `k` users who judged its item, most alike first; then such as judged the items most like it.
+
+        Args:
+            vectors: Of each question's user; None has no neighbours.
+        """
+        return [[] if vector is None else self._nearest(question, vector, k) for question, vector in zip(questions, vectors, strict=True)]
+
+    def _nearest(self, question: Question, vector: np.ndarray, k: int) -> list[Hit]:
+        judged = self.before(question.item_id, question.as_of, question.user_id)
+        hits = self._hits(judged, question.as_of, vector, k)
+        if len(hits) < k:
+            known = {hit.user_id for hit in hits}
+            near: dict[str, bool] = {}
+            for item in self._items_near(question.item_id):
+                near |= {user: liked for user, liked in self.before(item, question.as_of, question.user_id).items() if user not in known}
+            hits += self._hits(near, question.as_of, vector, k - len(hits))
+        return hits
+
+    def _hits(self, judged: dict[str, bool], as_of: int | None, vector: np.ndarray, k: int) -> list[Hit]:
+        places, _ = self._visible(judged, as_of)
+        if not len(places):
+            return []
+        scores = np.asarray(self.index.vectors[places]) @ vector
+        best = np.argsort(-scores, kind="stable")[:k]
+        columns = self._columns
+        return [
+            Hit(
+                columns["user_id"][place],
+                columns["document_id"][place],
+                columns["text"][place],
+                float(score),
+                self._until[place],
+                columns["events"][place],
+            )
+            for place, score in zip(places[best].tolist(), scores[best].tolist(), strict=True)
+        ]
+
+    def _visible(self, judged: dict[str, bool], as_of: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """(Places of the judges' documents at that time, their verdicts as 0 and 1); judges without a document are left out."""
+        found = [(place, liked) for user, liked in judged.items() if (place := self._place(user, as_of)) is not None]
+        return np.array([place for place, _ in found], dtype=np.int64), np.array([float(liked) for _, liked in found])
+
+    def _place(self, user_id: str | None, as_of: int | None) -> int | None:
+        """Place of the user's document that is visible at `as_of`."""
+        if user_id is None or user_id not in self._versions:
+            return None
+        times, places = self._versions[user_id]
+        at = len(times) if as_of is None else bisect_left(times, as_of)
+        return places[at - 1] if at else None
+
+    def _items_near(self, item_id: str) -> list[str]:
+        if item_id not in self._near_items:
+            scores = [(self.similarity(item_id, other), other) for other in self._times if other != item_id]
+            best = sorted((pair for pair in scores if pair[0] > 0), key=lambda pair: (-pair[0], pair[1]))
+            self._near_items[item_id] = [other for _, other in best[:_NEAREST_ITEMS]]
+        return self._near_items[item_id]

@@ -1,0 +1,118 @@
+"""Other users as a prompt tells them: what their behaviour says about the item in question.
+
+Everything is read from training events strictly before the question's time: a neighbour's verdict on the very item may be told only
+if it was already given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from score_rag.context.levels import Fact, Levels
+from score_rag.data.log import Event, Item, UserLog
+
+if TYPE_CHECKING:
+    from score_rag.index.reader import Hit
+
+__all__ = ["ItemSimilarity", "Neighbour", "Witnesses"]
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Another user whose behaviour is told, as prompts see them.
+
+    Attributes:
+        user_id: Who (never told to the language model by the shipped prompts).
+        behaviour: The retrieved document.
+        verdict: "liked", "disliked", or "" where the item was not judged by then.
+        similarity: How alike the two users are: CAR's cosine.
+        alike: The same as a fact: a word and a level.
+        similar_liked: Liked items most like the item in question, most similar first.
+        similar_disliked: Disliked items most like it.
+        shared: Items that both users liked, the neighbour's most recent first.
+        reranker_score: SARE's logit; the cosine where nothing was reranked.
+        in_common: What the two users share, in plain words; for people, not for prompts.
+    """
+
+    user_id: str
+    behaviour: str
+    verdict: str
+    similarity: float
+    alike: Fact
+    similar_liked: tuple[Item, ...] = ()
+    similar_disliked: tuple[Item, ...] = ()
+    shared: tuple[Item, ...] = ()
+    reranker_score: float = 0.0
+    in_common: tuple[str, ...] = ()
+
+
+class ItemSimilarity:
+    """Likeness of two items by what the catalogue says of them: shared facts, rare ones counting more (cosine of idf vectors)."""
+
+    def __init__(self, catalogue: Mapping[str, Item]) -> None:
+        facts = {item_id: _facts(item) for item_id, item in catalogue.items()}
+        count = Counter(fact for found in facts.values() for fact in found)
+        weight = {fact: math.log((1 + len(facts)) / times) for fact, times in count.items()}
+        self._vectors = {item_id: {fact: weight[fact] for fact in found} for item_id, found in facts.items()}
+        self._norms = {item_id: math.sqrt(sum(w * w for w in vector.values())) or 1.0 for item_id, vector in self._vectors.items()}
+
+    def __call__(self, one: str, other: str) -> float:
+        """Cosine in 0..1; 0 where nothing is shared."""
+        a, b = self._vectors[one], self._vectors[other]
+        if len(b) < len(a):
+            a, b = b, a
+        return sum(w * w for fact, w in a.items() if fact in b) / (self._norms[one] * self._norms[other])
+
+
+def _facts(item: Item) -> set[tuple[str, str]]:
+    facts = {("genre", word) for word in item.genres} | {("creator", word) for word in item.creators}
+    facts |= {("keyword", word) for word in item.keywords}
+    return facts | ({("decade", item.decade)} if item.decade else set())
+
+
+class Witnesses:
+    """Turns retrieved users into what they say about an item.
+
+    Args:
+        log: Events that may be told (training events).
+        catalogue: Items by id.
+        levels: Percentiles, for how alike two users are.
+        similar: How many similar items to name, of each verdict.
+        shared: How many items liked in common to name.
+    """
+
+    def __init__(
+        self, log: UserLog, catalogue: Mapping[str, Item], levels: Levels | None = None, *, similar: int = 1, shared: int = 5
+    ) -> None:
+        self.log = log
+        self.catalogue = catalogue
+        self.levels = levels or Levels({})
+        self.similar = similar
+        self.shared = shared
+        self.similarity = ItemSimilarity(catalogue)
+
+    def view(self, hit: Hit, *, item_id: str, as_of: int | None, history: Sequence[Event], score: float = 0.0) -> Neighbour:
+        """One retrieved user's view of `item_id`, from events strictly before `as_of` (all of them where it is None).
+
+        Args:
+            score: The reranker's.
+        """
+        verdicts = {event.item_id: event.liked for event in self.log.before(hit.user_id, as_of)}
+        verdict = verdicts.pop(item_id, None)
+        nearest = sorted(((self.similarity(item_id, other), other) for other in verdicts), key=lambda pair: (-pair[0], pair[1]))
+        mine = {event.item_id for event in history if event.liked}
+        return Neighbour(
+            hit.user_id,
+            hit.text,
+            "" if verdict is None else "liked" if verdict else "disliked",
+            hit.score,
+            self.levels.fact("alike_user", hit.score),
+            tuple(self.catalogue[other] for score, other in nearest if score > 0 and verdicts[other])[: self.similar],
+            tuple(self.catalogue[other] for score, other in nearest if score > 0 and not verdicts[other])[: self.similar],
+            tuple(self.catalogue[other] for other in reversed(verdicts) if verdicts[other] and other in mine)[: self.shared],
+            score,
+        )

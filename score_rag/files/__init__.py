@@ -1,0 +1,34 @@
+"""Files that are either whole or not there: atomic writes, digests, folder locks.
+
+Everything is written aside and moved into place in one step, so that a process killed at any moment leaves the old file or the new one,
+never half of either, and never neither.
+"""
+
+from pathlib import Path
+
+from score_rag.files.atomic import digest_file, digest_folder, digest_json, digest_text, read_json, write_json, write_text
+from score_rag.files.lock import folder_lock
+from score_rag.files.once import make_once
+from score_rag.files.staged import recover_folder, staged_folder
+
+__all__ = [
+    "digest_file",
+    "digest_folder",
+    "digest_json",
+    "digest_text",
+    "folder_lock",
+    "make_once",
+    "read_json",
+    "recover_folder",
+    "shipped_folder",
+    "staged_folder",
+    "write_json",
+    "write_text",
+]
+
+
+def shipped_folder(kind: str) -> Path:
+    """The folder of shipped `prompts` or `pipelines`: inside an installed package, or at the top of a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "_shipped" / kind
+    return inside if inside.is_dir() else package.parent / kind

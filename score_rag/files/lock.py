@@ -1,0 +1,73 @@
+"""One writer a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from score_rag.errors import ChangeSetting, DataError, LockedError
+from score_rag.files.atomic import write_json
+from score_rag.files.staged import recover_folders
+
+__all__ = ["folder_lock"]
+
+
+@contextmanager
+def folder_lock(folder: Path | str, *, doing: str) -> Iterator[None]:
+    """Hold the one writer's place of a folder; refuse at once when another process holds it.
+
+    What a killed writer had moved away from here (see `staged_folder`) is brought back.
+
+    The operating system drops the lock when the process dies, however it dies.
+
+    Raises:
+        LockedError: Another process is writing there; the message says which process, what it does and since when.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = Path(folder)
+    holder = folder / ".lock.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        who = _holder(holder)
+        raise LockedError(
+            "another process is writing to this folder",
+            where=folder,
+            found=f"process {who.get('pid', 'unknown')} ({who.get('doing', 'unknown')}), since {who.get('since', 'unknown')}",
+            hint="wait for it to end, or stop that process; nothing was changed",
+        ) from error
+    except OSError as error:
+        raise DataError(
+            "a folder cannot be written to",
+            where=folder,
+            expected="a folder of yours, or a place for a new one",
+            found=error.strerror or str(error),
+            hint="choose another folder",
+            remedy=ChangeSetting({"runs": "FOLDER"}),
+        ) from error
+    try:
+        write_json(holder, {"pid": os.getpid(), "doing": doing, "since": time.strftime("%Y-%m-%d %H:%M:%S")})
+        recover_folders(folder)
+        yield
+    finally:
+        try:
+            holder.unlink(missing_ok=True)
+        finally:
+            lock.release()
+
+
+def _holder(file: Path) -> dict[str, Any]:
+    """What the holder of a lock says of itself; nothing where it has just let go, or has not said anything yet."""
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}

@@ -1,0 +1,39 @@
+"""What ran at each stage of a run; a bundled part is called what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from score_rag.files import read_json
+
+__all__ = ["provenance_of"]
+
+
+def provenance_of(folder: Callable[[str], Path]) -> dict[str, str]:
+    """A line for each trained stage.
+
+    Args:
+        folder: Gives the folder of a finished stage.
+    """
+    from score_rag.crm.expectations import EXPECTATION_COLUMNS
+    from score_rag.crm.experts import read_expectations
+    from score_rag.crm.registry import model_class
+
+    crm = model_class(read_json(folder("crm") / "config.json")["model"])
+    told = {"crm": crm.name if crm.kind == "file" else f"{crm.name}, trained on this data"}
+    experts = read_expectations(folder("crm")).columns[len(EXPECTATION_COLUMNS) :]
+    if experts:
+        told["crm"] += f"; expectations of {', '.join(model_class(name).name for name in experts)}"
+    retriever = read_json(folder("retriever") / "retriever.json")
+    name = "all-MiniLM-L6-v2 (embedded)" if retriever["embedded"] else retriever["base"]
+    told["retriever"] = f"{name}, fine-tuned on the neighbours by {crm.name}"
+    reranker = read_json(folder("reranker") / "reranker.json")
+    base = "cross-encoder from all-MiniLM-L6-v2 (embedded)" if reranker["embedded"] else f"cross-encoder from {reranker['base']}"
+    rule = " (embedded: rule-based, no language model)" if reranker["assessor"].startswith("score-rag/") else ""
+    told["reranker"] = f"{base}, taught by assessments of {reranker['assessor']}{rule}"
+    predictor = read_json(folder("predictor") / "predictor.json")
+    own = "small Llama (embedded: trained from scratch on this run's text)"
+    tuned = "LoRA-tuned" if predictor.get("adapter", True) else "without an adapter: no epoch of LoRA was better than the base alone"
+    told["predictor"] = f"{own if predictor['embedded'] else predictor['base']}, {tuned}"
+    return told

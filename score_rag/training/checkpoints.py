@@ -1,0 +1,92 @@
+"""Checkpoints that a killed training goes on from, and the best weights so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from score_rag.files import read_json, staged_folder, write_json, write_text
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["BestWeights", "complete_callback", "last_checkpoint"]
+
+_COMPLETE = "complete"
+
+
+def last_checkpoint(folder: Path, *, made_from: str) -> Path | None:
+    """The newest whole checkpoint of the same training; anything of another training is removed.
+
+    Args:
+        folder: The trainer's output folder.
+        made_from: A digest of data and settings.
+    """
+    import shutil
+
+    belongs = folder / "made_from.json"
+    if not belongs.is_file() or read_json(belongs) != made_from:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        write_json(belongs, made_from)
+        return None
+    whole = [path for path in folder.glob("checkpoint-*") if (path / _COMPLETE).is_file()]
+    return max(whole, key=lambda path: int(path.name.partition("-")[2]), default=None)
+
+
+def complete_callback() -> Any:
+    """A trainer's callback that marks a checkpoint once all its files are written: a kill in between leaves none that looks whole."""
+    from transformers import TrainerCallback
+
+    class Complete(TrainerCallback):
+        def on_save(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            if state.is_world_process_zero:
+                write_text(Path(args.output_dir) / f"checkpoint-{state.global_step}" / _COMPLETE, "")
+
+    return Complete()
+
+
+class BestWeights:
+    """Scores by step and the weights of the best one, kept on disk beside the checkpoints.
+
+    Args:
+        folder: Where they are kept; None keeps them in memory alone.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.scores: list[dict[str, Any]] = []
+        self.best: dict[str, Any] | None = None
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def resume(self, step: int) -> None:
+        """Take back what was known at a step; later scores will be computed again."""
+        from safetensors.torch import load_file
+
+        if self.folder is None or not (self.folder / "best" / "progress.json").is_file():
+            return
+        found = read_json(self.folder / "best" / "progress.json")
+        self.scores = [entry for entry in found["scores"] if entry["step"] <= step]
+        if found["best"] is not None and found["best"]["step"] <= step:
+            self.best, self.weights = found["best"], load_file(str(self.folder / "best" / "best.safetensors"))
+
+    def offer(self, step: int, score: float, weights: Mapping[str, torch.Tensor], **facts: Any) -> bool:
+        """Keep the weights where the score is the best so far; whether it is."""
+        entry = {"step": step, "score": score, **facts}
+        self.scores.append(entry)
+        better = self.best is None or score > self.best["score"]
+        if better:
+            self.best = entry
+            self.weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
+        self._write()
+        return better
+
+    def _write(self) -> None:
+        from safetensors.torch import save_file
+
+        if self.folder is None:
+            return
+        with staged_folder(self.folder / "best") as aside:
+            save_file(self.weights, str(aside / "best.safetensors"))
+            write_json(aside / "progress.json", {"scores": self.scores, "best": self.best})
