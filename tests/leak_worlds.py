@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from score_rag.data.interactions import Interactions, items_frame
 from score_rag.data.log import Item
+from score_rag.data.mistakes import Mistakes
 from score_rag.data.negatives import add_negatives
 from score_rag.data.report import DataReport
 from score_rag.data.split import split_events
-from score_rag.data.table import Mistakes, parse_events
+from score_rag.data.table import parse_events
 
 __all__ = ["COMMON", "ITEMS", "TIMES", "USERS", "questions", "seconds", "table", "worlds"]
 

@@ -11,8 +11,8 @@ import polars as pl
 
 from score_rag.data.catalogue import tidy_items
 from score_rag.data.json_lines import cell_text, field_names, objects, read_json_events
+from score_rag.data.mistakes import Mistakes, require_rows
 from score_rag.data.report import DataReport
-from score_rag.data.table import Mistakes, require_rows
 from score_rag.errors import DataError, FetchDataset
 
 __all__ = ["amazon_files", "read_amazon"]

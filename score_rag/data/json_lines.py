@@ -18,8 +18,9 @@ from typing import Any
 
 import polars as pl
 
+from score_rag.data.mistakes import Mistakes, shown
 from score_rag.data.report import DataReport
-from score_rag.data.table import EVENT_TYPES, Mistakes, in_seconds, is_plain, parse_cells, shown, whole_seconds
+from score_rag.data.table import EVENT_TYPES, in_seconds, is_plain, parse_cells, whole_seconds
 from score_rag.errors import ChangeSetting, DataError
 
 __all__ = ["cell_text", "field_names", "objects", "read_json_events"]

@@ -7,9 +7,10 @@ from pathlib import Path
 import polars as pl
 
 from score_rag.data.catalogue import tidy_items
-from score_rag.data.delimited import Dialect, read_delimited_events, read_delimited_text
+from score_rag.data.delimited import read_delimited_events, read_delimited_text
+from score_rag.data.dialect import Dialect
+from score_rag.data.mistakes import Mistakes, require_rows
 from score_rag.data.report import DataReport
-from score_rag.data.table import Mistakes, require_rows
 from score_rag.errors import DataError, FetchDataset
 
 __all__ = ["movielens_files", "read_movielens"]
