@@ -37,9 +37,7 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     """Options that say which data, which settings, and who is held out."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="folder of the data, or 'sample'")
-    parser.add_argument(
-        "--pipeline", help="whose settings; by default the shipped pipeline called like the folder, else all defaults with source table"
-    )
+    parser.add_argument("--pipeline", help="whose settings; by default the shipped pipeline called like the folder, else the defaults")
     parser.add_argument("--source", help="how the folder is read, where the pipeline does not say so: movielens, table, ...")
     parser.add_argument("--max-users", type=int, help="a slice, for a quick look")
     parser.add_argument("--set", nargs="*", default=[], help="settings, e.g. retriever.epochs=4")
@@ -52,7 +50,7 @@ def open_pipeline(given: argparse.Namespace) -> Pipeline:
     folder = Path(given.data)
     known = folder.name in pipeline_names()
     name = given.pipeline or (folder.name if known else "ml-1m-collm")
-    places = ["data.split=quantiles"] if not (known or given.pipeline) else []
+    places = ["data.split=quantiles", "documents.every=16"] if not (known or given.pipeline) else []
     places += [] if given.data == "sample" else [f"data.path={folder}"]
     places += [f"data.source={given.source}"] if given.source else []
     places += [f"data.max_users={given.max_users}"] if given.max_users else []

@@ -31,9 +31,7 @@ def list_(json: Json = False) -> None:
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(help="A pipeline's name or path.")],
-    full: Annotated[
-        bool, typer.Option("--full", help="Print every setting with its value and meaning, as a complete pipeline file.")
-    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="Print every setting with its value and meaning, as YAML.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Print what differs from the defaults.")] = False,
     set_: Set = None,
 ) -> None:

@@ -40,12 +40,10 @@ def full_yaml(pipeline: Pipeline) -> str:
 def changed_settings(pipeline: Pipeline) -> dict[str, tuple[Any, Any]]:
     """(default, value) of each setting that is not at its default, by full name; name and description are nobody's default."""
     content = pipeline.model_dump(mode="json")
-    usual = Pipeline(name=pipeline.name).model_dump(mode="json")
     found = {}
     for setting in all_settings(pipeline):
         if setting.value != setting.default and setting.name not in ("name", "description"):
-            default = _at(usual, setting.name) if setting.name.split(".")[0] in usual else setting.default
-            found[setting.name] = (default, _at(content, setting.name))
+            found[setting.name] = (_plain(setting.default), _at(content, setting.name))
     return found
 
 
