@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from score_rag.crm.artefacts import candidates, read_neighbours, read_vectors, write_crm
+from score_rag.crm.artefacts import read_crm_vectors, read_neighbours, read_vectors, write_crm
 from score_rag.crm.din import DIN
 from score_rag.crm.file import FileVectors, read_vector_file
 from score_rag.crm.neighbours import neighbours
@@ -97,24 +97,18 @@ def test_artefacts_come_back(toy, tmp_path):
     assert len(read_neighbours(tmp_path)) == 3 * len(toy.train_log)
     ids, _ = read_vectors(tmp_path, "users")
     assert ids == toy.train_log.users
-    seen = {event.item_id for event in toy.train_log.of("0")}
-    ranked = candidates(tmp_path, "0", 5, exclude=seen)
-    assert not seen & {item for item, _ in ranked}
-    expected = model.bind(toy.train_log).recommend("0", 5, exclude=seen)
-    assert [item for item, _ in ranked] == [item for item, _ in expected]
-    stranger = candidates(tmp_path, None, 5, history=toy.train_log.of("0"))
-    assert [item for item, _ in stranger] == [item for item, _ in model.recommend_history(toy.train_log.of("0"), 5)]
-    assert candidates(tmp_path, "nobody", 5) == []
+    stored = read_crm_vectors(tmp_path)
+    scores = stored.items @ stored.users[stored.place_of["0"]] + stored.biases
+    expected = model.bind(toy.train_log).recommend("0", 5)
+    assert [stored.item_ids[place] for place in np.argsort(-scores, kind="stable")[:5]] == [item for item, _ in expected]
     with pytest.raises(StageError, match="missing"):
         read_neighbours(tmp_path / "nowhere")
 
 
-def test_candidates_of_a_model_without_item_vectors_come_from_the_model(toy, tmp_path):
+def test_a_model_without_item_vectors_has_none_to_rank_by(toy, tmp_path):
     model = DIN(dim=8).fit(toy, epochs=1, seed=3, device="cpu")
     write_crm(model, toy, tmp_path, neighbours_k=3)
-    assert not (tmp_path / "items.safetensors").exists()
-    history = toy.train_log.of("0")
-    assert candidates(tmp_path, "0", 4, history=history) == model.recommend_history(history, 4)
+    assert not (tmp_path / "items.safetensors").exists() and read_crm_vectors(tmp_path) is None
 
 
 @pytest.mark.parametrize("kind", ["lightgcn", "din", "mf", "file", "item-knn"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from score_rag import open_recommender
-from score_rag.crm.artefacts import candidates as stored_candidates
 from score_rag.data.log import Event, Item
 from score_rag.errors import InputError, StageError
 from score_rag.recommend.candidates import find_candidates
@@ -36,13 +35,24 @@ def test_a_recommendation_brings_its_evidence(recommender, toy_parts):
         told = [said.removeprefix("both liked ").split(", ") for said in other.in_common if said.startswith("both liked ")]
         assert all(names[name] in mine & theirs for group in told for name in group)
         assert bool(told) == bool(mine & theirs)
-    assert found.prompt.splitlines()[-1].startswith(found.item.name)
+    assert found.prompt.startswith(found.item.name) and found.prompt.endswith(":")
     assert "embedded" in found.parts["predictor"] and "rule-based" in found.parts["reranker"]
     told = found.to_dict()
     assert told["item"]["item_id"] == item and told["item"]["name"] == found.item.name
-    assert set(told) == {"user_id", "item", "probability", "verdict", "mass", "neighbours", "prompt", "parts", "warnings"}
+    more = {"evidence", "left_out", "route"}
+    assert set(told) == {"user_id", "item", "probability", "verdict", "mass", "neighbours", "prompt", "parts", "warnings", *more}
+    assert set(told["evidence"]) == {"mood", "expectation.lightgcn", "expectation.din", "expectation.together"}
+    assert all(fact["level"] in found.prompt for fact in told["evidence"].values()), "what is printed is what the model read"
     scores = {"retriever_score", "reranker_score"}
-    assert {*told["neighbours"][0]} == {"user_id", "behaviour", "in_common", "verdict_on_item", *scores}
+    assert {*told["neighbours"][0]} == {
+        "user_id",
+        "behaviour",
+        "in_common",
+        "verdict_on_item",
+        "similar_liked",
+        "similar_disliked",
+        *scores,
+    }
     assert recommender.recommend("0", found.item.name).probability == found.probability
 
 
@@ -68,7 +78,9 @@ def test_a_stranger_s_history_is_enough(recommender, toy_parts):
     films = list(toy_parts.interactions.catalogue.values())
     history = f"{films[0].name}; {films[2].name}; -{films[1].name}"
     found = recommender.recommend(None, "4", history=history)
-    assert found.user_id is None and len(found.neighbours) == 2 and f"{films[1].name}, Horror, Thriller: No" in found.prompt
+    learned = toy_parts.interactions.learned["label"]
+    share = (learned.sum() + 1) / (len(learned) + 2)
+    assert found.user_id is None and len(found.neighbours) == 2 and found.evidence["mood"].value == pytest.approx((2 + 5 * share) / 8)
     ranked = recommender.top(None, 3, history=history)
     assert len(ranked) == 3 and not {one.item.item_id for one in ranked} & {"0", "1", "2"}
 
@@ -117,7 +129,7 @@ def test_an_unfinished_run_says_which_command_finishes_it(toy_run, tmp_path):
 def test_candidates_are_the_recommender_s_own_best_that_were_not_judged(toy_parts):
     run, judged = toy_parts, {event.item_id for event in toy_parts.interactions.log.of("1")}
     history = run.interactions.log.before("1", None)
-    assert find_candidates(run, "1", history, 5) == [item for item, _ in stored_candidates(run.folder("crm"), "1", 5, exclude=judged)]
+    assert find_candidates(run, "1", history, 5) == [item for item, _ in run.crm.recommend("1", 5, exclude=judged)]
     assert find_candidates(run, None, history, 5) == [item for item, _ in run.crm.recommend_history(history, 5, exclude=judged)]
     assert find_candidates(run, "nobody", history, 5) == find_candidates(run, None, history, 5)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from score_rag import open_recommender
+from score_rag.context.judges import Judges
 from score_rag.crm.artefacts import write_crm
 from score_rag.crm.registry import make_model
 from score_rag.data.interactions import Interactions
@@ -22,7 +23,6 @@ from score_rag.data.log import UserLog
 from score_rag.documents.describer import Describer
 from score_rag.encoders.encoder import TextEncoder
 from score_rag.errors import InputError
-from score_rag.index.reader import BehaviourIndex
 from score_rag.inference.onnx import OnnxModel
 from score_rag.predictor.predictor import Predictor
 from score_rag.reranker.scorer import PairScorer
@@ -95,7 +95,7 @@ async def test_arecommend_leaves_nothing_to_the_event_loop_s_thread(toy_run, mon
         (Predictor, "from_pretrained"),
         (Describer, "describe"),
         (TextEncoder, "encode"),
-        (BehaviourIndex, "search"),
+        (Judges, "nearest"),
         (PairScorer, "score_pairs"),
         (Predictor, "score"),
         (UserLog, "before"),
