@@ -7,6 +7,7 @@ import pytest
 from score_rag import open_recommender
 from score_rag.data.log import Event, Item
 from score_rag.errors import InputError, StageError
+from score_rag.pipeline.guard import Compared, Guard
 from score_rag.recommend.candidates import find_candidates
 from score_rag.recommend.history import parse_history
 from score_rag.recommend.items import find_item
@@ -88,8 +89,35 @@ def test_a_stranger_s_history_is_enough(recommender, toy_parts):
 def test_a_ranking_is_in_order_of_probability_and_of_things_not_yet_judged(recommender, toy_parts):
     found = recommender.top("1", 4)
     chances = [one.probability for one in found]
-    assert len(found) == 4 and chances == sorted(chances, reverse=True)
+    route = toy_parts.guard.route
+    assert len(found) == 4 and {one.route for one in found} == {route}
+    assert route == "recommender" or chances == sorted(chances, reverse=True)
     assert not {one.item.item_id for one in found} & {event.item_id for event in toy_parts.interactions.log.of("1")}
+
+
+@pytest.mark.parametrize("better", ["predictor", "recommender"])
+def test_a_ranking_has_the_order_of_whoever_orders_better(toy_run, better):
+    """Where the predictor was found worse, the recommender's order stands, and each place says so."""
+    mine = open_recommender(toy_run)
+    run = mine.run
+    run.__dict__["guard"] = Guard(ndcg=(0.2, 0.1) if better == "predictor" else (0.1, 0.2))
+    found = mine.top("1", 4)
+    history = run.interactions.log.before("1", None)
+    own = [item for item, _ in run.crm.recommend("1", 4, exclude={event.item_id for event in history})]
+    chances = [one.probability for one in found]
+    assert {one.route for one in found} == {better}
+    if better == "recommender":
+        assert [one.item.item_id for one in found] == own
+    else:
+        assert chances == sorted(chances, reverse=True)
+
+
+def test_a_predictor_that_is_worse_than_its_recommender_says_so(toy_run):
+    mine = open_recommender(toy_run)
+    worse = Compared("LightGCN", 0.8, 0.8, auc_gain=(-0.2, -0.1), uauc_gain=(-0.2, 0.1))
+    mine.run.__dict__["guard"] = Guard((Compared("predictor", 0.6, 0.6), worse), 100)
+    assert any("is worse than LightGCN 0.800/0.800" in said for said in mine.recommend("0", "4").warnings)
+    assert mine.top("1", 2)[0].route == "recommender"
 
 
 @pytest.mark.parametrize(

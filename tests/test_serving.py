@@ -23,6 +23,7 @@ from score_rag.data.log import UserLog
 from score_rag.documents.describer import Describer
 from score_rag.encoders.encoder import TextEncoder
 from score_rag.errors import InputError
+from score_rag.index.reader import BehaviourIndex
 from score_rag.inference.onnx import OnnxModel
 from score_rag.predictor.predictor import Predictor
 from score_rag.reranker.scorer import PairScorer
