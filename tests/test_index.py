@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -245,7 +246,7 @@ def test_what_is_broken_is_refused_with_the_command_to_type(built, tmp_path):
         with pytest.raises(IndexMismatchError) as caught:
             index = BehaviourIndex.open(place, WordEncoder())
             _ = index.store
-        assert command(caught.value.remedy) == f"score-rag index rebuild PIPELINE --folder {place}"
+        assert shlex.split(command(caught.value.remedy)) == ["score-rag", "index", "rebuild", "PIPELINE", "--folder", str(place)]
         assert not all(finding.ok for finding in check_index(place, WordEncoder()))
         return caught.value
 
