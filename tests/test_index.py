@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -245,7 +246,7 @@ def test_what_is_broken_is_refused_with_the_command_to_type(built, tmp_path):
         with pytest.raises(IndexMismatchError) as caught:
             index = BehaviourIndex.open(place, WordEncoder())
             _ = index.store
-        assert command(caught.value.remedy) == f"score-rag index rebuild PIPELINE --folder {place}"
+        assert shlex.split(command(caught.value.remedy)) == ["score-rag", "index", "rebuild", "PIPELINE", "--folder", str(place)]
         assert not all(finding.ok for finding in check_index(place, WordEncoder()))
         return caught.value
 
@@ -364,3 +365,15 @@ def test_the_serving_index_follows_the_data_without_training(toy, toy_run, tmp_p
     assert 0 < done.embedded < done.documents / 4
     assert all(one.ok for one in serving_index.check(pipeline))
     assert serving_index.rebuild(pipeline, tmp_path / "runs" / "toy" / "retriever" / "index").users == 36
+
+
+def test_what_a_writer_that_was_killed_had_begun_is_no_stranger(tmp_path):
+    folder = tmp_path / "index"
+    (folder / "000001").mkdir(parents=True)
+    for name in ("000001/vectors.npy", ".index.json.abc12345.tmp", "..lock.json.abc12345.tmp", ".waiting.json.abc12345.tmp", ".lock"):
+        (folder / name).write_text("half of")
+    assert build_index(documents_of(people(3)), WordEncoder(), folder).users == 3
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tmp").write_text("mine")
+    with pytest.raises(InputError, match="other things than an index"):
+        build_index(documents_of(people(3)), WordEncoder(), tmp_path / "other")

@@ -59,7 +59,10 @@ def is_of_index(place: Path) -> bool:
     """Whether something in a folder without `index.json` is what a writer leaves that did not come to its end."""
     parts = ("vectors.npy", "documents.parquet", "chroma")
     ours = is_generation(place) and all(inner.name in parts for inner in place.iterdir())
-    return ours or place.name in (".lock", ".lock.json", "waiting.json")
+    files = (".lock", ".lock.json", "waiting.json", "index.json")
+    # A file that was being written has its name between a dot and a word by chance.
+    aside = place.name.endswith(".tmp") and any(place.name.startswith(f".{name}.") for name in files)
+    return ours or aside or place.name in files
 
 
 def drop_collection(settings: Mapping[str, Any], index: str | None) -> None:
