@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["History", "Sampling", "Split", "SplitKind", "Ties"]
+__all__ = ["EVENT_NAMES", "ITEM_NAMES", "History", "Sampling", "Split", "SplitKind", "Ties"]
 
 Split = Literal["train", "valid", "test"]
 """What events are learned from, chosen by, and judged on."""
@@ -19,4 +19,10 @@ Ties = Literal["strict", "file-order"]
 """Whether an event of the same second and an earlier row counts as earlier."""
 
 Sampling = Literal["uniform", "popularity"]
-"""How negatives are drawn."""
+"""How negatives are sampled."""
+
+EVENT_NAMES = ("user_id", "item_id", "rating", "label", "timestamp", "split")
+"""What a file of events may tell."""
+
+ITEM_NAMES = ("item_id", "title", "year", "genres", "creators", "keywords")
+"""What a catalogue may tell."""

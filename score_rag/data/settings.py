@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from score_rag.data.choices import History, Sampling, SplitKind, Ties
-from score_rag.errors import InputError
+from score_rag.data.choices import EVENT_NAMES, ITEM_NAMES, History, Sampling, SplitKind, Ties
+from score_rag.errors import InputError, did_you_mean
 from score_rag.settings import FrozenMapping, OpenSettings, Settings, also, location, misfits
 
 __all__ = ["DataSettings", "Months"]
@@ -102,6 +103,20 @@ class DataSettings(OpenSettings):
         if self.path and not source.needs_folder:
             others = ", ".join(known for known in SOURCES.names() if known != self.source)
             found["path"] = f"the source {self.source} has no files; for your own, say source: table (of {others})"
+        for name, known in (("columns", EVENT_NAMES), ("item_columns", ITEM_NAMES)):
+            given: Mapping[str, str] = getattr(self, name)
+            strange = next((ours for ours in given if ours not in known), None)
+            shared = sorted({theirs for theirs in given.values() if list(given.values()).count(theirs) > 1})
+            if strange is not None:
+                found.setdefault(name, f"there is no column {strange!r} of ours to map; {did_you_mean(strange, known)}")
+            elif shared:
+                found.setdefault(name, f"one column cannot be two of ours: {', '.join(shared)}")
+        try:
+            codecs.lookup(self.encoding)
+        except LookupError:
+            found["encoding"] = f"there is no encoding {self.encoding}"
+        if self.separator and set(self.separator) & set('"\r\n\0'):
+            found["separator"] = f"this cannot separate cells: {self.separator!r}"
         if self.split == "quantiles" and self.train + self.valid > 1 + 1e-9:
             found["valid"] = f"the shares of train and valid are more than everything: {self.train} + {self.valid}"
         if found:

@@ -41,7 +41,7 @@ class Pipeline(OpenSettings):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the run's folder")
     description: str = Field("", description="what it is, in a line")
     seed: int = Field(17, ge=0, description="of all random sampling")
-    runs: str = Field("runs", description="folder of all runs; this one's is <runs>/<name>")
+    runs: str = Field("runs", description="folder of all runs; this one is in RUNS/NAME")
     data: DataSettings = DataSettings()
     crm: CrmSettings = CrmSettings()
     documents: DocumentSettings = DocumentSettings()
