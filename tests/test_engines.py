@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import time
+import warnings
+from copy import deepcopy as copy_of
 
 import httpx
 import numpy as np
@@ -38,6 +39,8 @@ SERVED = [
     EngineSettings(engine="openai", url="http://x"),
     EngineSettings(engine="openai", url="http://x", api="chat"),
 ]
+# LiteLLM's own types make pydantic warn when they are first used.
+pytestmark = pytest.mark.filterwarnings("ignore:Item .* on TypedDict class:UserWarning")
 BY_KIND = {"argvalues": SERVED, "ids": [f"{one.engine}-{one.api}" if one.engine == "openai" else one.engine for one in SERVED]}
 
 
@@ -56,12 +59,21 @@ def folder(tmp_path_factory):
     model = LlamaForCausalLM(
         LlamaConfig(vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=512, initializer_range=0.5, **sizes)
     )
+    lora = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
+    with warnings.catch_warnings():
+        # peft asks transformers for a name that transformers has since renamed.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        tuned = get_peft_model(copy_of(model), lora).eval()
     with torch.no_grad():
-        # Every token points a little in one direction, and Yes and No are what is written there.
-        model.model.embed_tokens.weight[:, 0] = 4.0
-        model.lm_head.weight[[yes, no], 0] += 6.0
+        # Yes and No are written where the texts' last states point together; which of them, by where they differ most.
+        rows = [torch.tensor([tokenizer.encode(text).ids]) for text in TEXTS]
+        states = torch.cat([tuned.base_model.model.model(input_ids=row).last_hidden_state[:, -1] for row in rows])
+        mean = states.mean(0)
+        apart = torch.linalg.svd(states - mean - ((states - mean) @ mean)[:, None] * mean / (mean @ mean)).Vh[0]
+        apart = apart / ((states - mean) @ apart).std()
+        model.lm_head.weight[yes] = 16 * mean / (mean @ mean) + apart
+        model.lm_head.weight[no] = 16 * mean / (mean @ mean) - apart
     model.save_pretrained(folder / "base")
-    tuned = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", init_lora_weights=False))
     tuned.save_pretrained(str(folder / "adapter"))
     facts = {"base": "embedded", "embedded": True, "dtype": "float32", "max_tokens": 256, "yes": yes, "no": no}
     (folder / "predictor.json").write_text(json.dumps(facts), encoding="utf-8")
@@ -150,7 +162,7 @@ def test_vllm_is_asked_twice_for_true_probabilities_with_our_token_ids(folder, l
     (_, first), (_, second) = server.requests
     assert first["label_token_ids"] == [*local.engine.answers] == second["label_token_ids"][::-1]
     assert first["apply_softmax"] is False is first["add_special_tokens"]
-    assert [first["query"] + item for item in first["items"]] == local.engine.rows(TEXTS[:3]) and len(first["query"]) > 20
+    assert [first["query"] + item for item in first["items"]] == sorted(local.engine.rows(TEXTS[:3])) and len(first["query"]) > 20
 
 
 @pytest.mark.parametrize("kind", **BY_KIND)
@@ -207,11 +219,9 @@ def test_a_server_that_is_too_slow_is_given_up(kind, folder, serve):
     server = serve()
     remote = Predictor.from_pretrained(folder, engine=kind.model_copy(update={"url": server.url, "timeout": 0.3, "retries": 0}))
     server.delay = 1.5
-    before = time.perf_counter()
     with pytest.raises(ModelError, match="does not answer") as caught:
         remote.score(TEXTS[:1])
-    # The first import of litellm takes its time too.
-    assert "1 attempts" in caught.value.found and time.perf_counter() - before < 1.5
+    assert "1 attempts" in caught.value.found and ("timed out" in caught.value.found or "no answer in 0.3 s" in caught.value.found)
 
 
 @pytest.mark.parametrize("kind", **BY_KIND)
@@ -424,7 +434,7 @@ def worlds(seed: int, users: int, *, vocabulary: int = 60) -> list[list[int]]:
     for _ in range(users):
         own = head + draw(0, 160)
         rows += [own + draw(1, 20) for _ in range(generator.integers(1, 9))]
-    rows += [draw(1, 40), rows[0], head + [3]]
+    rows += [draw(1, 40), rows[0], [*head, 3]]
     return [rows[place] for place in generator.permutation(len(rows))]
 
 
