@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import time
+import warnings
+from copy import deepcopy as copy_of
 
 import httpx
 import numpy as np
@@ -38,6 +39,8 @@ SERVED = [
     EngineSettings(engine="openai", url="http://x"),
     EngineSettings(engine="openai", url="http://x", api="chat"),
 ]
+# LiteLLM's own types make pydantic warn when they are first used.
+pytestmark = pytest.mark.filterwarnings("ignore:Item .* on TypedDict class:UserWarning")
 BY_KIND = {"argvalues": SERVED, "ids": [f"{one.engine}-{one.api}" if one.engine == "openai" else one.engine for one in SERVED]}
 
 
@@ -56,12 +59,21 @@ def folder(tmp_path_factory):
     model = LlamaForCausalLM(
         LlamaConfig(vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=512, initializer_range=0.5, **sizes)
     )
+    lora = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", init_lora_weights=False)
+    with warnings.catch_warnings():
+        # peft asks transformers for a name that transformers has since renamed.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        tuned = get_peft_model(copy_of(model), lora).eval()
     with torch.no_grad():
-        # Every token points a little in one direction, and Yes and No are what is written there.
-        model.model.embed_tokens.weight[:, 0] = 4.0
-        model.lm_head.weight[[yes, no], 0] += 6.0
+        # Yes and No are written where the texts' last states point together; which of them, by where they differ most.
+        rows = [torch.tensor([tokenizer.encode(text).ids]) for text in TEXTS]
+        states = torch.cat([tuned.base_model.model.model(input_ids=row).last_hidden_state[:, -1] for row in rows])
+        mean = states.mean(0)
+        apart = torch.linalg.svd(states - mean - ((states - mean) @ mean)[:, None] * mean / (mean @ mean)).Vh[0]
+        apart = apart / ((states - mean) @ apart).std()
+        model.lm_head.weight[yes] = 16 * mean / (mean @ mean) + apart
+        model.lm_head.weight[no] = 16 * mean / (mean @ mean) - apart
     model.save_pretrained(folder / "base")
-    tuned = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", init_lora_weights=False))
     tuned.save_pretrained(str(folder / "adapter"))
     facts = {"base": "embedded", "embedded": True, "dtype": "float32", "max_tokens": 256, "yes": yes, "no": no}
     (folder / "predictor.json").write_text(json.dumps(facts), encoding="utf-8")
@@ -77,7 +89,7 @@ def local(folder):
 def answers(local):
     """What the model says, one prompt at a time."""
     found = [local.score([text])[0] for text in TEXTS]
-    assert np.std([answer.probability for answer in found]) > 0.01 and min(answer.mass for answer in found) > 0.5
+    assert np.std([answer.probability for answer in found]) > 0.01 and min(answer.mass for answer in found) > 0.2
     return found
 
 
@@ -150,7 +162,7 @@ def test_vllm_is_asked_twice_for_true_probabilities_with_our_token_ids(folder, l
     (_, first), (_, second) = server.requests
     assert first["label_token_ids"] == [*local.engine.answers] == second["label_token_ids"][::-1]
     assert first["apply_softmax"] is False is first["add_special_tokens"]
-    assert [first["query"] + item for item in first["items"]] == local.engine.rows(TEXTS[:3]) and len(first["query"]) > 20
+    assert [first["query"] + item for item in first["items"]] == sorted(local.engine.rows(TEXTS[:3])) and len(first["query"]) > 20
 
 
 @pytest.mark.parametrize("kind", **BY_KIND)
@@ -207,11 +219,9 @@ def test_a_server_that_is_too_slow_is_given_up(kind, folder, serve):
     server = serve()
     remote = Predictor.from_pretrained(folder, engine=kind.model_copy(update={"url": server.url, "timeout": 0.3, "retries": 0}))
     server.delay = 1.5
-    before = time.perf_counter()
     with pytest.raises(ModelError, match="does not answer") as caught:
         remote.score(TEXTS[:1])
-    # The first import of litellm takes its time too.
-    assert "1 attempts" in caught.value.found and time.perf_counter() - before < 1.5
+    assert "1 attempts" in caught.value.found and ("timed out" in caught.value.found or "no answer in 0.3 s" in caught.value.found)
 
 
 @pytest.mark.parametrize("kind", **BY_KIND)
@@ -538,3 +548,45 @@ def test_merged_or_beside_with_any_tokenizer_s_padding_the_probability_is_one(si
     engine = TorchEngine(merged, chat_encoder(tokenizer), local.engine.answers, max_tokens=256)
     close(engine.score(TEXTS), answers)
     close(local.score(TEXTS), answers)
+
+
+# --- the doctor
+
+
+def test_the_doctor_compares_a_server_with_the_local_engine(folder, local, serve):
+    from score_rag.cli.doctor_engine import compare, prefix_cache
+
+    server = serve()
+    found = compare(through(folder, server, engine="openai").engine, local.engine, TEXTS)
+    assert found["ok"] and found["prompts"] == len(TEXTS) and found["largest_difference"] < 1e-5 and found["warnings"] == 0
+    cache = prefix_cache(through(folder, server, engine="openai").engine, TEXTS)
+    assert 0 < cache["cached_tokens"] <= cache["repeated_tokens"] and cache["ratio"] > 0
+    assert prefix_cache(through(folder, server, engine="sglang").engine, TEXTS)["cached_tokens"] is None
+    swapped = TorchEngine(local.engine.model.get_base_model(), local.engine.encode, local.engine.answers[::-1], max_tokens=256)
+    assert not compare(swapped, local.engine, TEXTS)["ok"]
+
+
+def test_the_command_checks_a_server_against_a_finished_run(toy_parts, toy_pipeline, monkeypatch, capsys):
+    from score_rag.cli import main
+    from score_rag.predictor.engines.onnx import OnnxEngine
+
+    engine = toy_parts.predictor.engine
+    assert isinstance(engine, OnnxEngine)
+
+    def next_logits(ids):
+        row = np.array([ids], dtype=np.int64)
+        return engine.model.run({"input_ids": row, "attention_mask": np.ones_like(row)})[0]
+
+    with ScoringServer(next_logits, encode=engine.encode, decode=str) as server:
+        words = ["doctor", "--engine", server.url, "--engine-kind", "vllm", "--pipeline", str(toy_pipeline)]
+        for more in ([], ["--json"]):
+            monkeypatch.setattr("sys.argv", ["score-rag", *words, *more])
+            with pytest.raises(SystemExit) as ended:
+                main()
+            assert not ended.value.code
+            out = capsys.readouterr().out
+            if more:
+                found = json.loads(out)
+                assert found["ok"] and found["prompts"] == 50 and found["largest_difference"] < 1e-5
+            else:
+                assert "the same model" in out and "prefix cache" in out

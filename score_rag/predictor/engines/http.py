@@ -86,6 +86,10 @@ class HttpEngine(TokenEngine):
         """Close the connections."""
         self._client.close()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_client"):
+            self.close()
+
     def score_rows(self, rows: Sequence[list[int]], report: Report) -> list[Answer]:
         """One answer a row, by several requests at once."""
         return self.in_parallel(list(self._batches(rows)), lambda batch: self.ask([rows[row] for row in batch]), report)

@@ -47,6 +47,12 @@ class OpenAIEngine(HttpEngine):
         self._names = tuple((f"token_id:{token}", *own) for token, own in zip(answers, names, strict=True))
         self._key = api_key(settings)
         super().__init__(settings, encode, answers, max_tokens=max_tokens)
+        self._openai: Any = None
+        if settings.url:
+            from openai import OpenAI
+
+            # LiteLLM would keep connections of its own open for an hour.
+            self._openai = OpenAI(api_key=self._key or "none", base_url=f"{self.url}/v1", http_client=self._client, max_retries=0)
 
     def score(self, texts: Sequence[str], *, report: Report = silent) -> list[Answer]:
         """One answer a text, in order; see `Engine.score`."""
@@ -91,6 +97,7 @@ class OpenAIEngine(HttpEngine):
             "temperature": 0,
             "timeout": settings.timeout,
             "max_retries": 0,
+            "client": self._openai,
         }
         if settings.api == "completions":
             model = f"text-completion-openai/{self.model}"
