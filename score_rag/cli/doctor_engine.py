@@ -34,14 +34,13 @@ def examine_engine(url: str, kind: str, *, pipeline: str, model: str | None = No
         ModelError: The server cannot be reached, or does not serve the model.
     """
     from score_rag.context.examples import sample_events
-    from score_rag.context.finder import prompts as build
     from score_rag.pipeline.run import Run
     from score_rag.predictor.predictor import Predictor
 
     run = Run.open(pipeline, stages=["predictor"])
     remote = Predictor.from_pretrained(run.folder("predictor"), engine=kind, engine_url=url, engine_model=model)
     questions = run.finder.questions(sample_events(run.interactions, "test", prompts, seed=0))
-    texts = build(run.builder, questions, run.finder.find(questions))
+    texts = [told.text for told in run.write(questions)[1]]
     found = compare(remote.engine, run.predictor.engine, texts)
     return {
         **found,

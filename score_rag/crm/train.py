@@ -12,6 +12,7 @@ import numpy as np
 
 from score_rag.crm.checkpoint import read_checkpoint, write_checkpoint
 from score_rag.crm.interface import CollaborativeModel, UserHistory
+from score_rag.crm.judgements import RepeatedQuestions
 from score_rag.crm.ranking import RankingTask
 from score_rag.crm.settings import ChooseBy, CrmTraining
 from score_rag.data.interactions import Interactions
@@ -41,7 +42,7 @@ class Validation:
         events = list(interactions.rows("valid")) if by == "auc" else []
         if len(events) > _MOST_VALID:
             events = [events[place] for place in np.linspace(0, len(events) - 1, _MOST_VALID).astype(int)]
-        self.asked = [UserHistory(interactions.log.earlier(event), event.user_id, event.timestamp) for event in events]
+        self.asked = RepeatedQuestions(UserHistory(interactions.log.earlier(event), event.user_id, event.timestamp) for event in events)
         self.places = [model.places_of([event.item_id]) for event in events]
         self.labels = np.array([int(event.liked) for event in events])
 
