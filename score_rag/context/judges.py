@@ -156,7 +156,5 @@ class Judges:
 
     def _items_near(self, item_id: str) -> list[str]:
         if item_id not in self._near_items:
-            scores = [(self.similarity(item_id, other), other) for other in self._times if other != item_id]
-            best = sorted((pair for pair in scores if pair[0] > 0), key=lambda pair: (-pair[0], pair[1]))
-            self._near_items[item_id] = [other for _, other in best[:_NEAREST_ITEMS]]
+            self._near_items[item_id] = self.similarity.nearest(item_id, self._times, _NEAREST_ITEMS)
         return self._near_items[item_id]
