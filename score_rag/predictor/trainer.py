@@ -178,7 +178,7 @@ def train_on_packs(
             best.resume(int(last.name.partition("-")[2]))
         elif before:
             best.offer(0, **_flat(validate(model)), weights=weights(model), epoch=0)
-        arguments = trainer_arguments(settings, folder, seed=seed)
+        arguments = trainer_arguments(settings, folder, seed=seed, save=checkpoints is not None)
         steps = -(-len(batches) // settings.accumulation)
 
         class Watch(TrainerCallback):

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from score_rag.encoders.limits import longest_input
 from score_rag.settings import Settings, misfits, serving
+from score_rag.training.settings import TrainerSettings
 
 __all__ = ["RerankerSettings", "RerankerTraining"]
 
@@ -21,6 +22,7 @@ class RerankerTraining(Settings):
     batch_size: int = Field(8, ge=1, description="questions")
     learning_rate: float = Field(2e-4, gt=0, description="of AdamW")
     hold_out: float = Field(0.15, gt=0, lt=1, description="share of questions kept out of training, for its metrics")
+    trainer: TrainerSettings = TrainerSettings()
 
 
 class RerankerSettings(RerankerTraining):

@@ -26,6 +26,7 @@ from score_rag.reranker.offline import OFFLINE_MODEL, OfflineAssessor
 from score_rag.reranker.scorer import rerank_text
 from score_rag.reranker.settings import RerankerSettings, RerankerTraining
 from score_rag.seeds import seeded
+from score_rag.training.settings import trainer_arguments
 
 if TYPE_CHECKING:
     from score_rag.index.reader import Hit
@@ -193,20 +194,11 @@ def train_reranker(
             report("training the reranker (SARE)", state.global_step, state.max_steps)
 
     arguments = CrossEncoderTrainingArguments(
-        output_dir=str(out.parent / "trainer"),
+        **trainer_arguments(settings.trainer, out.parent / "trainer", seed=seed, save=False, native=True),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         warmup_steps=max(1, settings.epochs * len(trained) // settings.batch_size // 10),
-        seed=seed,
-        data_seed=seed,
-        save_strategy="no",
-        logging_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        use_cpu=not torch.cuda.is_available(),
-        bf16=fast_bfloat16(),
-        dataloader_pin_memory=torch.cuda.is_available(),
     )
     trainer = CrossEncoderTrainer(
         model=model,

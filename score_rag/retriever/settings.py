@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from score_rag.encoders.limits import longest_input
 from score_rag.settings import FrozenMapping, Settings, misfits, serving
+from score_rag.training.settings import TrainerSettings
 
 __all__ = ["IndexDtype", "RetrieverSettings", "RetrieverTraining"]
 
@@ -37,6 +38,7 @@ class RetrieverTraining(Settings):
     learning_rate: float = Field(1e-4, gt=0, description="of AdamW")
     temperature: float = Field(0.05, gt=0, description="tau")
     hold_out: float = Field(0.1, ge=0, lt=1, description="share of users kept out of training: half choose the epoch, half are reported")
+    trainer: TrainerSettings = TrainerSettings()
 
     @model_validator(mode="after")
     def _gains_are_told(self) -> Self:

@@ -24,6 +24,7 @@ from score_rag.retriever.negatives import hard_negatives as find_hard_negatives
 from score_rag.retriever.settings import RetrieverSettings, RetrieverTraining
 from score_rag.retriever.validation import BestEpoch, Examination
 from score_rag.seeds import seeded
+from score_rag.training.settings import TrainerSettings, trainer_arguments
 
 __all__ = ["fit_retriever", "train_encoder"]
 
@@ -139,7 +140,17 @@ def train_encoder(
             lora = add_lora(network, settings.lora_rank, settings.tune_layers)
         loss = NeighbourLoss(model, torch.from_numpy(world.neighbours), temperature=settings.temperature, chunk=settings.chunk)
         scratch = out.parent / "trainer"
-        steps = _run_trainer(model, loss, drawn, best.end_epoch, scratch, learning_rate=settings.learning_rate, seed=seed, report=report)
+        steps = _run_trainer(
+            model,
+            loss,
+            drawn,
+            best.end_epoch,
+            scratch,
+            learning_rate=settings.learning_rate,
+            trainer_settings=settings.trainer,
+            seed=seed,
+            report=report,
+        )
         best.restore()
         if lora is not None:
             lora.merge_and_unload()
@@ -169,11 +180,11 @@ def _run_trainer(
     scratch: Path,
     *,
     learning_rate: float,
+    trainer_settings: TrainerSettings,
     seed: int,
     report: Report,
 ) -> int:
     """Run the stock trainer over the batches of each epoch, as long as `end_epoch` says so; returns the steps taken."""
-    import torch
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.base.sampler import DefaultBatchSampler
@@ -204,21 +215,12 @@ def _run_trainer(
 
     # Every epoch has batches of its own, so to the trainer they are one long epoch.
     arguments = SentenceTransformerTrainingArguments(
-        output_dir=str(scratch),
+        **trainer_arguments(trainer_settings, scratch, seed=seed, save=False, native=True),
         num_train_epochs=1,
         per_device_train_batch_size=max(map(len, batches)),
         learning_rate=learning_rate,
         warmup_steps=max(1, len(batches) // 10),
-        seed=seed,
-        data_seed=seed,
         batch_sampler=AsBuilt,
-        save_strategy="no",
-        logging_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        use_cpu=not torch.cuda.is_available(),
-        bf16=fast_bfloat16(),
-        dataloader_pin_memory=torch.cuda.is_available(),
     )
     trainer = SentenceTransformerTrainer(
         model=model,

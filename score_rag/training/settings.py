@@ -20,7 +20,8 @@ class TrainerSettings(Settings):
         False, description="compute activations twice instead of keeping them: less memory, slower"
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="of forward and backward passes; auto is bfloat16 on a GPU that multiplies it natively, else float32"
+        "auto",
+        description="of both passes; auto is bfloat16 where that is native (the bundled Llama on a CPU: float32)",
     )
     save_every: Annotated[int, serving()] = Field(
         200, ge=1, description="steps between checkpoints, from which a killed training resumes to the same weights"
@@ -30,20 +31,22 @@ class TrainerSettings(Settings):
     )
 
 
-def trainer_arguments(settings: TrainerSettings, checkpoints: Path, *, seed: int) -> dict[str, Any]:
+def trainer_arguments(settings: TrainerSettings, folder: Path, *, seed: int, save: bool, native: bool = False) -> dict[str, Any]:
     """Keyword arguments for `TrainingArguments` and its subclasses.
 
     Args:
         settings: How to run.
-        checkpoints: Folder of the checkpoints.
+        folder: The trainer's own, for checkpoints.
         seed: Of weights and data order.
+        save: Whether checkpoints are written.
+        native: Whether `auto` is bfloat16 on a CPU too, where it multiplies it natively.
     """
     import torch
 
     from score_rag.inference.precision import fast_bfloat16
 
     gpu = torch.cuda.is_available()
-    bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and gpu and fast_bfloat16())
+    bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and (gpu or native) and fast_bfloat16())
     from transformers import TrainingArguments
 
     # Renamed in transformers 5.2x; the old name is gone in 6.
@@ -52,11 +55,11 @@ def trainer_arguments(settings: TrainerSettings, checkpoints: Path, *, seed: int
     memory = {name: True} if settings.checkpoint_gradients else {}
     return {
         **memory,
-        "output_dir": str(checkpoints),
+        "output_dir": str(folder),
         "gradient_accumulation_steps": settings.accumulation,
         "bf16": bf16,
         "fp16": settings.precision == "float16" and gpu,
-        "save_strategy": "steps",
+        "save_strategy": "steps" if save else "no",
         "save_steps": settings.save_every,
         "save_total_limit": 2,
         "logging_strategy": "steps" if settings.report_to else "no",
