@@ -39,15 +39,16 @@ def from_logits(logits: np.ndarray, yes: int, no: int) -> list[Answer]:
         yes: Token id of Yes.
         no: Token id of No.
 
-    >>> from_logits(np.log([[0.6, 0.2, 0.2]]), 0, 1)
-    [Answer(probability=0.75, mass=0.8, cut=0, warning='')]
+    >>> (answer,) = from_logits(np.log([[0.6, 0.2, 0.2]]), 0, 1)
+    >>> round(answer.probability, 9), round(answer.mass, 9)
+    (0.75, 0.8)
     """
     logits = logits.astype(np.float64)
     top = logits.max(axis=1)
     both = np.exp(logits[:, [yes, no]] - top[:, None]).sum(axis=1)
     every = np.exp(logits - top[:, None]).sum(axis=1)
     return [
-        Answer(round(sigmoid(difference), 15), float(mass))
+        Answer(sigmoid(float(difference)), float(mass))
         for difference, mass in zip(logits[:, yes] - logits[:, no], both / every, strict=True)
     ]
 
