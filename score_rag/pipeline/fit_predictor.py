@@ -72,12 +72,15 @@ def fit_from_run(
 
     metrics: dict[str, Any] = {}
     embedded = settings.base == "embedded"
+    # The adapter is tuned on the latest events, which the bundled base is not given: what it learns is not there already.
+    count = min(settings.examples or len(told), len(told) // 2) if embedded else settings.examples
+    tuned_on = told[-count:] if embedded and count else spread_out(told, count, seed=pipeline.seed)
+    rest = told[: -len(tuned_on)] if embedded else told
     base = str(folder / "base") if embedded else settings.base
     if embedded and base_from is not None:
         shutil.copytree(base_from, base)
     elif embedded:
-        metrics["base"] = _fit_base(run, writer, told, checks, folder, hide, checkpoints, report)
-    tuned_on = spread_out(told, settings.examples, seed=pipeline.seed)
+        metrics["base"] = _fit_base(run, writer, rest, checks, folder, hide, checkpoints, report)
     fitting = _fitting_writer(run, levels, base)
     metrics["lora"] = fit_adapter(
         _real_groups(run, fitting, tuned_on, hide, report),

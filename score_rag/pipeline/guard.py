@@ -16,7 +16,7 @@ import numpy as np
 from score_rag.files import read_json, write_json
 from score_rag.metrics.auc import log_loss
 from score_rag.metrics.bootstrap import Bootstrap
-from score_rag.predictor.calibration import fit_temperature
+from score_rag.predictor.calibration import fit_calibration
 
 __all__ = ["Compared", "Guard", "Route", "compare"]
 
@@ -31,7 +31,7 @@ class Compared:
     """One scorer on the validation events.
 
     Attributes:
-        log_loss: Of its scores as logits, at the temperature that suits them best; None where they are no logits.
+        log_loss: Of its scores as logits, calibrated as suits them best; None where they are no logits.
         auc_gain: 95 % interval of the predictor's AUC less this one's, paired over users; None for the predictor.
         uauc_gain: The same of UAUC.
     """
@@ -151,4 +151,4 @@ def _log_loss(scores: np.ndarray, labels: np.ndarray) -> float:
     if len(scores) and scores.min() >= 0 and scores.max() <= 1:
         safe = np.clip(scores, 1e-6, 1 - 1e-6)
         scores = np.log(safe / (1 - safe))
-    return log_loss(labels, 1 / (1 + np.exp(-scores / fit_temperature(scores, labels))))
+    return log_loss(labels, fit_calibration(scores, labels).probabilities(scores))

@@ -70,13 +70,13 @@ def sigmoid(difference: float) -> float:
     return math.exp(difference) / (1.0 + math.exp(difference))
 
 
-def calibrated(probability: float, temperature: float) -> float:
-    """P with the logit difference of Yes and No divided by a temperature (Guo et al. 2017, temperature scaling).
+def calibrated(probability: float, temperature: float, shift: float = 0.0) -> float:
+    """P with the logit difference of Yes and No, less a shift, divided by a temperature (Guo et al. 2017; Platt 1999).
 
     >>> calibrated(0.8, 1.0), round(calibrated(0.8, 2.0), 4), calibrated(0.5, 3.0)
     (0.8, 0.6667, 0.5)
     """
-    if temperature == 1.0:
+    if temperature == 1.0 and not shift:
         return probability
     inside = min(max(probability, 1e-300), 1.0 - 2.0**-53)
-    return sigmoid((math.log(inside) - math.log1p(-inside)) / temperature)
+    return sigmoid((math.log(inside) - math.log1p(-inside) - shift) / temperature)

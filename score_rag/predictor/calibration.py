@@ -1,4 +1,4 @@
-"""Whether a probability means what it says: temperature (Guo et al., 2017; arXiv 1706.04599), expected calibration error, reliability."""
+"""Whether a probability means what it says: temperature and shift, expected calibration error, reliability (arXiv 1706.04599)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Bin", "calibration_error", "fit_temperature", "reliability"]
+__all__ = ["Bin", "Calibration", "calibration_error", "fit_calibration", "reliability"]
 
 
 class Bin(NamedTuple):
@@ -17,8 +17,22 @@ class Bin(NamedTuple):
     liked: float
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The T in p = sigmoid(logit / T) with the least log-loss, by golden-section search over log T between 1/20 and 20.
+class Calibration(NamedTuple):
+    """P = sigmoid((logit - shift) / temperature)."""
+
+    temperature: float = 1.0
+    shift: float = 0.0
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """[n] of [n] logits."""
+        found: np.ndarray = 1 / (1 + np.exp(-(np.asarray(logits, dtype=np.float64) - self.shift) / self.temperature))
+        return found
+
+
+def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> Calibration:
+    """Temperature (Guo et al., 2017) and shift with the least log-loss, by Newton's method (Platt, 1999).
+
+    The shift matters where fewer are liked than in training: a temperature alone would only make all answers doubtful.
 
     Args:
         logits: [n]: of Yes less of No.
@@ -26,27 +40,30 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     >>> logits = np.log(np.array([0.8] * 10 + [0.2] * 10) / np.array([0.2] * 10 + [0.8] * 10))
     >>> labels = np.array([1] * 8 + [0] * 2 + [1] * 2 + [0] * 8)
-    >>> round(fit_temperature(3 * logits, labels), 3)
-    3.0
+    >>> found = fit_calibration(3 * logits + 1, labels)
+    >>> round(found.temperature, 2), round(found.shift, 2)
+    (3.0, 1.0)
     """
-    if len(set(np.asarray(labels).tolist())) < 2:
-        return 1.0
-    signs = 2.0 * np.asarray(labels) - 1
-
-    def loss(log_temperature: float) -> float:
-        return float(np.logaddexp(0.0, -signs * logits / np.exp(log_temperature)).mean())
-
-    ratio = (np.sqrt(5) - 1) / 2
-    low, high = -np.log(20.0), np.log(20.0)
-    left, right = high - ratio * (high - low), low + ratio * (high - low)
-    while high - low > 1e-6:
-        if loss(left) < loss(right):
-            high, right = right, left
-            left = high - ratio * (high - low)
-        else:
-            low, left = left, right
-            right = low + ratio * (high - low)
-    return float(np.exp((low + high) / 2))
+    logits, labels = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    if len(set(labels.tolist())) < 2 or not logits.std():
+        return Calibration()
+    middle, spread = logits.mean(), logits.std()
+    inputs = np.stack([(logits - middle) / spread, np.ones(len(logits))], axis=1)
+    weights = np.zeros(2)
+    ridge = np.diag([1e-3, 1e-9])  # scores without an error would have no finite slope
+    for _ in range(50):
+        said = 1 / (1 + np.exp(-np.clip(inputs @ weights, -30, 30)))
+        gradient = inputs.T @ (said - labels) + ridge @ weights
+        curvature = (inputs * (said * (1 - said))[:, None]).T @ inputs + ridge
+        step = np.linalg.solve(curvature, gradient)
+        weights = weights - step
+        if np.abs(step).max() < 1e-10:
+            break
+    slope = weights[0] / spread
+    # What orders the wrong way round is not put right by calibration, only doubted.
+    if slope <= 1 / 20:
+        return Calibration(20.0, float(middle))
+    return Calibration(float(1 / slope), float(middle - weights[1] / slope))
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 10) -> list[Bin]:

@@ -34,21 +34,24 @@ class Predictor:
 
     Args:
         engine: Anything with the interface of `score_rag.predictor.engines.Engine`.
-        temperature: Divides the logit difference of Yes and No: P = sigmoid((logit of Yes - logit of No) / temperature). 1 changes nothing;
+        temperature: Divides the logit difference of Yes and No: P = sigmoid((logit of Yes - logit of No - shift) / temperature). 1 changes nothing;
             the order of the answers and their mass stay as they are.
+        shift: Taken off before; 0 changes nothing.
         settings: Content of `predictor.json`, where there is one.
 
     Attributes:
         engine: The engine.
         temperature: The temperature.
+        shift: The shift.
         settings: As given.
     """
 
-    def __init__(self, engine: Engine, *, temperature: float = 1.0, settings: dict[str, Any] | None = None) -> None:
+    def __init__(self, engine: Engine, *, temperature: float = 1.0, shift: float = 0.0, settings: dict[str, Any] | None = None) -> None:
         if not temperature > 0:
             raise InputError("the temperature of a predictor is not positive", expected="a number above 0", found=temperature)
         self.engine = engine
         self.temperature = temperature
+        self.shift = shift
         self.settings = settings or {}
 
     @classmethod
@@ -87,7 +90,7 @@ class Predictor:
                 raise InputError("the engine's settings do not fit", found=told) from error
         facts = read_json(folder / "predictor.json")
         opened = open_engine(folder, facts, engine, device=device)
-        return cls(opened, temperature=float(facts.get("temperature", 1.0)), settings=facts)
+        return cls(opened, temperature=float(facts.get("temperature", 1.0)), shift=float(facts.get("shift", 0.0)), settings=facts)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a prompt as the engine reads it: shorten by whole history items until it is at most `max_tokens`."""
@@ -117,7 +120,7 @@ class Predictor:
 
     def _finish(self, answers: Sequence[Answer], cuts: Sequence[int]) -> list[Answer]:
         return [
-            dataclasses.replace(answer, probability=calibrated(answer.probability, self.temperature), cut=cut)
+            dataclasses.replace(answer, probability=calibrated(answer.probability, self.temperature, self.shift), cut=cut)
             for answer, cut in zip(answers, cuts, strict=True)
         ]
 

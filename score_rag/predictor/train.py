@@ -12,7 +12,7 @@ import numpy as np
 from score_rag.errors import DataError, ModelError
 from score_rag.files import read_json, write_json
 from score_rag.predictor.base import fit_tokenizer, new_llama, save_base
-from score_rag.predictor.calibration import calibration_error, fit_temperature
+from score_rag.predictor.calibration import calibration_error, fit_calibration
 from score_rag.predictor.export import export_last_logits
 from score_rag.predictor.packing import Pack, PromptGroup, pack_all
 from score_rag.predictor.predictor import load_causal_model
@@ -129,7 +129,7 @@ def fit_adapter(
 
     Returns:
         `{"questions", "parameters_trained", "used", "epoch", "valid_auc_before", "valid_auc", "valid_auc_by_epoch", "temperature",
-        "calibration_error", "tokens_mean"}`; `valid_logits` [questions] beside it, for those who compare.
+        "shift", "calibration_error", "tokens_mean"}`; `valid_logits` [questions] beside it, for those who compare.
 
     Raises:
         DataError: One of the two answers never occurs in `train` or in `valid`.
@@ -175,7 +175,7 @@ def fit_adapter(
     used = best.best["epoch"] > 0
     logits = score_packs(tuned, valid_packs, answers)
     labels = np.concatenate([one.labels for one in valid_packs])
-    temperature = fit_temperature(logits, labels)
+    calibration = fit_calibration(logits, labels)
     if used:
         tuned.save_pretrained(str(folder / "adapter"))
         # The card says nothing, and where the bundled base lay while it was trained is no part of the result.
@@ -193,7 +193,8 @@ def fit_adapter(
             "max_tokens": settings.max_tokens,
             "yes": answers[0],
             "no": answers[1],
-            "temperature": temperature,
+            "temperature": calibration.temperature,
+            "shift": calibration.shift,
         },
     )
     trained = sum(p.numel() for p in tuned.parameters() if p.requires_grad)
@@ -207,10 +208,11 @@ def fit_adapter(
         "valid_auc_before": best.scores[0]["score"],
         "valid_auc": best.best["score"],
         "valid_auc_by_epoch": [entry["score"] for entry in best.scores[1:]],
-        "temperature": temperature,
-        "calibration_error": calibration_error(1 / (1 + np.exp(-logits / temperature)), labels),
+        "temperature": calibration.temperature,
+        "shift": calibration.shift,
+        "calibration_error": calibration_error(calibration.probabilities(logits), labels),
         "tokens_mean": float(np.mean([len(encode(prompt)) for group in valid for prompt in group.prompts])),
-        "valid_logits": logits / temperature,
+        "valid_logits": (logits - calibration.shift) / calibration.temperature,
     }
 
 
