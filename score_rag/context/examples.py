@@ -63,14 +63,14 @@ def group_questions(
         settings: How many questions a group has, and how often what is hidden.
         hide: What is never told.
     """
-    grouped = _groups(events, settings.questions if writer.builder.history else _GROUPED, generator, by_user=bool(writer.builder.history))
+    most = writer.builder.history if "history" in writer.builder.prompt.variables else 0
+    grouped = _groups(events, settings.questions if most else _GROUPED, generator, by_user=most > 0)
     flat = [event for group in grouped for event in group]
     asked = finder.questions(flat)
     contexts = finder.find(asked, stored=True, report=report) if writer.builder.tells_neighbours else None
     told: list[str] = [""] * len(flat)
     hides: list[frozenset[str]] = []
     lasts: list[int] = []
-    most = writer.builder.history
     for group in grouped:
         hidden = frozenset(hide) | _dropped(settings, generator)
         first = int(generator.integers(0, most + 1)) if most else 0

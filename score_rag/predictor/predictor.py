@@ -34,7 +34,7 @@ class Predictor:
 
     Args:
         engine: Anything with the interface of `score_rag.predictor.engines.Engine`.
-        temperature: Divides the logit difference of Yes and No: P = sigmoid((logit of Yes - logit of No - shift) / temperature). 1 changes nothing;
+        temperature: Calibrates: P = sigmoid((logit of Yes - logit of No - shift) / temperature). 1 changes nothing;
             the order of the answers and their mass stay as they are.
         shift: Taken off before; 0 changes nothing.
         settings: Content of `predictor.json`, where there is one.
