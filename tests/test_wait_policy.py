@@ -36,7 +36,7 @@ def test_the_wait_policy_is_there_before_the_first_heavy_import(entry, given, tm
     if given is not None:
         environment["OMP_WAIT_POLICY"] = given
     ran = subprocess.run(
-        [sys.executable, *ENTRIES[entry], "data", "show", "sample", "--json"], env=environment, capture_output=True, text=True, cwd=tmp_path
+        [sys.executable, *ENTRIES[entry], "data", "list", "--json"], env=environment, capture_output=True, text=True, cwd=tmp_path
     )
     assert ran.returncode == 0, ran.stderr
     seen = [line.split() for line in ran.stderr.splitlines() if line.startswith("spy ")]
