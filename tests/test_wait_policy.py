@@ -35,8 +35,9 @@ def test_the_wait_policy_is_there_before_the_first_heavy_import(entry, given, tm
     environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), str(ROOT)])
     if given is not None:
         environment["OMP_WAIT_POLICY"] = given
-    words = ["run", "sample", "--dry-run", "--set", f"runs={tmp_path / 'runs'}"]
-    ran = subprocess.run([sys.executable, *ENTRIES[entry], *words], env=environment, capture_output=True, text=True, cwd=tmp_path)
+    ran = subprocess.run(
+        [sys.executable, *ENTRIES[entry], "data", "list", "--json"], env=environment, capture_output=True, text=True, cwd=tmp_path
+    )
     assert ran.returncode == 0, ran.stderr
     seen = [line.split() for line in ran.stderr.splitlines() if line.startswith("spy ")]
     assert "polars" in {name for _, name, _ in seen}, "nothing heavy was imported: this shows nothing"
