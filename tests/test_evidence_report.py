@@ -10,8 +10,6 @@ import numpy as np
 import polars as pl
 import pytest
 from conftest import TOY_PIPELINE, write_tables
-from hypothesis import given
-from hypothesis import strategies as st
 
 from score_rag.context.finder import RetrievedContext
 from score_rag.context.question import Question
@@ -30,7 +28,6 @@ from score_rag.evaluation.evidence import (
 )
 from score_rag.evaluation.evidence_report import EvidenceReport
 from score_rag.evaluation.scorecard import Scorecard
-from score_rag.evaluation.shuffle import others_contexts, permute_across_users, random_contexts
 from score_rag.index.reader import BehaviourIndex, Hit
 from score_rag.pipeline.fit_predictor import OTHERS
 from score_rag.predictor.predictor import Answer
@@ -38,33 +35,8 @@ from score_rag.predictor.predictor import Answer
 KINDS = ("expectation", "mood")
 
 
-@given(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=40), st.integers(0, 3))
-def test_a_permutation_keeps_as_few_rows_with_their_own_user_as_can_be(users, seed):
-    places = permute_across_users(users, seed=seed)
-    assert sorted(places.tolist()) == list(range(len(users)))
-    kept = sum(users[place] == user for place, user in zip(places, users, strict=True))
-    assert kept == max(0, 2 * max(map(users.count, users)) - len(users))
-    assert places.tolist() == permute_across_users(users, seed=seed).tolist()
-
-
-def test_another_seed_gives_another_permutation():
-    users = [str(row % 10) for row in range(100)]
-    assert permute_across_users(users, seed=0).tolist() != permute_across_users(users, seed=1).tolist()
-
-
 def _hit(user: str, until: int = 0, score: float = 0.5) -> Hit:
     return Hit(user, f"{user}@1", f"Liked: {user}.", score, until, 1)
-
-
-def _kept(*hits: Hit) -> RetrievedContext:
-    return RetrievedContext(hits, tuple((hit, hit.score) for hit in hits))
-
-
-def test_nobody_is_told_of_themselves_or_of_what_is_not_known_yet_by_anothers_context():
-    questions = [Question("a", "1", (), 10), Question("b", "1", (), 100)]
-    contexts = [_kept(_hit("b"), _hit("c", 5)), _kept(_hit("a"), _hit("c", 50), _hit("d", 9))]
-    first, second = others_contexts(questions, contexts, np.array([1, 0]))
-    assert first.kept_ids == ["d"] and second.kept_ids == ["c"]
 
 
 def _index() -> BehaviourIndex:
@@ -94,28 +66,6 @@ class _Finder:
         type(self).asked += 1
         hits = [_hit("x", score=0.9), _hit("y", score=0.8), _hit("z", score=0.7), _hit("w", score=0.6), _hit("v", score=0.5)]
         return [RetrievedContext(tuple(hits), tuple((hit, hit.score) for hit in hits[: self.top_n])) for _ in questions]
-
-
-def test_random_users_are_visible_then_and_never_the_one_who_asks_and_as_many_as_were_kept():
-    questions = [Question(f"u{row % 10}", "1", (), 15 if row < 50 else 25) for row in range(100)]
-    contexts = [_kept(_hit("x"), _hit("y"))] * 99 + [RetrievedContext()]
-    found = random_contexts(questions, contexts, _index(), _Finder(), seed=0)
-    drawn = {hit.user_id for context in found for hit, _ in context.kept}
-    assert len(drawn) == 10 and found[-1].kept == () and all(len(context.kept) == 2 for context in found[:-1])
-    for question, context in zip(questions, found, strict=True):
-        assert question.user_id not in context.kept_ids and len(set(context.kept_ids)) == len(context.kept)
-        assert all(hit.text.startswith("early" if question.as_of == 15 else "late") for hit, _ in context.kept)
-    again = random_contexts(questions, contexts, _index(), _Finder(), seed=0)
-    assert [context.kept_ids for context in again] == [context.kept_ids for context in found]
-    before = random_contexts([Question("u0", "1", (), 5)], contexts[:1], _index(), _Finder(), seed=0)
-    assert before[0].kept == (), "nobody had a document then"
-
-
-def test_a_random_user_brings_their_true_likeness():
-    index = _index()
-    index.vectors = np.ones((20, 1), dtype=np.float32)
-    (found,) = random_contexts([Question("u0", "1", (), 15)], [_kept(_hit("x", score=0.1))], index, _Finder(), seed=0)
-    assert [score for _, score in found.kept] == [1.0]
 
 
 @dataclass(frozen=True)

@@ -176,8 +176,8 @@ class EvidenceReport:
             box=box.SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
         )
-        for column in ("asked", "AUC", "loss", "UAUC", "loss", "p", "the predictor is"):
-            table.add_column(column, justify="left" if column in ("asked", "the predictor is") else "right", no_wrap=column != "asked")
+        for column in ("asked", "AUC", "loss", "UAUC", "loss", "p", "finding"):
+            table.add_column(column, justify="left" if column in ("asked", "finding") else "right", no_wrap=column != "asked")
         table.add_row("as it is", short(self.auc.value), "", short(self.uauc.value), "", "", "")
         group = ""
         for row in self.rows:
@@ -185,7 +185,16 @@ class EvidenceReport:
                 table.add_section()
                 table.add_row(f"[bold]{row.group}[/]")
                 group = row.group
-            losses = [f"{loss.value:+.3f} ({loss.low:+.3f} {loss.high:+.3f})" for loss in (row.auc_loss, row.uauc_loss)]
+            losses = [f"{_signed(loss.value)} ({_signed(loss.low)} {_signed(loss.high)})" for loss in (row.auc_loss, row.uauc_loss)]
             p = f"{short_p(row.auc_p)} / {short_p(row.uauc_p)}"
             table.add_row(row.name, short(row.auc), losses[0], short(row.uauc), losses[1], p, row.finding)
         return [table]
+
+
+def _signed(value: float) -> str:
+    """A difference of shares.
+
+    >>> _signed(0.0126), _signed(-0.5), _signed(float("nan"))
+    ('+.013', '-.500', '-')
+    """
+    return "-" if np.isnan(value) else f"{value:+.3f}".replace("0.", ".", 1)
