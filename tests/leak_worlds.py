@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from score_rag.data.interactions import Interactions, items_frame
 from score_rag.data.log import Item
+from score_rag.data.mistakes import Mistakes
 from score_rag.data.negatives import add_negatives
 from score_rag.data.report import DataReport
 from score_rag.data.split import split_events
-from score_rag.data.table import Mistakes, parse_events
+from score_rag.data.table import parse_events
 
 __all__ = ["COMMON", "ITEMS", "TIMES", "USERS", "questions", "seconds", "table", "worlds"]
 
@@ -57,7 +58,7 @@ def worlds(draw):
     rows += draw(st.lists(st.sampled_from(rows), max_size=3))
     frame = pl.DataFrame(rows, schema=COLUMNS[:4], orient="row").sort("timestamp", maintain_order=True)
     frame = frame.cast({"user_id": pl.Categorical(), "item_id": pl.Categorical(), "label": pl.Int8()})
-    frame = split_events(frame, "quantiles", train=0.6, valid=0.2, report=DataReport("random"))
+    frame = split_events(frame, split="quantiles", train=0.6, valid=0.2, report=DataReport("random"))
     if draw(st.booleans()):
         frame = add_negatives(frame.with_columns(label=pl.lit(1, dtype=pl.Int8)), pl.Series([i.item_id for i in ITEMS]), count=1, seed=1)
     return Interactions(frame, items_frame(ITEMS), ties=draw(st.sampled_from(["strict", "file-order"])))

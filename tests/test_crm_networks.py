@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from score_rag.crm.din import DIN
+from score_rag.crm.graph import Graph, edge_weights, propagate
 from score_rag.crm.judgements import Judgements
-from score_rag.crm.lightgcn import LightGCN, edge_weights, propagate
+from score_rag.crm.lightgcn import LightGCN
 from score_rag.crm.losses import pair_loss
 from score_rag.crm.mf import MF, _newton
 from score_rag.crm.rates import like_rates
@@ -51,7 +52,7 @@ def test_propagation_equals_dense_matrices(layers):
     scale = np.divide(1, np.sqrt(degree), out=np.zeros(12), where=degree > 0)
     smooth = scale[:, None] * adjacency * scale
     expected = sum(np.linalg.matrix_power(smooth, step) @ nodes.numpy() for step in range(layers + 1)) / (layers + 1)
-    found = propagate(nodes, edges, edge_weights(edges, 12).double(), layers)
+    found = propagate(nodes, Graph.of(edges, edge_weights(edges, 12), 12), layers)
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
 
 
@@ -64,7 +65,7 @@ def test_propagation_equals_pytorch_geometric():
     steps = [nodes]
     for _ in range(3):
         steps.append(conv(steps[-1], torch.cat([edges, edges.flip(0)], dim=1)))
-    found = propagate(nodes, edges, edge_weights(edges, 12), 3)
+    found = propagate(nodes, Graph.of(edges, edge_weights(edges, 12), 12), 3)
     np.testing.assert_allclose(found.numpy(), (sum(steps) / 4).numpy(), atol=1e-6)
 
 
@@ -74,7 +75,7 @@ def test_a_lightgcn_user_is_the_sum_of_what_they_liked(toy):
     users = toy.train_log.users
     with torch.inference_mode():
         nodes = model._network()
-        whole = propagate(nodes, model._edges, edge_weights(model._edges, len(nodes)), 2)[: len(users)].numpy()
+        whole = propagate(nodes, model._whole_graph(), 2)[: len(users)].numpy()
     np.testing.assert_allclose(model.user_vectors(users), whole, atol=1e-6)
     model.bind(toy.log)
     assert np.abs(model.user_vectors(users) - whole).max() > 1e-4

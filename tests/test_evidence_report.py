@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
-from conftest import TOY_PIPELINE, write_tables
 
 from score_rag.context.finder import RetrievedContext
 from score_rag.context.question import Question
@@ -181,39 +180,19 @@ def test_a_better_way_of_asking_is_called_better_and_a_report_comes_back_from_js
     assert one_class.rows[0].finding == "same" and json.dumps(one_class.to_dict(), allow_nan=False)
 
 
-@pytest.fixture(scope="module")
-def quick_run(toy, tmp_path_factory):
-    """The toy pipeline with the prompt of evidence, barely trained."""
-    from score_rag.pipeline.config import load_pipeline
-    from score_rag.pipeline.runner import run
-    from score_rag.pipeline.stages import stages
-
-    home = tmp_path_factory.mktemp("evidence")
-    text = TOY_PIPELINE.format(runs=home / "runs", data=write_tables(toy, home / "data"))
-    head, _, rest = text.partition("predictor:\n")
-    predictor = "{prompt: predict_evidence, neighbours: judges, embedded_base: {width: 32, heads: 2, vocabulary: 600, epochs: 3}, "
-    predictor += "examples: 60, valid_examples: 60}"
-    path = home / "toy.yaml"
-    path.write_text(f"{head}predictor: {predictor}\n{rest[rest.index('evaluation:') :]}", encoding="utf-8")
-    pipeline = load_pipeline(str(path))
-    run(pipeline, stages(pipeline))
-    return pipeline
-
-
-@pytest.mark.slow
-def test_a_finished_run_is_asked_otherwise_and_its_tables_are_shown_again(quick_run):
+def test_a_finished_run_is_asked_otherwise_and_its_tables_are_shown_again(toy_run):
     from score_rag.cli.evaluate import stored
     from score_rag.evaluation.evaluate import evaluate_run
 
-    name = str(quick_run.path)
-    found = evidence_reports(quick_run, ["shuffled", "evidence"])
+    name = str(toy_run.path)
+    found = evidence_reports(toy_run, ["shuffled", "evidence"])
     assert [row.name for row in found["shuffled"].rows] == ["expectation", "mood", "neighbours", ALL_OTHERS]
     ways = {(row.group, row.name): row for row in found["evidence"].rows}
     assert {("other users told", f"{kept} best") for kept in KEPT} | {("other users told", RANDOM)} <= set(ways)
     full = found["evidence"]
     assert ways["other users told", "2 best"].auc_loss.value == 0 and ways["other users told", "2 best"].auc == full.auc.value
     assert ways["removed", "neighbours"].auc == ways["other users told", "0 best"].auc
-    card = evaluate_run(quick_run)
+    card = evaluate_run(toy_run)
     assert card.rows[0].auc.value == pytest.approx(full.auc.value, abs=1e-4)
     assert card.calibration is not None and sum(one.questions for one in card.calibration.bins) == card.events
     assert any(note == "information used: all" for note in card.notes)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from score_rag.context.levels import Fact, Levels
@@ -58,6 +58,7 @@ class ItemSimilarity:
         count = Counter(fact for found in facts.values() for fact in found)
         weight = {fact: math.log((1 + len(facts)) / times) for fact, times in count.items()}
         self._vectors = {item_id: {fact: weight[fact] for fact in found} for item_id, found in facts.items()}
+        self._items_of: dict[tuple[str, str], list[str]] = {}
         self._norms = {item_id: math.sqrt(sum(w * w for w in vector.values())) or 1.0 for item_id, vector in self._vectors.items()}
 
     def __call__(self, one: str, other: str) -> float:
@@ -66,6 +67,23 @@ class ItemSimilarity:
         if len(b) < len(a):
             a, b = b, a
         return sum(w * w for fact, w in a.items() if fact in b) / (self._norms[one] * self._norms[other])
+
+    def nearest(self, item_id: str, among: Collection[str], k: int) -> list[str]:
+        """The `k` items most like one, most alike first; only such as share something with it."""
+        weights: dict[str, float] = {}
+        for fact, weight in self._vectors[item_id].items():
+            for other in self._having(fact):
+                weights[other] = weights.get(other, 0.0) + weight * weight
+        norms, own = self._norms, self._norms[item_id]
+        scores = [(weights[other] / (own * norms[other]), other) for other in weights if other != item_id and other in among]
+        return [other for _, other in sorted((pair for pair in scores if pair[0] > 0), key=lambda pair: (-pair[0], pair[1]))[:k]]
+
+    def _having(self, fact: tuple[str, str]) -> list[str]:
+        if not self._items_of:
+            for item_id, vector in self._vectors.items():
+                for known in vector:
+                    self._items_of.setdefault(known, []).append(item_id)
+        return self._items_of.get(fact, [])
 
 
 def _facts(item: Item) -> set[tuple[str, str]]:
@@ -95,24 +113,30 @@ class Witnesses:
         self.shared = shared
         self.similarity = ItemSimilarity(catalogue)
 
-    def view(self, hit: Hit, *, item_id: str, as_of: int | None, history: Sequence[Event], score: float = 0.0) -> Neighbour:
+    def view(
+        self, hit: Hit, *, item_id: str, as_of: int | None, history: Sequence[Event], score: float = 0.0, whole: bool = True
+    ) -> Neighbour:
         """One retrieved user's view of `item_id`, from events strictly before `as_of` (all of them where it is None).
 
         Args:
             score: The reranker's.
+            whole: Whether similar and shared items are looked up, which takes most of the time.
         """
-        verdicts = {event.item_id: event.liked for event in self.log.before(hit.user_id, as_of)}
-        verdict = verdicts.pop(item_id, None)
-        nearest = sorted(((self.similarity(item_id, other), other) for other in verdicts), key=lambda pair: (-pair[0], pair[1]))
+        verdict = self.log.verdict(hit.user_id, item_id, as_of)
+        told = "" if verdict is None else "liked" if verdict else "disliked"
+        alike = self.levels.fact("alike_user", hit.score)
+        found = Neighbour(hit.user_id, hit.text, told, hit.score, alike, reranker_score=score)
+        return self.complete(found, item_id=item_id, as_of=as_of, history=history) if whole else found
+
+    def complete(self, other: Neighbour, *, item_id: str, as_of: int | None, history: Sequence[Event]) -> Neighbour:
+        """A neighbour with similar and shared items; the rest as it is."""
+        verdicts = {event.item_id: event.liked for event in self.log.before(other.user_id, as_of)}
+        verdicts.pop(item_id, None)
+        nearest = sorted(((self.similarity(item_id, one), one) for one in verdicts), key=lambda pair: (-pair[0], pair[1]))
         mine = {event.item_id for event in history if event.liked}
-        return Neighbour(
-            hit.user_id,
-            hit.text,
-            "" if verdict is None else "liked" if verdict else "disliked",
-            hit.score,
-            self.levels.fact("alike_user", hit.score),
-            tuple(self.catalogue[other] for score, other in nearest if score > 0 and verdicts[other])[: self.similar],
-            tuple(self.catalogue[other] for score, other in nearest if score > 0 and not verdicts[other])[: self.similar],
-            tuple(self.catalogue[other] for other in reversed(verdicts) if verdicts[other] and other in mine)[: self.shared],
-            score,
+        return replace(
+            other,
+            similar_liked=tuple(self.catalogue[one] for score, one in nearest if score > 0 and verdicts[one])[: self.similar],
+            similar_disliked=tuple(self.catalogue[one] for score, one in nearest if score > 0 and not verdicts[one])[: self.similar],
+            shared=tuple(self.catalogue[one] for one in reversed(verdicts) if verdicts[one] and one in mine)[: self.shared],
         )

@@ -46,6 +46,9 @@ class QuestionWriter:
         self.evidence = evidence
         self.levels = levels
         self.witnesses = witnesses
+        body = builder.prompt.body
+        self.whole = any(name in body for name in ("similar_liked", "similar_disliked", "shared"))
+        """Whether the prompt tells more of a neighbour than behaviour and verdict."""
 
     def write(
         self,
@@ -79,7 +82,9 @@ class QuestionWriter:
             if contexts is not None and self.builder.tells_neighbours and "neighbours" not in hidden[row]:
                 place = int(shuffled["neighbours"][row]) if "neighbours" in shuffled else row
                 neighbours = [
-                    self.witnesses.view(hit, item_id=question.item_id, as_of=question.as_of, history=question.history, score=score)
+                    self.witnesses.view(
+                        hit, item_id=question.item_id, as_of=question.as_of, history=question.history, score=score, whole=self.whole
+                    )
                     for hit, score in contexts[place].kept
                 ]
             written = self.builder.write(

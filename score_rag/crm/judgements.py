@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from score_rag.crm.interface import History, UserHistory
+from score_rag.crm.interface import UserHistory
 from score_rag.crm.rates import smoothed
-from score_rag.data.interactions import Interactions, event_rows
+from score_rag.data.choices import History
+from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
 
-__all__ = ["Judgements", "counts", "data_digest", "item_counts", "tokens"]
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Judgements", "RepeatedQuestions", "counts", "data_digest", "item_counts", "once", "tokens"]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -44,46 +51,63 @@ class Judgements:
 
     @classmethod
     def of(cls, interactions: Interactions, place: dict[str, int], history: History) -> Judgements:
-        """From the training events; `place` gives an item's place from 0."""
-        by_user: dict[str, list[Event]] = {}
-        for event in event_rows(interactions.learned):
-            by_user.setdefault(event.user_id, []).append(event)
-        strict = interactions.ties == "strict"
-        counts = np.zeros((len(place) + 1, 2))
-        for event in (event for events in by_user.values() for event in events):
-            counts[place[event.item_id] + 1] += (event.liked, 1)
-        rates = smoothed(counts)
-        rows: list[tuple[float, ...]] = []
-        read: list[np.ndarray] = []
-        for number, events in enumerate(by_user.values()):
-            rows += _targets(number, events, place, rates, history, strict)
-            read.append(np.array(tokens([event for event in events if not event.sampled], place, history), dtype=np.int64))
-        table = np.array(rows, dtype=np.float64).reshape(-1, 7)
-        whole = table[:, :4].astype(np.int64)
-        until = np.array([events[-1].timestamp for events in by_user.values()], dtype=np.int64)
-        before = table[:, 4:].astype(np.float32)
-        return cls(list(by_user), whole[:, 0], whole[:, 1], whole[:, 2], whole[:, 3], before, read, until, rates)
+        """From the training events, background among them; `place` gives an item's place from 0."""
+        events = interactions.learned
+        users = events["user_id"].unique(maintain_order=True)
+        owner = _places_of(events["user_id"], {name: number for number, name in enumerate(users.to_list())})
+        order = np.argsort(owner, kind="stable")
+        user, item = owner[order], _places_of(events["item_id"], place)[order] + 1
+        liked, time, sampled = (events[name].to_numpy()[order] for name in ("label", "timestamp", "sampled"))
+        liked = liked.astype(np.int64)
+        totals = np.stack([np.bincount(item, weights=weights, minlength=len(place) + 1) for weights in (liked, np.ones(len(item)))], axis=1)
+        rates = smoothed(totals)
+        starts = np.searchsorted(user, np.arange(len(users)))
+        # What each event is asked with: everything of its user before the first row of its second, or (ties: file-order) before itself.
+        rows = np.arange(len(user))
+        first = np.ones(len(user), dtype=bool)
+        first[1:] = (np.diff(user) != 0) | (np.diff(time) != 0)
+        asked = np.maximum.accumulate(np.where(first, rows, 0)) if interactions.ties == "strict" else rows
+        read = ~sampled & ((liked == 1) | (history == "all"))
+        known = _earlier(read.astype(np.int64), user, starts)[asked]
+        before = np.zeros((len(user), 3), dtype=np.float32)
+        if history == "all":
+            before[:, 0] = _earlier(liked * ~sampled, user, starts)[asked]
+            before[:, 1] = _earlier((~sampled).astype(np.int64), user, starts)[asked]
+            before[:, 2] = _running(rates[item] * ~sampled, starts)[asked]
+        signed, ends = np.where(liked == 1, item, -item), np.cumsum(np.bincount(user[read], minlength=len(users)))
+        told = np.split(signed[read], ends[:-1]) if len(users) else []
+        until = time[np.append(starts[1:], len(user)) - 1] if len(users) else np.zeros(0, dtype=np.int64)
+        return cls(users.to_list(), user, item, liked, known, before, told, until, rates)
 
     def __len__(self) -> int:
         return len(self.user)
 
 
-def _targets(
-    number: int, events: Sequence[Event], place: dict[str, int], rates: np.ndarray, history: History, strict: bool
-) -> Iterable[tuple[float, ...]]:
-    """(user, item, liked, tokens known, and `before`) of each event of a user."""
-    done: list[tuple[int, int, int, int, float]] = [(-1, 0, 0, 0, 0.0)]  # after each judgement: its time, tokens, likes, all, expected
-    for event in events:
-        last = len(done) - 1
-        while strict and last and done[last][0] >= event.timestamp:
-            last -= 1
-        _, known, liked, judged, expected = done[last]
-        yield number, place[event.item_id] + 1, int(event.liked), known, *((liked, judged, expected) if history == "all" else (0, 0, 0))
-        if not event.sampled:
-            _, known, liked, judged, expected = done[-1]
-            known += int(event.liked or history == "all")
-            expected += rates[place[event.item_id] + 1]
-            done.append((event.timestamp, known, liked + int(event.liked), judged + 1, expected))
+def _places_of(ids: pl.Series, place: Mapping[str, int]) -> np.ndarray:
+    """int64 [n]: the places of a column's ids."""
+    _, first, row = np.unique(ids.to_physical().to_numpy(), return_index=True, return_inverse=True)
+    return np.array([place[name] for name in ids.gather(first)], dtype=np.int64)[row]
+
+
+def _earlier(values: np.ndarray, user: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Sums of whole numbers [n], grouped by user, over the user's earlier rows."""
+    sums = np.cumsum(values) - values
+    return np.asarray(sums - sums[starts][user])
+
+
+def _running(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """`_earlier` of float64 [n]: each user's rows are added one by one, so that nobody's sum depends on anybody else's rows."""
+    out = np.zeros(len(values))
+    lengths = np.diff(np.append(starts, len(values)))
+    # All users take their next row at once; those with few rows drop out first.
+    order = np.argsort(-lengths, kind="stable")
+    left = np.searchsorted(-lengths[order], -np.arange(1, lengths.max(initial=0) + 1), side="right")
+    sums = np.zeros(len(starts))
+    for rank, count in enumerate(left):
+        rows = starts[order[:count]] + rank
+        out[rows] = sums[:count]
+        sums[:count] += values[rows]
+    return out
 
 
 def tokens(events: Iterable[Event], place: dict[str, int], history: History) -> list[int]:
@@ -98,12 +122,34 @@ def tokens(events: Iterable[Event], place: dict[str, int], history: History) -> 
 
 def counts(asked: Sequence[UserHistory], place: dict[str, int], rates: np.ndarray, history: History) -> np.ndarray:
     """float32 [n, 3], as `Judgements.before`, of histories."""
+    return once(asked, "counts", lambda asked: _counts(asked, place, rates, history))
+
+
+def _counts(asked: Sequence[UserHistory], place: dict[str, int], rates: np.ndarray, history: History) -> np.ndarray:
     out = np.zeros((len(asked), 3), dtype=np.float32)
     if history == "all":
         for row, one in enumerate(asked):
             expected = float(rates[[place[event.item_id] + 1 for event in one.history]].sum()) if one.history else 0.0
             out[row] = sum(event.liked for event in one.history), len(one.history), expected
     return out
+
+
+class RepeatedQuestions(list[UserHistory]):
+    """Questions that one fit asks again after every epoch: what is read of their histories is worked out once."""
+
+    def __init__(self, asked: Iterable[UserHistory]) -> None:
+        super().__init__(asked)
+        self.kept: dict[str, Any] = {}
+
+
+def once(asked: Sequence[UserHistory], name: str, make: Callable[[Sequence[UserHistory]], _T]) -> _T:
+    """`make(asked)`, kept under a name where the questions are repeated ones; it must not depend on what is learned by epoch."""
+    if not isinstance(asked, RepeatedQuestions):
+        return make(asked)
+    if name not in asked.kept:
+        asked.kept[name] = make(asked)
+    found: _T = asked.kept[name]
+    return found
 
 
 def data_digest(interactions: Interactions) -> str:

@@ -7,42 +7,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from score_rag.crm.interface import History, UserHistory
-from score_rag.crm.judgements import Judgements
+from score_rag.crm.graph import Graph, edge_weights, propagate
+from score_rag.crm.interface import UserHistory
+from score_rag.crm.judgements import Judgements, once
 from score_rag.crm.learned import LearnedVectorModel, NegativeSampling
-from score_rag.crm.losses import Loss, pair_loss
+from score_rag.crm.losses import pair_loss
+from score_rag.crm.settings import LightGCNSettings
+from score_rag.data.choices import History
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LightGCN", "propagate"]
-
-
-def propagate(nodes: torch.Tensor, edges: torch.Tensor, weights: torch.Tensor, layers: int) -> torch.Tensor:
-    """Mean of the nodes' vectors after 0, 1, ..., `layers` steps over the graph.
-
-    Args:
-        nodes: [nodes, dim].
-        edges: int [2, edges], each once.
-        weights: [edges]: 1 / sqrt(degree · degree) of its ends (equation 3); 0 leaves an edge out.
-    """
-    import torch
-
-    both = torch.cat([edges, edges.flip(0)], dim=1)
-    graph = torch.sparse_coo_tensor(both, torch.cat([weights, weights]), (len(nodes), len(nodes)), check_invariants=False)
-    total = step = nodes
-    for _ in range(layers):
-        step = torch.sparse.mm(graph, step)
-        total = total + step
-    return total / (layers + 1)
-
-
-def edge_weights(edges: torch.Tensor, nodes: int) -> torch.Tensor:
-    """float32 [edges]: 1 / sqrt(degree · degree)."""
-    import torch
-
-    degree = torch.bincount(edges.flatten(), minlength=nodes).float()
-    return (degree[edges[0]] * degree[edges[1]]).rsqrt()
+__all__ = ["LightGCN"]
 
 
 class LightGCN(LearnedVectorModel):
@@ -57,11 +33,9 @@ class LightGCN(LearnedVectorModel):
     While training with `bce`, a batch's own edges are left out of the graph: the edge would tell that the item was liked.
 
     Args:
-        dim: Width of vectors.
-        layers: Steps over the graph.
-        content: Whether items' base vectors tell of genres and years too.
-        loss: `bce` or `softmax`.
+        settings: See `LightGCNSettings`.
         history: `all`: scores start from the user's like-rate so far; `positives`: from likes alone. The graph knows likes alone.
+        changes: Single settings.
     """
 
     kind: ClassVar[str] = "lightgcn"
@@ -69,10 +43,13 @@ class LightGCN(LearnedVectorModel):
     batch: ClassVar[int] = 2048
     rate: ClassVar[float] = 1e-2
 
-    def __init__(self, *, dim: int = 32, layers: int = 2, content: bool = True, loss: Loss = "bce", history: History = "all") -> None:
-        super().__init__(history=history)
-        self.settings = {"dim": dim, "layers": layers, "content": content, "loss": loss}
+    settings_model: ClassVar[type[LightGCNSettings]] = LightGCNSettings
+    settings: LightGCNSettings
+
+    def __init__(self, settings: LightGCNSettings | None = None, *, history: History = "all", **changes: Any) -> None:
+        super().__init__(settings, history=history, **changes)
         self._edges: Any = None
+        self._graph: Graph | None = None
 
     def item_vectors(self) -> np.ndarray:
         return self._smoothed()[0]
@@ -89,31 +66,39 @@ class LightGCN(LearnedVectorModel):
 
     def _vectors(self, asked: Sequence[UserHistory]) -> np.ndarray:
         _, parts, degrees = self._smoothed()
-        bases = self._network.users.weight.detach().cpu().numpy() / (self.settings["layers"] + 1)
-        out = np.zeros((len(asked), self.settings["dim"]), dtype=np.float32)
-        for row, one in enumerate(asked):
-            number = self._number(one)
-            liked = list(dict.fromkeys(self._place[event.item_id] for event in one.history if event.liked))
-            if liked:
+        bases = self._network.users.weight.detach().cpu().numpy() / (self.settings.layers + 1)
+        out = np.zeros((len(asked), self.settings.dim), dtype=np.float32)
+        for row, (number, liked) in enumerate(once(asked, "likes", self._likes)):
+            if len(liked):
                 out[row] = (parts[liked] / np.sqrt(np.maximum(degrees[liked], 1) * len(liked))[:, None]).sum(axis=0)
             if number >= 0:
                 out[row] += bases[number]
         return out
 
+    def _likes(self, asked: Sequence[UserHistory]) -> list[tuple[int, np.ndarray]]:
+        """Of each question: the training user's number or -1, and the places of the items that were liked, each once."""
+        liked = (dict.fromkeys(self._place[event.item_id] for event in one.history if event.liked) for one in asked)
+        return [(self._number(one), np.array(list(places), dtype=np.int64)) for one, places in zip(asked, liked, strict=True)]
+
     def _smoothed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Items' vectors; what each gives to those who like it (before equation 3's weight); items' degrees."""
         import torch
 
-        network, layers, users = self._network, int(self.settings["layers"]), len(self._users)
+        network, layers, users = self._network, self.settings.layers, len(self._users)
         with torch.inference_mode():
             nodes = network()
-            edges = self._edges.to(nodes.device)
-            weights = edge_weights(edges, len(nodes))
-            items = propagate(nodes, edges, weights, layers)[users:].cpu().numpy()
+            graph = self._whole_graph().to(nodes.device)
+            items = propagate(nodes, graph, layers)[users:].cpu().numpy()
             # A user's vector is (base + sum of neighbours' vectors after 0 .. layers-1 steps) / (layers + 1).
-            given = propagate(nodes, edges, weights, layers - 1)[users:].cpu().numpy() * (layers / (layers + 1))
-            degrees = torch.bincount(edges[1], minlength=len(nodes))[users:].cpu().numpy()
+            given = propagate(nodes, graph, layers - 1)[users:].cpu().numpy() * (layers / (layers + 1))
+            degrees = torch.bincount(self._edges[1], minlength=len(nodes))[users:].numpy()
         return items, given.astype(np.float32), degrees
+
+    def _whole_graph(self) -> Graph:
+        if self._graph is None:
+            nodes = len(self._users) + len(self.item_ids)
+            self._graph = Graph.of(self._edges, edge_weights(self._edges, nodes), nodes)
+        return self._graph
 
     def _tensors(self) -> Mapping[str, np.ndarray]:
         return {**super()._tensors(), "edges": self._edges.numpy()}
@@ -121,41 +106,47 @@ class LightGCN(LearnedVectorModel):
     def _restore(self, tensors: Mapping[str, np.ndarray], extra: Mapping[str, Any]) -> None:
         import torch
 
-        self._edges = torch.from_numpy(np.array(tensors["edges"]))
+        self._edges, self._graph = torch.from_numpy(np.array(tensors["edges"])), None
         super()._restore({name: tensor for name, tensor in tensors.items() if name != "edges"}, extra)
 
     def _extra(self) -> dict[str, Any]:
         return {"users": list(self._users), "until": self._until.tolist()}
 
     def _build(self, counts: np.ndarray, users: int) -> torch.nn.Module:
-        return _network(counts, self._content, users, self.settings["dim"], self.settings["loss"] == "bce")
+        return _network(counts, self._content, users, self.settings.dim, self.settings.loss == "bce")
 
     def _prepared(self, judged: Judgements) -> None:
         import torch
 
-        liked = np.concatenate([np.array([[number] * len(read), read]) for number, read in enumerate(judged.tokens)], axis=1)
-        pairs = np.unique(liked[:, liked[1] > 0], axis=1)
-        self._edges = torch.from_numpy(np.stack([pairs[0], pairs[1] - 1 + len(judged.users)]).astype(np.int64))
+        user = np.repeat(np.arange(len(judged.users)), [len(read) for read in judged.tokens])
+        read = np.concatenate([*judged.tokens, np.zeros(0, dtype=np.int64)])
+        pairs = np.unique((user * (len(self.item_ids) + 1) + read)[read > 0])
+        user, item = np.divmod(pairs, len(self.item_ids) + 1)
+        self._edges, self._graph = torch.from_numpy(np.stack([user, item - 1 + len(judged.users)])), None
 
     def _task(self, judged: Judgements, drawing: NegativeSampling) -> tuple[int, Any]:
         import torch
 
-        users, edges, layers = len(judged.users), self._edges, int(self.settings["layers"])
-        weights = edge_weights(edges, users + len(self.item_ids))
-        keys = (edges[0] * (len(self.item_ids) + 1) + edges[1] - users + 1).numpy()
+        users, layers, whole = len(judged.users), self.settings.layers, self._whole_graph()
+        keys = (self._edges[0] * (len(self.item_ids) + 1) + self._edges[1] - users + 1).numpy()
         mine = judged.user * (len(self.item_ids) + 1) + judged.item
+        # The edge of each judgement's user and item; -1 where there is none.
+        number = np.searchsorted(keys, mine)
+        edge = torch.from_numpy(np.where(np.append(keys, -1)[number] == mine, number, -1))
         user, item, before = (torch.from_numpy(column) for column in (judged.user, judged.item, judged.before))
         liked = torch.from_numpy(judged.liked.astype(np.float32))
 
         def loss(network: Any, batch: np.ndarray, generator: np.random.Generator) -> torch.Tensor:
+            nonlocal whole
             device = network.bias.weight.device
+            graph = whole = whole.to(device)
             rows = torch.from_numpy(batch)
             who, place, label = (column[rows].to(device) for column in (user, item, liked))
-            there = weights
-            if self.settings["loss"] == "bce":
-                there = weights.masked_fill(torch.from_numpy(np.isin(keys, mine[batch])), 0.0)
+            if self.settings.loss == "bce":
+                own = edge[rows]
+                graph = graph.without(own[own >= 0].to(device))
             with torch.autocast(device.type, enabled=False):
-                vectors = propagate(network(), edges.to(device), there.to(device), layers)
+                vectors = propagate(network(), graph, layers)
             items = torch.cat([torch.zeros_like(vectors[:1]), vectors[users:]])
             return pair_loss(
                 vectors[who],
@@ -164,7 +155,7 @@ class LightGCN(LearnedVectorModel):
                 place,
                 label,
                 offset=None if network.rates is None else network.rates(place, before[rows].to(device), label),
-                kind=self.settings["loss"],
+                kind=self.settings.loss,
                 negatives=drawing.negatives,
                 negative_weight=drawing.weight,
                 generator=generator,

@@ -74,7 +74,8 @@ def compare_orders(
     ordered = _order(run, task.asked, proposed, writer, score, report)
     place = {item_id: number for number, item_id in enumerate(run.histories.catalogue)}
     tops = [[np.array([place[item] for item in items[:k]], dtype=np.int64) for items in order] for order in (ordered, proposed)]
-    return Orders(*(ndcg_and_recall(top, task.relevant, k) for top in tops), k=k, candidates=candidates)
+    by_predictor, by_recommender = (ndcg_and_recall(top, task.relevant, k) for top in tops)
+    return Orders(by_predictor, by_recommender, k, candidates)
 
 
 def rank_by_predictor(
@@ -108,7 +109,7 @@ def _propose(run: Run, users: Sequence[UserHistory], count: int) -> list[list[st
     every = np.arange(len(model.item_ids))
     out = []
     for user in users:
-        (scores,) = model._scores([user], [every])
+        (scores,) = model.score_places([user], [every])
         known = {event.item_id for event in user.history}
         order = (model.item_ids[place] for place in np.argsort(-scores, kind="stable").tolist())
         out.append([item for item in order if item not in known][:count])

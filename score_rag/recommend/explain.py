@@ -53,6 +53,8 @@ def explain(
 
 
 def _with_common(other: Neighbour, asked: FoundQuestion, witnesses: Witnesses) -> Neighbour:
+    question = asked.question
+    other = witnesses.complete(other, item_id=question.item_id, as_of=question.as_of, history=question.history)
     theirs = witnesses.log.before(other.user_id, asked.question.as_of)
     return replace(other, in_common=tuple(_in_common(other.shared, asked.question.history, theirs, witnesses.catalogue)))
 
