@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -10,12 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from score_rag.crm.interface import UserHistory
+from score_rag.data.log import Event
 from score_rag.errors import InputError
 from score_rag.evaluation.baselines import ITEM_AVERAGE, score_events, trivial_models
+from score_rag.evaluation.calibration import Calibration
+from score_rag.evaluation.notes import information
+from score_rag.evaluation.orders import OrderTable
 from score_rag.evaluation.scorecard import Scorecard
 from score_rag.metrics.auc import auc, log_loss, uauc
 from score_rag.metrics.bootstrap import Bootstrap
 from score_rag.metrics.neighbours import agreement, coherence, mean, nearest_users, ratio, taste_profiles
+from score_rag.pipeline.config import Pipeline
+from score_rag.pipeline.ranking import compare_orders, rank_by_predictor
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(-3, 3)), min_size=2, max_size=30))
@@ -120,3 +128,67 @@ def test_an_interval_of_a_mean_is_of_users_and_leaves_out_those_without_a_value(
     assert found.value == pytest.approx(np.nanmean(values)) and found.low < found.value < found.high
     assert found.high - found.low == pytest.approx(2 * 1.96 / np.sqrt(400), rel=0.15)
     assert np.isnan(mean(np.array([np.nan])).value)
+
+
+def test_calibration_is_of_what_was_said_and_what_came_true():
+    found = Calibration.of(np.repeat([0.2, 0.8], 10), np.array([1] * 4 + [0] * 6 + [1] * 8 + [0] * 2), bins=2)
+    assert found.error == pytest.approx((0.2 + 0.0) / 2) and [one.liked for one in found.bins] == [0.4, 0.8]
+    assert found.log_loss == pytest.approx(-(4 * np.log(0.2) + 6 * np.log(0.8) + 8 * np.log(0.8) + 2 * np.log(0.2)) / 20)
+    assert Calibration.from_dict(found.to_dict()).to_dict() == found.to_dict()
+
+
+def test_the_information_that_was_used_has_a_name():
+    for history, background, said in (("positives", 0, "positives"), ("all", 0, "all"), ("all", 7, "all + background")):
+        pipeline = Pipeline(name="p", data={"history": history})
+        assert information(pipeline, SimpleNamespace(background=background)) == said
+
+
+class _Popular:
+    """Recommends items in the order of the catalogue."""
+
+    def __init__(self, items):
+        self.item_ids = items
+
+    def _scores(self, asked, places):
+        return [-row.astype(np.float32) for row in places]
+
+
+def _ranking_run(toy):
+    writer = SimpleNamespace(
+        builder=SimpleNamespace(tells_neighbours=True),
+        write=lambda questions, contexts: [SimpleNamespace(text=q.item_id) for q in questions],
+    )
+    return SimpleNamespace(
+        histories=toy,
+        crm=_Popular(list(toy.catalogue)),
+        writer=writer,
+        finder=SimpleNamespace(find=lambda questions, **_: []),
+        predictor=None,
+    )
+
+
+def test_the_predictor_orders_what_the_recommender_proposes(toy):
+    run = _ranking_run(toy)
+    ids = list(toy.catalogue)
+    history = [Event("0", ids[1], True, 5)]
+    last_first = lambda texts: np.array([ids.index(text) for text in texts], dtype=float)  # noqa: E731
+    (top,) = rank_by_predictor(run, [UserHistory(history, "0")], 3, candidates=5, score=last_first)
+    assert top == [ids[place] for place in (5, 4, 3)], "best of places 0 to 5 without the one of the history"
+    (same,) = rank_by_predictor(run, [UserHistory(history, "0")], 3, candidates=5, score=lambda texts: np.ones(len(texts)))
+    assert same == [ids[place] for place in (0, 2, 3)], "of equal scores the recommender's order decides"
+
+
+def test_an_order_by_the_truth_beats_the_recommenders_own(toy):
+    from score_rag.crm.ranking import RankingTask
+
+    run = _ranking_run(toy)
+    task = RankingTask(toy, "test", most=5)
+    own = compare_orders(run, "test", most=5, candidates=24, score=lambda texts: np.ones(len(texts)))
+    assert own.ndcg is not None and own.ndcg[0] == own.ndcg[1] == pytest.approx(task.rank(run.crm).ndcg.mean())
+    ids = list(toy.catalogue)
+    liked = {ids[place] for row in task.relevant for place in row}
+    found = compare_orders(run, "test", most=5, candidates=24, score=lambda texts: np.array([text in liked for text in texts], float))
+    assert found.ndcg is not None and found.ndcg[0] > found.ndcg[1]
+    table = OrderTable.of(found, "own", resamples=50)
+    assert table.users == len(task) == 5 and table.rows[0].name == "SCORE (top 24 of the recommender)"
+    assert OrderTable.from_dict(json.loads(json.dumps(table.to_dict()))).to_dict() == table.to_dict()

@@ -30,6 +30,7 @@ __all__ = ["EVIDENCE", "SHUFFLED", "ask_otherwise", "evidence_reports", "hidden_
 EVIDENCE, SHUFFLED = "evidence", "shuffled"
 ALL_OTHERS = "all of other users"
 RANDOM = "random users"
+TOLD = "other users told"
 KEPT = (0, 1, 2, 4)
 """Numbers of other users (the paper's Ks) that are tried."""
 Rows = Mapping[tuple[str, str], np.ndarray]
@@ -113,9 +114,9 @@ def ask_otherwise(asked: AskedQuestions, *, seed: int) -> Rows:
         ways[key] = lambda hide=hidden[key]: asked.score(hide=hide)  # type: ignore[misc]  # bound now
     if asked.tells_neighbours:
         for kept in KEPT:
-            ways["other users told", f"{kept} best"] = lambda kept=kept: asked.score(contexts=cut_contexts(asked.widest, kept))  # type: ignore[misc]
+            ways[TOLD, f"{kept} best"] = lambda kept=kept: asked.score(contexts=cut_contexts(asked.widest, kept))  # type: ignore[misc]
         drawn = random_contexts(asked.questions, asked.contexts, asked.run.index, asked.run.finder, seed=seed)
-        ways["other users told", RANDOM] = lambda: asked.score(contexts=drawn)
+        ways[TOLD, RANDOM] = lambda: asked.score(contexts=drawn)
     out = {}
     for done, (key, way) in enumerate(ways.items(), start=1):
         out[key] = way()
@@ -139,6 +140,8 @@ def without_effect(report: EvidenceReport) -> list[str]:
             notes.append("chosen neighbours and random users do not differ: choosing them (retriever and reranker) gains nothing here")
         elif row.name == RANDOM and row.finding == "better":
             notes.append("random users do better than the chosen neighbours")
+        elif row.group == TOLD and row.finding == "better":
+            notes.append(f"{row.name} other users do better than the run's own number (reranker.top_n)")
         elif row.group == "removed" and row.finding == "same":
             notes.append(f"{row.name}: removing it costs nothing")
         elif row.group == "removed" and row.finding == "better":

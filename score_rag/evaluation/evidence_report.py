@@ -107,12 +107,14 @@ class EvidenceReport:
         rows = []
         for (group, name), scores in changed.items():
             theirs = bootstrap.auc(scores), bootstrap.uauc(scores)
-            losses = [bootstrap.interval(mine[0] - other[0], mine[1] - other[1]) for mine, other in zip(own, theirs, strict=True)]
-            tests = [bootstrap.p_value(mine[1], other[1]) for mine, other in zip(own, theirs, strict=True)]
-            rows.append(EvidenceRow(name, group, theirs[0][0], theirs[1][0], *losses, *tests))
+            auc_loss, uauc_loss = (
+                bootstrap.interval(mine[0] - other[0], mine[1] - other[1]) for mine, other in zip(own, theirs, strict=True)
+            )
+            auc_p, uauc_p = (bootstrap.p_value(mine[1], other[1]) for mine, other in zip(own, theirs, strict=True))
+            rows.append(EvidenceRow(name, group, theirs[0][0], theirs[1][0], auc_loss, uauc_loss, auc_p, uauc_p))
         users = uauc(user_ids, labels, full).users
-        whole = (bootstrap.interval(*found) for found in own)
-        return cls(kind, title, *whole, tuple(rows), len(labels), users, tuple(notes), made_from or {})
+        auc, whole_uauc = (bootstrap.interval(*found) for found in own)
+        return cls(kind, title, auc, whole_uauc, tuple(rows), len(labels), users, tuple(notes), made_from or {})
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, findings included."""
@@ -144,12 +146,11 @@ class EvidenceReport:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
         """What `to_dict` gave: intervals rounded, all else as it was."""
-        numbers = ("auc", "uauc", "auc_p", "uauc_p")
         rows = []
         for row in value["rows"]:
-            found = {name: float("nan") if row[name] is None else row[name] for name in numbers}
-            losses = {name: unrounded(row[name]) for name in ("auc_loss", "uauc_loss")}
-            rows.append(EvidenceRow(row["name"], row["group"], **found, **losses))
+            auc, own, auc_p, uauc_p = (float("nan") if row[key] is None else row[key] for key in ("auc", "uauc", "auc_p", "uauc_p"))
+            losses = unrounded(row["auc_loss"]), unrounded(row["uauc_loss"])
+            rows.append(EvidenceRow(row["name"], row["group"], auc, own, losses[0], losses[1], auc_p, uauc_p))
         return cls(
             value["kind"],
             value["title"],
@@ -176,8 +177,8 @@ class EvidenceReport:
             box=box.SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
         )
-        for column in ("asked", "AUC", "loss", "UAUC", "loss", "p", "the predictor is"):
-            table.add_column(column, justify="left" if column in ("asked", "the predictor is") else "right", no_wrap=column != "asked")
+        for column in ("asked", "AUC", "loss", "UAUC", "loss", "p", "finding"):
+            table.add_column(column, justify="left" if column in ("asked", "finding") else "right", no_wrap=column != "asked")
         table.add_row("as it is", short(self.auc.value), "", short(self.uauc.value), "", "", "")
         group = ""
         for row in self.rows:
@@ -185,7 +186,16 @@ class EvidenceReport:
                 table.add_section()
                 table.add_row(f"[bold]{row.group}[/]")
                 group = row.group
-            losses = [f"{loss.value:+.3f} ({loss.low:+.3f} {loss.high:+.3f})" for loss in (row.auc_loss, row.uauc_loss)]
+            losses = [f"{_signed(loss.value)} ({_signed(loss.low)} {_signed(loss.high)})" for loss in (row.auc_loss, row.uauc_loss)]
             p = f"{short_p(row.auc_p)} / {short_p(row.uauc_p)}"
             table.add_row(row.name, short(row.auc), losses[0], short(row.uauc), losses[1], p, row.finding)
         return [table]
+
+
+def _signed(value: float) -> str:
+    """A difference of shares.
+
+    >>> _signed(0.0126), _signed(-0.5), _signed(float("nan"))
+    ('+.013', '-.500', '-')
+    """
+    return "-" if np.isnan(value) else f"{value:+.3f}".replace("0.", ".", 1)

@@ -19,7 +19,7 @@ from score_rag.files import digest_json, folder_lock, read_json, write_json
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.runner import STAGES, run_folder
 
-__all__ = ["SCORECARD", "changes_since", "find_table", "made_from", "store_table", "table_name"]
+__all__ = ["SCORECARD", "changes_since", "find_table", "made_from", "staleness", "store_table", "table_name"]
 
 SCORECARD = "scorecard"
 """The kind of table that has no word of its own in its file's name."""
@@ -109,6 +109,15 @@ def find_table(pipeline: Pipeline, split: str, rows: int | None, kind: str = SCO
             hint=f"score-rag evaluate {pipeline.words} --split {split}{flag}",
         )
     return max(found, key=lambda table: str(table.get("written", "")))
+
+
+def staleness(pipeline: Pipeline, table: Mapping[str, Any]) -> list[str]:
+    """Notes on a stored table: when it was written, and what it no longer is of."""
+    written = table.get("written", "at an unknown time")
+    if not table.get("made_from"):
+        return [f"stored {written} by an older version: what it was made from is unknown"]
+    changes = changes_since(table["made_from"], made_from(pipeline))
+    return [f"stored {written}; nothing has changed since"] if not changes else [f"STALE, stored {written}: {change}" for change in changes]
 
 
 def _read(file: Path) -> dict[str, Any] | None:
