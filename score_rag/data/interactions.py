@@ -31,6 +31,7 @@ __all__ = ["EVENT_COLUMNS", "ITEM_COLUMNS", "LEARNED", "QUESTIONS", "SPLITS", "C
 SPLITS = ("background", "train", "valid", "test")
 """In the order of time. `background` events are learned from and told like training events, and are never questions."""
 LEARNED = ("background", "train")
+"""Splits whose events are learned from and told."""
 QUESTIONS = ("train", "valid", "test")
 """Splits whose events are questions: trained on, chosen by, judged on."""
 Clock = Literal["seconds", "order"]
@@ -134,6 +135,11 @@ class Interactions:
         """Number of background events."""
         return int((self.events["split"] == "background").sum())
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that a report tells of: those of the questions, and background only where there is any."""
+        return SPLITS if self.background else QUESTIONS
+
     @cached_property
     def sampled(self) -> bool:
         """Whether some labels are sampled negatives: every number that rests on them must say so."""
@@ -141,7 +147,7 @@ class Interactions:
 
     @property
     def train_end(self) -> int:
-        """First second after the last training event: `as_of` for everything that knows all of train.
+        """First second after the last event that is learned from: `as_of` for everything that knows all of train (and background).
 
         Raises:
             DataError: There are no training events.

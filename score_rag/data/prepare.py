@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from score_rag.data.catalogue import complete_items
-from score_rag.data.interactions import Clock, Interactions
+from score_rag.data.interactions import SPLITS, Clock, Interactions
 from score_rag.data.log import Ties
 from score_rag.data.negatives import Sampling, add_negatives
 from score_rag.data.report import DataReport
@@ -45,13 +45,14 @@ def prepare(
         items: Tidied catalogue.
         report: Takes every drop and decision, and is settled here.
         threshold: Least rating that is a like.
-        k_core: Repeatedly leave out users and items with fewer events than this.
-        max_users: At most so many users, drawn by `seed`.
+        k_core: Repeatedly leave out users and items with fewer events than this: events of any split, background among them, and those
+            that the split then drops.
+        max_users: At most so many users, drawn by `seed` among all, those of the background alone among them.
         split: See `split_events`, like `train`, `valid`, `months` and `start`.
         ties: Whether an event of the same second and an earlier row counts as earlier.
-        negatives: Drawn for each event where nobody said what they disliked; see `add_negatives`.
+        negatives: Drawn for each event that is a question where nobody said what they disliked; see `add_negatives`.
         negative_sampling: Uniform, or by popularity.
-        background: Events before the first training month are learned from and told, instead of dropped.
+        background: With `months`: events before the first training month are learned from and told, instead of dropped.
         seed: Of all draws.
 
     Raises:
@@ -158,9 +159,10 @@ def _some_users(events: pl.DataFrame, most: int, seed: int, report: DataReport) 
 
 
 def _in_order_of_splits(events: pl.DataFrame) -> pl.DataFrame:
-    """Places instead of times: all of train comes before all of valid, and that before all of test."""
+    """Places instead of times: all of the background comes before all of train, that before all of valid, and that before all of test."""
     longest = int(events["timestamp"].max() or 0)  # type: ignore[arg-type]  # whole numbers
-    later = pl.when(pl.col("split") == "train").then(0).when(pl.col("split") == "valid").then(longest).otherwise(2 * longest)
+    there = [name for name in SPLITS if name != "background" or (events["split"] == name).any()]
+    later = pl.col("split").cast(pl.String()).replace_strict({name: number * longest for number, name in enumerate(there)})
     return events.with_columns(timestamp=pl.col("timestamp") + later).sort("timestamp", maintain_order=True)
 
 

@@ -8,11 +8,11 @@ from typing import Literal
 
 import polars as pl
 
-from score_rag.data.interactions import EVENT_COLUMNS, QUESTIONS
+from score_rag.data.interactions import EVENT_COLUMNS, QUESTIONS, SPLITS
 from score_rag.data.report import DataReport
 from score_rag.errors import DataError, InputError, did_you_mean
 
-__all__ = ["LEAKS", "SPLIT_KINDS", "SplitKind", "month_index", "split_events"]
+__all__ = ["LEAKS", "SPLIT_KINDS", "SplitKind", "month_index", "require_questions", "split_events"]
 
 SplitKind = Literal["quantiles", "months", "leave-last-out", "column"]
 SPLIT_KINDS = ("quantiles", "months", "leave-last-out", "column")
@@ -53,17 +53,19 @@ def split_events(
         how: `quantiles` cuts the global time line so that about a share `train` of events comes first, then `valid`, the rest is test
             (a second never lies in two splits, so shares are met as nearly as ties allow); `months` takes ranges of calendar months (UTC),
             and drops the rest; `leave-last-out` takes each user's last event for test and the one before for valid (users with fewer than
-            three are all train); `column` keeps what the source said.
+            three are all train); `column` keeps what the source said, `background` among it.
         report: Takes dropped rows and warnings.
         train: Share of training events, above 0.
         valid: Share of validation events, above 0; `train + valid` at most 1.
         months: Split to its first and last month, counted from `start`.
         start: Month 0, as `2000-04`.
-        background: With `months`: events before the first training month are learned from and told, instead of dropped.
+        background: With `months`: events before the first training month are learned from and told, instead of dropped. What is learned
+            from is in order of time, so a question's history and statistics stay strictly earlier.
         ordered_only: Times are a mere order within each user, so that there is no global time line.
 
     Raises:
-        InputError: An unknown `how`, shares or months that make no sense, or a split by time where there is none.
+        InputError: An unknown `how`, shares or months that make no sense, a split by time where there is none, or `background` where
+            the split has none to make.
         DataError: With `column`, the source gave no split; or there are no events.
 
     >>> frame = pl.DataFrame({"user_id": ["u", "u", "v", "u"], "timestamp": [1, 2, 3, 4]})
@@ -82,6 +84,13 @@ def split_events(
             expected="leave-last-out or column",
             hint="--set data.split=leave-last-out",
         )
+    if background and how != "months":
+        raise InputError(
+            f"the split {how!r} makes no background",
+            where="data.background",
+            expected="split: months; with split: column the column itself says background",
+            found="background: true",
+        )
     if how == "column":
         if "split" not in events.columns:
             raise DataError(
@@ -96,6 +105,24 @@ def split_events(
         report.warn(LEAKS)
         return events.with_columns(split=_last_out())
     return _months(events, months or {}, start, report, background)
+
+
+def require_questions(split: str) -> None:
+    """A split must be one whose events are questions.
+
+    Raises:
+        InputError: It is `background`, or no split.
+    """
+    if split in QUESTIONS:
+        return
+    if split in SPLITS:
+        raise InputError(
+            "background events are learned from and told, and are no questions: there is nothing to evaluate",
+            expected=" or ".join(QUESTIONS),
+            found=split,
+            hint="choose another: --split valid",
+        )
+    raise InputError(f"there is no split {split!r}", hint=did_you_mean(split, QUESTIONS))
 
 
 def _quantiles(events: pl.DataFrame, train: float, valid: float) -> pl.Expr:

@@ -13,9 +13,10 @@ import numpy as np
 import polars as pl
 
 from score_rag.data.describe import warm_mask
-from score_rag.data.interactions import SPLITS, Interactions, event_rows
+from score_rag.data.interactions import Interactions, event_rows
 from score_rag.data.log import Event
-from score_rag.errors import DataError, InputError, StageError, did_you_mean
+from score_rag.data.split import require_questions
+from score_rag.errors import DataError, InputError, StageError
 from score_rag.evaluation.baselines import ITEM_AVERAGE, fit_baselines, ranked, score_events, trivial_models
 from score_rag.files import digest_json, make_once, read_json, write_json
 from score_rag.pipeline.config import Pipeline, load_pipeline
@@ -43,11 +44,10 @@ def choose_rows(interactions: Interactions, split: str, most: int | None, *, see
     """Events of a split, as whole users in a seeded order until `most` rows are reached (all of them where it is None).
 
     Raises:
-        InputError: No such split.
+        InputError: No such split, or background, whose events are no questions.
         DataError: The split is empty.
     """
-    if split not in SPLITS:
-        raise InputError(f"there is no split {split!r}", hint=did_you_mean(split, SPLITS))
+    require_questions(split)
     rows = interactions.events.filter(pl.col("split") == split)
     if not len(rows):
         raise DataError(f"the {split} split is empty", hint="choose another: --split valid")
