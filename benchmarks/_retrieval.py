@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import re
 import tempfile
 import time
@@ -20,7 +19,7 @@ from transformers.utils import logging
 
 from score_rag.crm.interface import CollaborativeModel
 from score_rag.crm.neighbours import neighbours
-from score_rag.crm.registry import make_model, settings_of
+from score_rag.crm.registry import model_class
 from score_rag.data.interactions import Interactions
 from score_rag.encoders.encoder import TextEncoder, find_encoder
 from score_rag.metrics.bootstrap import Interval
@@ -38,7 +37,7 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     """Options that say which data, which settings, and who is held out."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="folder of the data, or 'sample'")
-    parser.add_argument("--pipeline", help="whose settings; by default the shipped pipeline called like the folder, else the template")
+    parser.add_argument("--pipeline", help="whose settings; by default the shipped pipeline called like the folder, else the defaults")
     parser.add_argument("--source", help="how the folder is read, where the pipeline does not say so: movielens, table, ...")
     parser.add_argument("--max-users", type=int, help="a slice, for a quick look")
     parser.add_argument("--set", nargs="*", default=[], help="settings, e.g. retriever.epochs=4")
@@ -49,8 +48,10 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
 def open_pipeline(given: argparse.Namespace) -> Pipeline:
     """The pipeline whose settings hold, with the data's folder and what was set beside."""
     folder = Path(given.data)
-    name = given.pipeline or (folder.name if folder.name in pipeline_names() else "template")
-    places = [] if given.data == "sample" else [f"data.path={folder}"]
+    known = folder.name in pipeline_names()
+    name = given.pipeline or (folder.name if known else "ml-1m-collm")
+    places = ["data.split=quantiles", "documents.every=16"] if not (known or given.pipeline) else []
+    places += [] if given.data == "sample" else [f"data.path={folder}"]
     places += [f"data.source={given.source}"] if given.source else []
     places += [f"data.max_users={given.max_users}"] if given.max_users else []
     return load_pipeline(name, overrides=[*places, *given.set])
@@ -67,10 +68,8 @@ class Teacher:
     @classmethod
     def fit(cls, pipeline: Pipeline, data: Interactions, *, seed: int | None = None) -> Teacher:
         settings = pipeline.crm
-        own = settings.model_dump(include=settings_of(settings.model))
-        model: Any = make_model(settings.model, **own, history=pipeline.data.history)
-        trained = {} if settings.model == "file" else {"seed": pipeline.seed if seed is None else seed}
-        model.fit(data, **settings.fitting(), **trained)
+        model = model_class(settings.model)(settings.own(), history=pipeline.data.history)
+        model.fit(data, settings, seed=pipeline.seed if seed is None else seed)
         users = data.train_log.users
         return cls(model, users, model.bind(data.train_log).user_vectors(users))
 
@@ -98,19 +97,17 @@ def tune(
     logging.disable_progress_bar()
     chosen = [user for user in teacher.users if user in users]
     vectors = teacher.rows(chosen)
-    takes = inspect.signature(train_encoder).parameters
-    settings = {name: value for name, value in pipeline.retriever.model_dump().items() if name in takes} | changed
-    if settings.get("hard_negatives"):
-        settings["user_vectors"] = (chosen, vectors)
+    settings = pipeline.retriever.changed(**changed)
     with tempfile.TemporaryDirectory() as scratch:
         metrics = train_encoder(
             find_encoder(pipeline.retriever.encoder),
             documents.filter(pl.col("user_id").is_in(chosen)),
             neighbours(vectors, chosen, k=pipeline.crm.neighbours),
             Path(scratch) / "encoder",
+            settings,
+            user_vectors=(chosen, vectors) if settings.hard_negatives else None,
             seed=pipeline.seed,
             report=report,
-            **settings,
         )
         if metrics.get("steps"):
             print(f"  {metrics['users']:,} users, {metrics['steps']:,} steps, best epoch {metrics.get('best_epoch')}", flush=True)

@@ -18,7 +18,7 @@ from rich.console import Console
 from score_rag.crm.registry import make_model
 from score_rag.data import load
 from score_rag.data.interactions import Interactions, event_rows
-from score_rag.evaluation.baselines import ITEM_AVERAGE, trivial_scores
+from score_rag.evaluation.baselines import ITEM_AVERAGE, score_events, trivial_models
 from score_rag.evaluation.scorecard import Scorecard
 
 PUBLISHED = {"mf": (0.6482, 0.6361), "lightgcn": (0.5959, 0.6499), "sasrec": (0.7078, 0.6884), "din": (0.7166, 0.6459)}
@@ -75,7 +75,7 @@ def main() -> None:
             aim = "published (test) {:.4f} / {:.4f}".format(*PUBLISHED[kind]) if learned else ""
             print(f"{history} {kind}: {time.perf_counter() - started:.0f} s, {told} {aim}", flush=True)
             scores[kind] = np.mean(found, axis=0)
-        scores |= trivial_scores(data, rows)
+        scores |= {name: score_events(model, rows) for name, model in trivial_models(data).items()}
         assert [event.item_id for event in event_rows(rows)] == [e.item_id for part in parts for e in part.rows("test")]
         card = Scorecard.from_scores(rows, scores, reference=ITEM_AVERAGE, resamples=1000, title=f"{given.data}: valid, history: {history}")
         Console(width=120).print(card.to_table())

@@ -59,7 +59,7 @@ def main() -> None:
         for budget in given.budgets:
             part = within(pipeline, form, None if budget == "none" else int(budget), given.most)
             told, describer = part.documents, make_describer(part, find_prompt(form), data.catalogue)
-            documents = build_documents(data.train_log, describer, every=told.every, sparser_after=told.sparser_after)
+            documents = build_documents(data.train_log, describer, told)
             users = set(documents["user_id"].to_list())
             held = some_users(teacher.users, given.held, pipeline.seed)
             asking = Asking(data, documents, teacher, held, pipeline.crm.neighbours)

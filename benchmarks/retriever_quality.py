@@ -53,7 +53,7 @@ def main() -> None:
     data, _ = load_data(pipeline)
     settings = pipeline.documents
     describer = make_describer(pipeline, find_prompt(settings.prompt), data.catalogue)
-    documents = build_documents(data.train_log, describer, every=settings.every, sparser_after=settings.sparser_after)
+    documents = build_documents(data.train_log, describer, settings)
     with timed("CRM"):
         teacher = Teacher.fit(pipeline, data)
     users = list(dict.fromkeys(documents["user_id"].to_list()))

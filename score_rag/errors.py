@@ -8,9 +8,11 @@ remedy is a setting, a stage, an index, a data set. Only the command line prints
 from __future__ import annotations
 
 import difflib
+import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 __all__ = [
     "AssessorError",
@@ -23,8 +25,8 @@ __all__ = [
     "LockedError",
     "ModelError",
     "PromptError",
-    "RebuildIndex",
     "Remedy",
+    "RenewIndex",
     "RunStage",
     "ScoreError",
     "StageError",
@@ -38,29 +40,39 @@ class ChangeSetting:
 
     values: Mapping[str, Any]
 
+    @property
+    def assignments(self) -> list[str]:
+        """`section.name=value` each, as overrides of a pipeline are written.
+
+        >>> ChangeSetting({"data.path": "FOLDER", "data.separator": ";", "retriever.tune_layers": None}).assignments
+        ['data.path=FOLDER', 'data.separator=";"', 'retriever.tune_layers=null']
+        """
+        return [f"{name}={_in_yaml(value)}" for name, value in self.values.items()]
+
     def __str__(self) -> str:
-        return "set " + " and ".join(f"{name} to {value}" for name, value in self.values.items())
+        return f"set {' and '.join(self.assignments)}"
 
 
 @dataclass(frozen=True)
 class RunStage:
-    """Remedy: run a stage of the pipeline; `again` where it had been run."""
+    """Remedy: run a stage of the pipeline (None: all of them); `again` where it had been run."""
 
-    stage: str
+    stage: str | None
     again: bool = False
 
     def __str__(self) -> str:
-        return f"run the stage {self.stage}{' again' if self.again else ''}"
+        return f"run {'the pipeline' if self.stage is None else f'the stage {self.stage}'}{' again' if self.again else ''}"
 
 
 @dataclass(frozen=True)
-class RebuildIndex:
-    """Remedy: build the index in a folder again, from documents and encoder."""
+class RenewIndex:
+    """Remedy: build, update or rebuild an index of behaviour documents; without a folder, the one that a run serves from."""
 
-    folder: str
+    how: Literal["build", "update", "rebuild"]
+    folder: str | None = None
 
     def __str__(self) -> str:
-        return f"build the index in {self.folder} again"
+        return f"{self.how} the index{f' in {self.folder}' if self.folder else ''}"
 
 
 @dataclass(frozen=True)
@@ -75,7 +87,13 @@ class FetchDataset:
         return f"fetch the data set {self.name}{f' into {self.into}' if self.into else ''}{' with force' if self.force else ''}"
 
 
-Remedy = ChangeSetting | RunStage | RebuildIndex | FetchDataset
+Remedy = ChangeSetting | RunStage | RenewIndex | FetchDataset
+
+
+def _in_yaml(value: Any) -> str:
+    """A value as a pipeline file would have it: quoted where YAML would read something else."""
+    plain = isinstance(value, str) and re.fullmatch(r"[\w~$][^#:\\'\"\n]*(:[^\s#'\"]+)*|[./][^#:\\'\"\n]*", value)
+    return str(value) if plain else json.dumps(value, ensure_ascii=False)
 
 
 class ScoreError(Exception):
@@ -88,6 +106,9 @@ class ScoreError(Exception):
         found: What was there instead.
         hint: The next thing to do, or why to do what `remedy` says.
         remedy: The next thing to do, for a program to read; the command line says which command that is.
+
+    Attributes:
+        pipeline: How the pipeline was named, set on the way by whoever knows it; None where nobody does.
     """
 
     exit_code = 1
@@ -108,6 +129,7 @@ class ScoreError(Exception):
         self.found = None if found is None else str(found)
         self.hint = hint
         self.remedy = remedy
+        self.pipeline: str | None = None
         super().__init__(what)
 
     def __str__(self) -> str:

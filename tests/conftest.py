@@ -25,11 +25,11 @@ documents: {{max_liked: 4, max_disliked: 2, every: 4}}
 retriever: {{max_tokens: 64, tune_layers: 1, epochs: 4, batch_size: 16, hold_out: 0.1, similarity_top_k: 6}}
 reranker: {{layers: 1, max_tokens: 96, pairs: 24, epochs: 1, batch_size: 4, top_n: 2}}
 predictor:
-  embedded_base:
-    {{width: 32, heads: 2, vocabulary: 600, texts: 200, questions: 4, epochs: 48, batch_size: 4, learning_rate: 0.005, weight_decay: 0.01}}
-  history: 6
-  crowd: 12
+  prompt: predict_evidence
+  neighbours: judges
+  embedded_base: {{width: 32, heads: 2, vocabulary: 600, epochs: 6, batch_size: 4, learning_rate: 0.005, weight_decay: 0.01}}
   examples: 60
+  valid_examples: 80
   epochs: 1
 evaluation: {{split: test, rows: null, resamples: 50}}
 """

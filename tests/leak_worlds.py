@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from score_rag.data.interactions import LEARNED, QUESTIONS, Interactions, items_frame
 from score_rag.data.log import Item
+from score_rag.data.mistakes import Mistakes
 from score_rag.data.negatives import add_negatives
 from score_rag.data.report import DataReport
 from score_rag.data.split import split_events
-from score_rag.data.table import Mistakes, parse_events
+from score_rag.data.table import parse_events
 
 __all__ = ["COMMON", "ITEMS", "TIMES", "USERS", "questions", "seconds", "table", "worlds"]
 
@@ -59,7 +60,7 @@ def worlds(draw, *, background=None):
     rows += draw(st.lists(st.sampled_from(rows), max_size=3))
     frame = pl.DataFrame(rows, schema=COLUMNS[:4], orient="row").sort("timestamp", maintain_order=True)
     frame = frame.cast({"user_id": pl.Categorical(), "item_id": pl.Categorical(), "label": pl.Int8()})
-    frame = split_events(frame, "quantiles", train=0.6, valid=0.2, report=DataReport("random"))
+    frame = split_events(frame, split="quantiles", train=0.6, valid=0.2, report=DataReport("random"))
     train = frame.filter(pl.col("split") == "train")["timestamp"].unique().sort().to_list()
     if len(train) > 1 and (draw(st.booleans()) if background is None else background):
         first = draw(st.sampled_from(train[1:]))

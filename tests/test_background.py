@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
-from leak_worlds import COMMON, ITEMS, worlds
+from leak_worlds import COMMON, ITEMS, USERS, worlds
 
 from score_rag.audit import audit_interactions
-from score_rag.context.evidence import Witnesses
 from score_rag.context.examples import sample_events
+from score_rag.context.neighbours import Witnesses
 from score_rag.crm.baseline import LikeRate, Popularity
 from score_rag.crm.din import DIN
 from score_rag.crm.item_item import EASE, ItemKNN
@@ -19,25 +19,28 @@ from score_rag.crm.lightgcn import LightGCN
 from score_rag.crm.mf import MF
 from score_rag.crm.ranking import RankingTask
 from score_rag.crm.sasrec import SASRec
-from score_rag.data import DataReport, prepare
+from score_rag.data import DataReport
 from score_rag.data.describe import describe, warm_mask
 from score_rag.data.interactions import QUESTIONS, Interactions
 from score_rag.data.negatives import add_negatives
 from score_rag.data.plot import plot
+from score_rag.data.prepare import prepare
 from score_rag.data.report import information
+from score_rag.data.settings import DataSettings
 from score_rag.data.split import require_questions, split_events
 from score_rag.documents.describer import Describer
 from score_rag.documents.versions import build_documents
 from score_rag.errors import InputError
-from score_rag.evaluation.evaluate import choose_rows
-from score_rag.pipeline.config import Data, load_pipeline
+from score_rag.evaluation.rows import choose_rows
+from score_rag.index.reader import Hit
+from score_rag.pipeline.config import load_pipeline
 from score_rag.prompts import find_prompt
 from score_rag.reranker.examples import sample_requests
 from score_rag.reranker.offline import OfflineAssessor
 
 PLACE = {item.item_id: place for place, item in enumerate(ITEMS)}
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
-MONTHS = {"train": (2, 2), "valid": (3, 3), "test": (4, 4)}
+MONTHS = {"start": "1970-01", "train": (2, 2), "valid": (3, 3), "test": (4, 4)}
 DAY = 86_400
 
 
@@ -54,11 +57,12 @@ def relabelled(world, old="background", new="train"):
 def learned_from(world):
     """What the rooms make of the events that are learned from."""
     judged = Judgements.of(world, PLACE, "all")
+    hits = [Hit(user, f"{user}@0", "", 0.5, 0, 1) for user in USERS]
     witnesses, assessor = Witnesses(world.train_log, world.catalogue), OfflineAssessor(world)
     return [
         build_documents(world.train_log, describer(world), every=2, sparser_after=2).rows(),
         [part.tolist() for part in (judged.user, judged.item, judged.liked, judged.known, judged.before, judged.until, *judged.tokens)],
-        [witnesses.crowd(list("abcde"), item_id=item, as_of=world.train_end) for item in COMMON],
+        [witnesses.view(hit, item_id=item, as_of=world.train_end, history=[]) for hit in hits for item in COMMON[:4]],
         [assessor.characteristics("", item, 2**40) for item in COMMON],
         world.train_end,
         warm_mask(world, world.events, 2).tolist(),
@@ -168,7 +172,7 @@ def monthly(**settings):
     items = pl.DataFrame({"item_id": list("abcdefgh"), "title": [f"Film {name}" for name in "abcdefgh"]})
     report = DataReport("monthly", rows_read=len(rows))
     frame = frame.cast({"user_id": pl.Categorical(), "item_id": pl.Categorical()})
-    return prepare(frame, items, report=report, split="months", months=MONTHS, start="1970-01", **settings), report
+    return prepare(frame, items, report=report, split="months", months=MONTHS, **settings), report
 
 
 def test_months_before_the_first_training_month_are_background_or_dropped():
@@ -182,7 +186,7 @@ def test_months_before_the_first_training_month_are_background_or_dropped():
     assert not plain_report.warnings and plain_world.background == 0
     for how in ("quantiles", "leave-last-out"):
         with pytest.raises(InputError, match="makes no background"):
-            split_events(world.events, how, background=True, report=report)
+            split_events(world.events, split=how, background=True, report=report)
 
 
 def test_k_core_counts_background_events():
@@ -194,8 +198,7 @@ def test_k_core_counts_background_events():
 
 def test_the_audit_knows_background():
     world, report = monthly(background=True)
-    months = {"start": "1970-01", **MONTHS}
-    data = Data(split="months", months=months, background=True)
+    data = DataSettings(split="months", months=MONTHS, background=True)
     found = audit_interactions(world, data, kept=report.kept)
     assert found.ok and next(check for check in found.checks if check.name == "counts").of.startswith(
         "judgements: background 4 from 1970-01-01"
@@ -204,7 +207,7 @@ def test_the_audit_knows_background():
     late = pl.when(pl.col("split") == "test").then(pl.lit("background")).otherwise(pl.col("split").cast(pl.String()))
     wrong = audit_interactions(world.with_events(world.events.with_columns(split=late)), data, kept=report.kept)
     assert {check.name for check in wrong.checks if check.violations} == {"splits", "counts", "months"}
-    assert "background" not in audit_interactions(monthly()[0], Data(split="months", months=months)).lines()[2]
+    assert "background" not in audit_interactions(monthly()[0], DataSettings(split="months", months=MONTHS)).lines()[2]
 
 
 def test_reports_tell_of_background_only_where_there_is_any(early, toy, tmp_path):

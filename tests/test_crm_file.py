@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from score_rag.crm.artefacts import candidates, read_neighbours, read_vectors, write_crm
+from score_rag.crm.artefacts import read_crm_vectors, read_neighbours, read_vectors, write_crm
 from score_rag.crm.din import DIN
 from score_rag.crm.file import FileVectors, read_vector_file
 from score_rag.crm.neighbours import neighbours
@@ -39,7 +39,7 @@ def files(toy, tmp_path):
 
 
 def test_vectors_from_files_take_the_recommenders_place(files, toy, tmp_path):
-    model = FileVectors().fit(toy, users=files[0], items=files[1])
+    model = FileVectors(user_vectors=str(files[0]), item_vectors=str(files[1])).fit(toy)
     assert model.metrics == {"dim": 2, "users_without_vector": 1, "items_without_vector": 0, "unknown_users": 1, "unknown_items": 0}
     user, missing = toy.log.users[1], toy.log.users[0]
     mine, other = (str((int(user) + step) % 2) for step in (0, 1))
@@ -67,7 +67,7 @@ def test_vectors_from_files_take_the_recommenders_place(files, toy, tmp_path):
 def test_bad_vectors_are_refused(files, toy, tmp_path, ids, vectors, message):
     pl.DataFrame({"id": ids, "vector": vectors}, schema_overrides={"vector": pl.List(pl.Float64)}).write_parquet(tmp_path / "bad.parquet")
     with pytest.raises(DataError, match=message):
-        FileVectors().fit(toy, users=tmp_path / "bad.parquet", items=files[1])
+        FileVectors(user_vectors=str(tmp_path / "bad.parquet"), item_vectors=str(files[1])).fit(toy)
 
 
 def test_bad_files_are_refused(tmp_path):
@@ -97,27 +97,21 @@ def test_artefacts_come_back(toy, tmp_path):
     assert len(read_neighbours(tmp_path)) == 3 * len(toy.train_log)
     ids, _ = read_vectors(tmp_path, "users")
     assert ids == toy.train_log.users
-    seen = {event.item_id for event in toy.train_log.of("0")}
-    ranked = candidates(tmp_path, "0", 5, exclude=seen)
-    assert not seen & {item for item, _ in ranked}
-    expected = model.bind(toy.train_log).recommend("0", 5, exclude=seen)
-    assert [item for item, _ in ranked] == [item for item, _ in expected]
-    stranger = candidates(tmp_path, None, 5, history=toy.train_log.of("0"))
-    assert [item for item, _ in stranger] == [item for item, _ in model.recommend_history(toy.train_log.of("0"), 5)]
-    assert candidates(tmp_path, "nobody", 5) == []
+    stored = read_crm_vectors(tmp_path)
+    scores = stored.items @ stored.users[stored.place_of["0"]] + stored.biases
+    expected = model.bind(toy.train_log).recommend("0", 5)
+    assert [stored.item_ids[place] for place in np.argsort(-scores, kind="stable")[:5]] == [item for item, _ in expected]
     with pytest.raises(StageError, match="missing"):
         read_neighbours(tmp_path / "nowhere")
 
 
-def test_candidates_of_a_model_without_item_vectors_come_from_the_model(toy, tmp_path):
+def test_a_model_without_item_vectors_has_none_to_rank_by(toy, tmp_path):
     model = DIN(dim=8).fit(toy, epochs=1, seed=3, device="cpu")
     write_crm(model, toy, tmp_path, neighbours_k=3)
-    assert not (tmp_path / "items.safetensors").exists()
-    history = toy.train_log.of("0")
-    assert candidates(tmp_path, "0", 4, history=history) == model.recommend_history(history, 4)
+    assert not (tmp_path / "items.safetensors").exists() and read_crm_vectors(tmp_path) is None
 
 
-@pytest.mark.parametrize("kind", ["lightgcn", "din", "mf", "file"])
+@pytest.mark.parametrize("kind", ["lightgcn", "din", "mf", "file", "item-knn"])
 def test_any_of_them_can_be_the_stage(kind, toy_pipeline, files, tmp_path):
     words = [f"runs={tmp_path / 'runs'}", f"crm.model={kind}", "crm.epochs=1"]
     words += [f"crm.user_vectors={files[0]}", f"crm.item_vectors={files[1]}"] if kind == "file" else []
@@ -125,7 +119,7 @@ def test_any_of_them_can_be_the_stage(kind, toy_pipeline, files, tmp_path):
     found = run(pipeline, stages(pipeline), until="crm")[-1]
     folder = finished_folder(pipeline, "crm")
     assert read_json(folder / "config.json")["model"] == kind and len(read_neighbours(folder))
-    assert ("valid_auc" in found.metrics) == (kind != "file")
+    assert ("valid_auc" in found.metrics) == (kind not in ("file", "item-knn"))
     assert not (tmp_path / "runs" / "toy" / "scratch" / "crm").exists()
     assert bool(read_json(folder / "finished.json")["key"]["inputs"]) == (kind == "file")
 
@@ -176,7 +170,7 @@ def test_what_holds_no_vectors_is_refused(tmp_path, name, content, said):
 
 
 def test_settings_that_do_not_fit_are_refused(toy_pipeline):
-    for words, message in ((["crm.model=file"], "needs user_vectors"), (["crm.model=din", "crm.loss=softmax"], "bce alone")):
+    for words, message in ((["crm.model=file"], "crm.user_vectors: Field required"), (["crm.model=din", "crm.loss=softmax"], "only bce")):
         with pytest.raises(ConfigError, match=message):
             load_pipeline(str(toy_pipeline), overrides=words)
 

@@ -42,18 +42,18 @@ def test_only_the_last_few_are_told_when_asked():
 
 
 def test_quantile_split_is_by_global_time_and_never_cuts_a_second(toy):
-    split = split_events(toy.events, "quantiles", train=0.6, valid=0.2, report=DataReport("toy"))
+    split = split_events(toy.events, split="quantiles", train=0.6, valid=0.2, report=DataReport("toy"))
     spans = {name: part["timestamp"] for (name,), part in split.group_by("split")}
     assert spans["train"].max() < spans["valid"].min() and spans["valid"].max() < spans["test"].min()
     assert abs(len(spans["train"]) / len(split) - 0.6) < 0.01
     with pytest.raises(InputError):
-        split_events(toy.events, "quantiles", train=0.9, valid=0.2, report=DataReport("toy"))
+        split_events(toy.events, split="quantiles", train=0.9, valid=0.2, report=DataReport("toy"))
     with pytest.raises(InputError, match="did you mean 'quantiles'"):
-        split_events(toy.events, "quantile", report=DataReport("toy"))
+        split_events(toy.events, split="quantile", report=DataReport("toy"))
     with pytest.raises(DataError, match="unknown values"):
         Interactions(toy.events.with_columns(split=pl.lit("dev")), toy.items)
     with pytest.raises(DataError, match="no split column"):
-        split_events(toy.events.drop("split"), "column", report=DataReport("toy"))
+        split_events(toy.events.drop("split"), split="column", report=DataReport("toy"))
 
 
 def test_movielens_csv_titles_years_genres_and_quotes(tmp_path):

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from score_rag.data import DataReport, prepare
+from score_rag.data import DataReport
 from score_rag.data.describe import BINS, Spread, describe, warm_mask
 from score_rag.data.interactions import Interactions
 from score_rag.data.plot import plot
+from score_rag.data.prepare import prepare
 from score_rag.errors import DataError, InputError, ScoreError
 
 # u judges four items in training, v three; w is new in valid; d is new there and e in test; f is never judged.

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from score_rag.errors import InputError
-from score_rag.evaluation.baselines import ITEM_AVERAGE, trivial_scores
+from score_rag.evaluation.baselines import ITEM_AVERAGE, score_events, trivial_models
 from score_rag.evaluation.scorecard import Scorecard
 from score_rag.metrics.auc import auc, log_loss, uauc
 from score_rag.metrics.bootstrap import Bootstrap
@@ -75,12 +75,11 @@ def test_json_has_no_nan_where_a_part_has_one_class():
 
 def test_trivial_rows_are_smoothed_averages_of_training_events(toy):
     rows = toy.events.filter(pl.col("split") == "test").head(3)
-    scores = trivial_scores(toy, rows)
     train = toy.events.filter(pl.col("split") == "train")
     item = rows["item_id"][0]
     labels = train.filter(pl.col("item_id") == item)["label"].to_list()
     mean = train["label"].mean()
-    assert scores[ITEM_AVERAGE][0] == pytest.approx((sum(labels) + 5 * mean) / (len(labels) + 5))
+    assert score_events(trivial_models(toy)[ITEM_AVERAGE], rows)[0] == pytest.approx((sum(labels) + 5 * mean) / (len(labels) + 5))
 
 
 def test_nobody_is_found_for_themselves_and_ties_go_to_the_earlier_user():

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from score_rag.cli.remedies import advice
 from score_rag.data.datasets import AMAZON_YEARS, DATASETS, Remote, find_dataset
 from score_rag.data.download import _retry_after, download, open_client
 from score_rag.data.fetch import fetch
@@ -195,9 +196,9 @@ def test_a_folder_that_is_not_ours_or_no_longer_whole_is_not_touched(get, tmp_pa
     folder = tmp_path / "data" / "ml-latest-small"
     folder.mkdir(parents=True)
     (folder / "ratings.csv").write_text("mine")
-    with pytest.raises(DataError, match="not fetched by this command") as caught:
+    with pytest.raises(DataError, match="it was not fetched") as caught:
         get()
-    assert "--force" in caught.value.hint and (folder / "ratings.csv").read_text() == "mine"
+    assert advice(caught.value).endswith(" --force") and (folder / "ratings.csv").read_text() == "mine"
     get(force=True)
     (folder / "movies.csv").unlink()
     with pytest.raises(DataError, match=r"missing or changed: movies\.csv"):
@@ -209,7 +210,7 @@ def test_force_without_network_keeps_the_old_data(line, get):
     line.mishaps = ["404"]
     with pytest.raises(DataError, match="refuses") as caught:
         get(force=True)
-    assert caught.value.hint.endswith(" --force") and caught.value.found == "404 Not Found"
+    assert advice(caught.value).endswith(" --force") and caught.value.found == "404 Not Found"
     assert (got.folder / "ratings.csv").read_text() == RATINGS
 
 
@@ -247,8 +248,8 @@ def test_a_server_that_keeps_failing_is_given_up_with_what_to_do(line, get, tmp_
         get(pauses=(0.0, 0.0), timeout=0.1)
     assert line.ranges() == [None] * 3 and "3 tries" in caught.value.found
     hand = tmp_path / "data" / "ml-latest-small.download" / "ml-latest-small.zip"
-    assert f"save https://files.grouplens.org/datasets/movielens/ml-latest-small.zip as {hand}; then run again: " in caught.value.hint
-    assert caught.value.hint.endswith(f"score-rag data fetch ml-latest-small --into {tmp_path / 'data'}")
+    assert f"save https://files.grouplens.org/datasets/movielens/ml-latest-small.zip as {hand}; then" in caught.value.hint
+    assert advice(caught.value).endswith(f"; then: score-rag data fetch ml-latest-small --into {tmp_path / 'data'}")
 
 
 def test_a_mebibyte_of_progress_starts_the_count_of_tries_again(line, tmp_path):

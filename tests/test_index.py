@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from conftest import write_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from score_rag.cli.remedies import advice, command
 from score_rag.documents.versions import DOCUMENT_COLUMNS, FOREVER
 from score_rag.errors import DataError, IndexMismatchError, InputError, LockedError
 from score_rag.index.check import check_index
@@ -243,7 +246,7 @@ def test_what_is_broken_is_refused_with_the_command_to_type(built, tmp_path):
         with pytest.raises(IndexMismatchError) as caught:
             index = BehaviourIndex.open(place, WordEncoder())
             _ = index.store
-        assert f"score-rag index rebuild PIPELINE --folder {place}" in str(caught.value)
+        assert shlex.split(command(caught.value.remedy)) == ["score-rag", "index", "rebuild", "PIPELINE", "--folder", str(place)]
         assert not all(finding.ok for finding in check_index(place, WordEncoder()))
         return caught.value
 
@@ -315,6 +318,7 @@ def test_a_folder_that_must_not_be_written_to_is_read(built, tmp_path, monkeypat
 
 
 def test_the_serving_index_follows_the_data_without_training(toy, toy_run, tmp_path):
+    from score_rag.cli.index import facts, next_command
     from score_rag.pipeline import serving_index
     from score_rag.pipeline.config import load_pipeline
 
@@ -324,13 +328,24 @@ def test_the_serving_index_follows_the_data_without_training(toy, toy_run, tmp_p
     place = tmp_path / "runs" / "toy" / "index"
     done = serving_index.build(pipeline)
     assert done.users == 36 and serving_index.update(pipeline).embedded == 0
-    with pytest.raises(InputError, match="already"):
+    with pytest.raises(InputError, match="already") as caught:
         serving_index.build(pipeline)
-    with pytest.raises(InputError, match="training events alone"):
+    assert advice(caught.value) == f"rebuild it, or bring it up to date: score-rag index update {pipeline.words}"
+    with pytest.raises(InputError, match="training events alone") as caught:
         serving_index.update(pipeline, tmp_path / "runs" / "toy" / "retriever" / "index")
+    assert advice(caught.value) == f"score-rag run {pipeline.words}"
+    with pytest.raises(IndexMismatchError, match="no finished index") as caught:
+        serving_index.update(pipeline, tmp_path / "nowhere")
+    assert advice(caught.value) == f"score-rag index build {pipeline.words} --folder {tmp_path / 'nowhere'}"
+    whole = (place / "index.json").read_text()
+    (place / "index.json").write_text("{")
+    with pytest.raises(IndexMismatchError, match="cannot be read") as caught:
+        serving_index.update(pipeline)
+    assert advice(caught.value) == f"score-rag index rebuild {pipeline.words}"
+    (place / "index.json").write_text(whole)
     found = serving_index.check(pipeline)
-    assert list(found) == [tmp_path / "runs" / "toy" / "retriever" / "index", place]
-    assert all(finding.ok for findings in found.values() for finding in findings), found
+    assert [one.folder for one in found] == [tmp_path / "runs" / "toy" / "retriever" / "index", place]
+    assert all(one.ok and one.findings and one.remedy is None for one in found), found
     last = int(toy.events["timestamp"].max())
     rows = pl.read_csv(data / "interactions.csv")
     more = (
@@ -339,9 +354,26 @@ def test_the_serving_index_follows_the_data_without_training(toy, toy_run, tmp_p
         .with_columns(timestamp=pl.lit(last + 9, dtype=pl.Int64), item_id=pl.Series([0, 2, 4, 6, 8, 10]))
     )
     pl.concat([rows, more]).write_csv(data / "interactions.csv")
-    stale, todo = [finding for finding in serving_index.check(pipeline)[place] if not finding.ok]
-    assert (stale.name, stale.told) == ("up to date", "1 user changed since") and todo.told.startswith("score-rag index update ")
+    own, serving = serving_index.check(pipeline)
+    (stale,) = [finding for finding in serving.findings if not finding.ok]
+    assert own.ok and (stale.name, stale.told) == ("up to date", "1 user changed since")
+    assert next_command(serving) == f"score-rag index update {pipeline.words}" and next_command(own) is None
+    assert facts(serving) == {"ok": False, "findings": [asdict(one) for one in serving.findings], "next": next_command(serving)}
+    (elsewhere,) = serving_index.check(pipeline, tmp_path / "nowhere")
+    assert next_command(elsewhere) == f"score-rag index rebuild {pipeline.words} --folder {tmp_path / 'nowhere'}"
     done = serving_index.update(pipeline)
     assert 0 < done.embedded < done.documents / 4
-    assert all(finding.ok for finding in serving_index.check(pipeline)[place])
+    assert all(one.ok for one in serving_index.check(pipeline))
     assert serving_index.rebuild(pipeline, tmp_path / "runs" / "toy" / "retriever" / "index").users == 36
+
+
+def test_what_a_writer_that_was_killed_had_begun_is_no_stranger(tmp_path):
+    folder = tmp_path / "index"
+    (folder / "000001").mkdir(parents=True)
+    for name in ("000001/vectors.npy", ".index.json.abc12345.tmp", "..lock.json.abc12345.tmp", ".waiting.json.abc12345.tmp", ".lock"):
+        (folder / name).write_text("half of")
+    assert build_index(documents_of(people(3)), WordEncoder(), folder).users == 3
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tmp").write_text("mine")
+    with pytest.raises(InputError, match="other things than an index"):
+        build_index(documents_of(people(3)), WordEncoder(), tmp_path / "other")

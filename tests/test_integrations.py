@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,18 +16,20 @@ from llama_index.core.bridge.pydantic import Field
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events.span import SpanDropEvent
 from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.retrievers import QueryFusionRetriever
 from llama_index.core.schema import Document, QueryBundle
 from llama_index.core.tools import RetrieverTool
 
-from score_rag import CollaborativeRetriever, UserQuery
+from score_rag import CollaborativeRetriever, SelfAssessingReranker, UserQuery
 from score_rag.encoders.encoder import ModelEncoder, TextEncoder
-from score_rag.errors import InputError
+from score_rag.errors import InputError, ModelError
 from score_rag.index.reader import BehaviourIndex, documents_of
 from score_rag.index.writer import build_index, update_index
 from score_rag.integrations.langchain import CollaborativeLangChainRetriever
+from score_rag.integrations.llama_index import TrainedEmbedding
 from score_rag.testing import WordEncoder
 
 TEXTS = {
@@ -61,6 +65,105 @@ def users(nodes) -> list[str]:
 
 
 # LlamaIndex
+
+
+class Seen(BaseEventHandler):
+    """Keeps the names of the events that it is told, but for those of spans."""
+
+    names: list[str] = Field(default_factory=list)
+
+    def handle(self, event, **more):
+        if not isinstance(event, SpanDropEvent):
+            self.names.append(type(event).__name__)
+
+
+@pytest.fixture
+def seen():
+    handler, dispatcher = Seen(), get_dispatcher()
+    dispatcher.add_event_handler(handler)
+    yield handler
+    dispatcher.event_handlers.remove(handler)
+
+
+class Broken(WordEncoder):
+    """An encoder that has lost its model."""
+
+    def encode(self, texts, **more):
+        raise ModelError("it broke")
+
+    async def aencode(self, texts):
+        raise ModelError("it broke")
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_what_begins_ends_in_failures_too(retriever, seen, awaited):
+    def ask():
+        return asyncio.run(retriever.aretrieve("Liked: Heat.")) if awaited else retriever.retrieve("Liked: Heat.")
+
+    retriever.encoder = Broken()
+    with pytest.raises(ModelError, match="it broke"):
+        ask()
+    assert seen.names == ["RetrievalStartEvent", "EmbeddingStartEvent", "EmbeddingEndEvent", "ExceptionEvent", "RetrievalEndEvent"]
+    retriever.encoder = WordEncoder()
+    seen.names.clear()
+    assert len(ask()) == 2
+    assert seen.names == ["RetrievalStartEvent", "EmbeddingStartEvent", "EmbeddingEndEvent", "RetrievalEndEvent"]
+    seen.names.clear()
+    with pytest.raises(InputError, match="nothing to retrieve by"):
+        retriever.retrieve(UserQuery(user_id="nobody"))
+    assert seen.names == ["RetrievalStartEvent", "ExceptionEvent", "RetrievalEndEvent"]
+
+
+class Scorer:
+    """Stands for a cross-encoder."""
+
+    folder, max_tokens = Path("runs/x/reranker/model"), 96
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.broken = broken
+
+    def score_pairs(self, queries, behaviours):
+        if self.broken:
+            raise ModelError("it broke")
+        return np.arange(len(queries), dtype=np.float32)
+
+
+def test_a_reranking_that_begins_ends_in_failures_too(retriever, seen):
+    nodes, asked = retriever.retrieve("Liked: Heat."), QueryBundle("Liked: Heat.")
+    seen.names.clear()
+    with pytest.raises(ModelError, match="it broke"):
+        SelfAssessingReranker(Scorer(broken=True)).postprocess_nodes(nodes, query_bundle=asked)
+    assert seen.names == ["ReRankStartEvent", "ExceptionEvent", "ReRankEndEvent"]
+    seen.names.clear()
+    SelfAssessingReranker(Scorer()).postprocess_nodes(nodes, query_bundle=asked)
+    assert seen.names == ["ReRankStartEvent", "ReRankEndEvent"]
+
+
+def test_a_reranker_is_made_again_from_what_llama_index_writes_down(toy_parts):
+    first = SelfAssessingReranker.from_pretrained(toy_parts.folder("reranker"), top_n=3)
+    second = SelfAssessingReranker.from_dict(json.loads(first.to_json()))
+    assert second.to_dict() == first.to_dict() and (second.top_n, second.max_tokens) == (3, 96)
+    nodes, asked = toy_parts.retriever.retrieve(UserQuery(user_id="0")), QueryBundle("Liked: Sunny Garden.")
+    one, other = (reranker.postprocess_nodes(nodes, query_bundle=asked) for reranker in (first, second))
+    assert [(node.node_id, node.score) for node in one] == [(node.node_id, node.score) for node in other]
+    with pytest.raises(ModelError, match="missing"):
+        SelfAssessingReranker.from_dict({**first.to_dict(), "model_folder": "nowhere"})
+    with pytest.raises(InputError, match="needs a model"):
+        SelfAssessingReranker()
+
+
+def test_an_embedding_is_made_again_from_what_llama_index_writes_down(toy_parts):
+    folder = toy_parts.folder("retriever") / "encoder"
+    first = TrainedEmbedding(TextEncoder(folder), embed_batch_size=16)
+    second = TrainedEmbedding.from_dict(json.loads(first.to_json()))
+    assert second.to_dict() == first.to_dict() and second.embed_batch_size == 16
+    assert second.get_text_embedding("Liked: Sunny Garden.") == first.get_text_embedding("Liked: Sunny Garden.")
+    with pytest.raises(ModelError, match="another encoder"):
+        TrainedEmbedding.from_dict({**first.to_dict(), "model_name": "score-rag/another"})
+    in_memory = TrainedEmbedding(WordEncoder())
+    assert in_memory.encoder_folder is None
+    with pytest.raises(InputError, match="needs an encoder"):
+        TrainedEmbedding.from_dict(in_memory.to_dict())
 
 
 def test_texts_alone_make_a_retriever_and_nobody_is_their_own_neighbour(retriever):

@@ -15,10 +15,14 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from leak_worlds import COMMON, ITEMS, TIMES, USERS, questions, seconds, table, worlds
 
-from score_rag.context.evidence import Witnesses
+from score_rag.context.evidence import KINDS, Evidence
 from score_rag.context.examples import sample_events
 from score_rag.context.finder import ContextFinder
-from score_rag.context.prompt import Behaviour, PromptBuilder
+from score_rag.context.judges import Judges
+from score_rag.context.levels import Levels
+from score_rag.context.neighbours import Witnesses
+from score_rag.context.prompt import PromptBuilder
+from score_rag.context.writer import QuestionWriter
 from score_rag.crm.judgements import Judgements
 from score_rag.crm.sasrec import SASRec, windows_of
 from score_rag.data.interactions import Interactions, items_frame
@@ -27,8 +31,8 @@ from score_rag.data.report import DataReport
 from score_rag.data.split import split_events
 from score_rag.documents.describer import Describer
 from score_rag.documents.versions import build_documents
-from score_rag.evaluation.baselines import trivial_scores
-from score_rag.index.reader import BehaviourIndex
+from score_rag.evaluation.baselines import score_events, trivial_models
+from score_rag.index.reader import BehaviourIndex, Hit
 from score_rag.prompts import find_prompt
 from score_rag.reranker.examples import sample_requests
 from score_rag.reranker.offline import OfflineAssessor
@@ -86,17 +90,39 @@ def lookups(world, asked):
     return verdicts, [told(log.before(user, now, last=4, liked_only=liked)) for log in logs for user in USERS for liked in (False, True)]
 
 
+LEVELS = Levels.fit({name: np.linspace(-1, 1, 200) for name in ("mood", "everyone", "crowd", "expectation.sasrec", "expectation.together")})
+
+
+def found(world, asked, choice):
+    """Everybody who may be told, the question, and who finds them."""
+    frame, encoder = behaviours(world), Hashed()
+    index = BehaviourIndex(frame, encoder.encode(frame["text"].to_list()))
+    judges = Judges(world, index, encoder, describer(world))
+    finder = ContextFinder(world, describer(world), index, encoder, judges=judges, similarity_top_k=5, top_n=5, choice=choice)
+    return finder, judges, finder.questions([asked])
+
+
 def prompt(world, asked):
-    builder = PromptBuilder(find_prompt("predict"), world.catalogue, Witnesses(world.train_log, world.catalogue), history=4)
-    others = [user for user in USERS if user != asked.user_id]
-    near = [Behaviour(user, "") for user in others]
-    return builder.build(world.log.earlier(asked), asked.item_id, neighbours=near, retrieved=others, as_of=asked.timestamp)
+    """Every kind of evidence, of the question and of each told event, and other users, as text."""
+    texts = []
+    for choice in ("any", "judges"):
+        finder, judges, questions = found(world, asked, choice)
+        evidence = Evidence(world, {"sasrec": MODEL}, None, judges)
+        for name in ("predict", "predict_evidence", "predict_history"):
+            builder = PromptBuilder(find_prompt(name), world.catalogue, experts=evidence.expected, history=4)
+            writer = QuestionWriter(builder, evidence, LEVELS, Witnesses(world.train_log, world.catalogue, LEVELS))
+            texts += [told.text for told in writer.write(questions, finder.find(questions))]
+    return texts
 
 
 def evidence(world, asked):
+    """Numbers of every kind, to the bit, and what every user would say of some items."""
+    _, judges, questions = found(world, asked, "judges")
+    values = Evidence(world, {"sasrec": MODEL}, None, judges).values(questions, KINDS)
     witnesses, mine = Witnesses(world.train_log, world.catalogue, similar=3), world.log.earlier(asked)
-    views = [witnesses.view(user, "", item_id=item, as_of=asked.timestamp, history=mine) for user in USERS for item in COMMON[:4]]
-    return views, [witnesses.crowd(list(USERS), item_id=item, as_of=asked.timestamp) for item in COMMON]
+    hits = [Hit(user, f"{user}@0", "", 0.5, 0, 1) for user in USERS]
+    views = [witnesses.view(hit, item_id=item, as_of=asked.timestamp, history=mine) for hit in hits for item in COMMON[:4]]
+    return {name: column.tobytes() for name, column in values.items()}, views
 
 
 def sequences(world, asked):
@@ -132,7 +158,7 @@ VERSIONED = {"documents": documents, "neighbours": neighbours}
 LEARNT = {
     "all documents": lambda world, asked: behaviours(world).rows(),
     "averages": lambda world, asked: [
-        (name, *value) for name, value in trivial_scores(world, world.events.filter(pl.col("event") == asked.row)).items()
+        (name, *score_events(model, world.events.filter(pl.col("event") == asked.row))) for name, model in trivial_models(world).items()
     ],
     "training rows": lambda world, asked: [
         (window.tokens.tolist(), window.states.tolist(), window.targets.tolist())
@@ -212,7 +238,7 @@ def test_a_month_ends_where_it_ends_in_utc(moments, bounds):
     first, more, rest = bounds
     months = {"train": (first, first + more), "valid": (first + more + 1,) * 2, "test": (first + more + 2, first + more + 1 + rest)}
     frame = pl.DataFrame({"user_id": "u", "timestamp": sorted(times)})
-    kept = split_events(frame, "months", months=months, start="2000-01", report=DataReport("told"))
+    kept = split_events(frame, split="months", months={**months, "start": "2000-01"}, report=DataReport("told"))
     wanted = [
         (int(when.timestamp()), name)
         for when in sorted(ends)

@@ -7,9 +7,8 @@ import polars as pl
 import pytest
 from conftest import TOY_PIPELINE, write_tables
 
-from score_rag.context.finder import prompts
 from score_rag.data.interactions import Interactions
-from score_rag.evaluation.baselines import trivial_scores
+from score_rag.evaluation.baselines import score_events, trivial_models
 from score_rag.evaluation.evaluate import open_run
 from score_rag.files import read_json
 from score_rag.pipeline.config import load_pipeline
@@ -20,8 +19,8 @@ DONE = list(STAGES)
 
 
 def ask(parts, events):
-    questions = parts.finder.questions(events)
-    answers = parts.predictor.score(prompts(parts.builder, questions, parts.finder.find(questions)))
+    _, told = parts.write(parts.finder.questions(events))
+    answers = parts.predictor.score([one.text for one in told])
     return np.array([[answer.probability, answer.mass] for answer in answers])
 
 
@@ -117,6 +116,7 @@ def test_another_test_split_changes_no_artefact_and_no_earlier_score(toy_run, ot
     tables = [
         parts.interactions.events.filter(pl.col("event").is_in([e.row for e in asked])) for parts, asked in ((ours, rows), (theirs, twins))
     ]
-    plain = [trivial_scores(parts.interactions, table) for parts, table in zip((ours, theirs), tables, strict=True)]
-    for name, values in plain[0].items():
-        np.testing.assert_array_equal(values, plain[1][name])
+    plain = [trivial_models(parts.interactions) for parts in (ours, theirs)]
+    for name in plain[0]:
+        mine, other = (score_events(models[name], table) for models, table in zip(plain, tables, strict=True))
+        np.testing.assert_array_equal(mine, other)

@@ -163,7 +163,7 @@ def refuse(folder, case):
     for name, content in files.items():
         (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises((DataError, InputError)) as caught:
-        load(source, folder, reading=reading, split="leave-last-out")
+        load(source, folder, **reading, split="leave-last-out")
     text = str(caught.value)
     assert [part for part in said if part not in text] == [], text
     assert len(text) < 6000 and not re.search("[\ud800-\udfff]", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -126,7 +127,7 @@ def test_a_base_or_encoder_that_is_not_there_is_told_at_once(toy_pipeline, tmp_p
         pipeline = load_pipeline(str(toy_pipeline), overrides=[f"{setting}=nobody/nothing", f"runs={tmp_path}"])
         with pytest.raises(ModelError, match="nobody/nothing") as caught:
             run(pipeline, stages(pipeline))
-        assert f"--set {setting}=embedded" in str(caught.value)
+        assert f"{setting}=embedded" in str(caught.value)
     assert not (tmp_path / "toy" / "data").exists()
 
 
@@ -213,3 +214,20 @@ def test_killed_at_any_moment_it_resumes_to_the_same_result(toy_pipeline, tmp_pa
         contents = [read_json(tmp_path / name / "toy" / stage / "finished.json")["content"] for name in ("whole", "broken")]
         assert contents[0] == contents[1], stage
     assert not list((tmp_path / "broken" / "toy").glob(".*.tmp"))
+
+
+def test_a_run_of_another_version_is_refused_with_the_command_to_type_and_made_again(tmp_path):
+    stages = make([])
+    pipeline = pipeline_at(tmp_path)
+    run(pipeline, stages)
+    for name, key in (("crm", {"format": 1, "settings": {"crm": {"dim": 48}}}), ("retriever", {"format": 1})):
+        file = tmp_path / "runs" / "sample" / name / "finished.json"
+        file.write_text(json.dumps({**read_json(file), "key": key}))
+    found = status(pipeline, stages)
+    assert [stage.state for stage in found] == ["finished", "missing", "missing"]
+    assert found[1].reason == "it was made by another version of score-rag (format 1, this one has 2)"
+    with pytest.raises(StageError, match="made by another version") as caught:
+        finished_folder(pipeline, "crm")
+    assert caught.value.hint == f"score-rag run sample --set runs={tmp_path / 'runs'}"
+    assert [stage.action for stage in run(pipeline, stages)] == ["skipped", "ran", "ran"]
+    assert finished_folder(pipeline, "crm").is_dir()

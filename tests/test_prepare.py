@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from score_rag.data import DataReport, prepare
+from score_rag.data import DataReport
 from score_rag.data.interactions import Interactions
 from score_rag.data.negatives import add_negatives
-from score_rag.data.prepare import core
+from score_rag.data.prepare import core, prepare
 from score_rag.data.split import split_events
 from score_rag.errors import DataError, InputError
 
@@ -77,7 +77,7 @@ def test_months_are_calendar_months_of_utc(times, hours):
     seconds = sorted(int(time.timestamp()) for time in local)
     events = pl.DataFrame({"user_id": ["u"] * len(seconds), "timestamp": seconds})
     report = DataReport("test")
-    found = split_events(events, "months", months=COLLM, report=report)
+    found = split_events(events, split="months", months=COLLM, report=report)
     expected = []
     for second in seconds:
         when = datetime.fromtimestamp(second, UTC)
@@ -90,14 +90,14 @@ def test_months_are_calendar_months_of_utc(times, hours):
 def test_the_last_second_of_a_month_belongs_to_it():
     edge = int(datetime(2002, 4, 1, tzinfo=UTC).timestamp())  # month index 24: the first of valid
     events = pl.DataFrame({"user_id": ["u", "u"], "timestamp": [edge - 1, edge]})
-    assert split_events(events, "months", months=COLLM, report=DataReport("test"))["split"].to_list() == ["train", "valid"]
+    assert split_events(events, split="months", months=COLLM, report=DataReport("test"))["split"].to_list() == ["train", "valid"]
 
 
 def test_months_that_overlap_or_lack_a_split_are_refused():
     events = pl.DataFrame({"user_id": ["u"], "timestamp": [0]})
-    for months in ({}, {**COLLM, "valid": (20, 28)}, {**COLLM, "test": (33, 29)}, {"train": (1, 2)}):
+    for months in ({**COLLM, "valid": (20, 28)}, {**COLLM, "test": (33, 29)}, {"train": (24, 25)}):
         with pytest.raises(InputError, match="months"):
-            split_events(events, "months", months=months, report=DataReport("test"))
+            split_events(events, split="months", months=months, report=DataReport("test"))
 
 
 @given(ROWS)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from score_rag.context.evidence import Crowd, OtherUser
+from score_rag.context.levels import Fact
+from score_rag.context.neighbours import Neighbour
 from score_rag.context.prompt import Told
 from score_rag.data.log import Item
 from score_rag.errors import InputError, PromptError
@@ -15,7 +16,10 @@ from score_rag.prompts import find_prompt, prompt_names, read_prompt
 
 HEAT = Item("1", "Heat", 1995, ("Crime",), ("Michael Mann",), ("heist",))
 RONIN = Item("2", "Ronin", 1998, ("Action", "Thriller"), ("John Frankenheimer",), ())
-OTHER = OtherUser("7", "Liked: Ronin.", "liked", (RONIN,), (), (RONIN,))
+GOOD, DULL = Fact("good", "71", 0.71), Fact("dull", "42", 0.42)
+OTHER = Neighbour("7", "Liked: Ronin.", "liked", 0.8, GOOD, (RONIN,), (), (RONIN,))
+EXPECTED = {"lightgcn": GOOD, "din": DULL, "together": GOOD}
+KNOWN = {"mood": DULL, "expectation": EXPECTED}
 VALUES = {
     "describe_user": {"liked": [HEAT], "disliked": [RONIN], "genres": ["Crime"], "decades": ["1990s"], "avoided": ["Action"]},
     "describe_titles": {"latest": [RONIN, HEAT]},
@@ -35,7 +39,9 @@ VALUES = {
         "disliked": [RONIN],
     },
     "assess": {"history": "Liked: Heat.", "target": "Ronin (1998). Action."},
-    "predict": {"history": [Told(HEAT, True)], "neighbours": [OTHER], "crowd": Crowd(30, 4, 1), "target": RONIN},
+    "predict": {"history": [Told(HEAT, True)], "neighbours": [OTHER], "target": RONIN},
+    "predict_evidence": {"neighbours": [OTHER], "target": RONIN, **KNOWN},
+    "predict_history": {"history": [Told(HEAT, True, KNOWN)], "target": RONIN, **KNOWN},
 }
 SHIPPED = sorted(shipped_folder("prompts").glob("*.md"))
 
@@ -62,16 +68,30 @@ def test_shipped_prompt_says_what_each_variable_is(path):
     assert set(prompt.variables) == set(VALUES[path.stem])
 
 
-def test_the_question_is_byte_for_byte_this():
+def test_the_paper_s_question_is_byte_for_byte_this():
+    """Other users' behaviour, the user's own, the item last."""
     assert find_prompt("predict").render(**VALUES["predict"]) == (
-        "What a user liked:\n"
-        "Heat (1995), Crime: Yes\n"
-        "A similar user liked it, liked Ronin (1998), disliked nothing like it.\n"
-        "Of 30 users with a similar taste 4 liked and 1 disliked the next.\n"
-        "Ronin (1998), Action, Thriller, praised by similar users:"
+        "What other users with a similar taste did:\n"
+        "User 1 (liked Ronin (1998)): Liked: Ronin.\n"
+        "\n"
+        "What this user did, oldest first:\n"
+        "liked Heat (1995) (Crime)\n"
+        "\n"
+        "The item in question: Ronin (1998) (Action, Thriller)\n"
+        "Will this user like it? Answer Yes or No.\n"
+        "Answer:"
     )
-    alone = find_prompt("predict").render(**{**VALUES["predict"], "neighbours": [], "crowd": Crowd(0, 0, 0)})
-    assert alone == "What a user liked:\nHeat (1995), Crime: Yes\nRonin (1998), Action, Thriller:"
+    alone = find_prompt("predict").render(**{**VALUES["predict"], "neighbours": []})
+    assert alone.startswith("What this user did, oldest first:\nliked Heat")
+
+
+def test_the_bundled_llama_s_question_is_byte_for_byte_this():
+    assert find_prompt("predict_evidence").render(**VALUES["predict_evidence"]) == (
+        "Ronin (1998), Action Thriller\nsimilar 71 liked\nmood 42 expected 71 42 71:"
+    )
+    assert find_prompt("predict_history").render(**VALUES["predict_history"]) == (
+        "Heat (1995), Crime mood 42 expected 71 42 71: Yes\nRonin (1998), Action Thriller mood 42 expected 71 42 71:"
+    )
 
 
 def test_the_forms_of_documents_are_byte_for_byte_these():
@@ -128,7 +148,7 @@ def test_missing_and_unknown_variables_are_errors_not_blanks(tmp_path):
 def test_ones_own_prompt_wins_over_the_shipped_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shipped = find_prompt("predict")
-    write(tmp_path / "prompts", "predict", shipped.path.read_text(encoding="utf-8").replace("What a user liked", "So far"))
+    write(tmp_path / "prompts", "predict", shipped.path.read_text(encoding="utf-8").replace("What this user did", "So far"))
     mine = find_prompt("predict")
     assert mine.path == Path("prompts/predict.md") and mine.sha256 != shipped.sha256
     assert set(prompt_names()) == set(VALUES)

@@ -1,4 +1,4 @@
-"""The README's commands exist and its code runs."""
+"""The commands of the README and of every page in docs/ exist, their pipeline files read such data, and the README's code runs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,19 @@ from score_rag.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^score-rag .*?(?=\s+#|$)", README, re.M) + re.findall(r"`(score-rag [^`]*)`", README)
+# The help page is the program's own text.
+PAGES = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name != "cli.md")]
+TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+COMMANDS = [
+    command
+    for text in TEXTS.values()
+    for command in re.findall(r"^score-rag .*?(?=\s+#|$)", text, re.M) + re.findall(r"`(score-rag [^`]*)`", text)
+]
+PLUG_INS = [name for name, text in TEXTS.items() if name.startswith("README")]
 
 
 @pytest.mark.parametrize("command", sorted(set(COMMANDS)))
-def test_every_command_of_the_readme_is_understood(command):
+def test_every_command_of_the_pages_is_understood(command):
     words = shlex.split(command)[1:]
     place = typer.main.get_command(app)
     while words and hasattr(place, "commands") and words[0] in place.commands:
@@ -34,14 +42,15 @@ def test_every_command_of_the_readme_is_understood(command):
     place.make_context("score-rag", words, resilient_parsing=False) if not hasattr(place, "commands") else pytest.fail(command)
 
 
-def test_the_plug_in_example_runs(toy_run, tmp_path, monkeypatch, capsys):
-    code, _ = re.findall(r"```python\n(.*?)```", README, re.S)
+@pytest.mark.parametrize("page", PLUG_INS)
+def test_the_plug_in_example_runs(page, toy_run, tmp_path, monkeypatch, capsys):
+    code = re.findall(r"```python\n(.*?)```", TEXTS[page], re.S)[0]
     folder = Path(toy_run.runs).resolve() / toy_run.name
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "sample").symlink_to(folder)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    exec(compile(code, "README.md", "exec"), names)
+    exec(compile(code, page, "exec"), names)
     nodes = names["answer"].source_nodes
     assert len(nodes) == 2 and all(isinstance(node, NodeWithScore) for node in nodes) and capsys.readouterr().out
     assert len([line for line in code.splitlines() if line.strip()]) <= 12
@@ -74,35 +83,33 @@ def write_example_data(name: str, folder: Path) -> None:
         (folder / "items.csv").write_text("sku,name,departments\n" + "".join(f"{item},Thing {item},Home|Garden\n" for item in (1, 2, 3)))
 
 
-EXAMPLES = {re.search(r"name: (\w+)", text).group(1): text for text in re.findall(r"```yaml\n(.*?)```", README, re.S)}
+EXAMPLES = [
+    (page, re.search(r"name: (\w+)", example).group(1), example)
+    for page, text in TEXTS.items()
+    for example in re.findall(r"```yaml\n(.*?)```", text, re.S)
+]
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_the_data_examples_read_such_data(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("page", "name", "example"), EXAMPLES, ids=[f"{page}-{name}" for page, name, _ in EXAMPLES])
+def test_the_data_examples_read_such_data(page, name, example, tmp_path, monkeypatch):
     from score_rag.data import load
     from score_rag.pipeline.config import load_pipeline
 
     monkeypatch.chdir(tmp_path)
-    Path(f"{name}.yaml").write_text(EXAMPLES[name], encoding="utf-8")
+    Path(f"{name}.yaml").write_text(example, encoding="utf-8")
     pipeline = load_pipeline(f"{name}.yaml")
     settings = pipeline.data
     write_example_data(name, Path(str(settings.path)))
-    world, report = load(settings.source, settings.path, seed=pipeline.seed, reading=settings.reading(), **settings.preparing())
+    world, report = load(settings, seed=pipeline.seed)
     assert report.kept["train"] and len(world.items) >= 3 and report.rows_read >= 6
-    assert len(EXAMPLES[name].strip().splitlines()) <= 6, "five lines and a name"
-
-
-def test_the_recommender_example_runs(capsys):
-    _, code = re.findall(r"```python\n(.*?)```", README, re.S)
-    exec(compile(code, "README.md", "exec"), {})
-    assert re.fullmatch(r"\[(\('\d+', [\d.-]+\)(, )?){5}\] \[[\d.-]+\]\n", capsys.readouterr().out)
+    assert len(example.strip().splitlines()) <= 6, "five lines and a name"
 
 
 def test_there_is_an_example_for_each_source_with_files():
     from score_rag.data import SOURCES
 
-    told = {re.search(r"source: (\w+)", text).group(1) for text in EXAMPLES.values()}
-    assert told == set(SOURCES) - {"sample"}
+    told = {re.search(r"source: (\w+)", text).group(1) for _, _, text in EXAMPLES}
+    assert told == set(SOURCES.names()) - {"sample"}
 
 
 def test_the_make_file_has_the_two_commands_and_ci_calls_one():

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from score_rag import open_recommender
-from score_rag.context.finder import prompts
-from score_rag.crm.artefacts import candidates as stored_candidates
 from score_rag.data.log import Event, Item
 from score_rag.errors import InputError, StageError
+from score_rag.pipeline.guard import Compared, Guard
 from score_rag.recommend.candidates import find_candidates
 from score_rag.recommend.history import parse_history
 from score_rag.recommend.items import find_item
@@ -37,20 +36,31 @@ def test_a_recommendation_brings_its_evidence(recommender, toy_parts):
         told = [said.removeprefix("both liked ").split(", ") for said in other.in_common if said.startswith("both liked ")]
         assert all(names[name] in mine & theirs for group in told for name in group)
         assert bool(told) == bool(mine & theirs)
-    assert found.prompt.splitlines()[-1].startswith(found.item.name)
+    assert found.prompt.startswith(found.item.name) and found.prompt.endswith(":")
     assert "embedded" in found.parts["predictor"] and "rule-based" in found.parts["reranker"]
     told = found.to_dict()
     assert told["item"]["item_id"] == item and told["item"]["name"] == found.item.name
-    assert set(told) == {"user_id", "item", "probability", "verdict", "mass", "neighbours", "prompt", "parts", "warnings"}
+    more = {"evidence", "left_out", "route"}
+    assert set(told) == {"user_id", "item", "probability", "verdict", "mass", "neighbours", "prompt", "parts", "warnings", *more}
+    assert set(told["evidence"]) == {"mood", "expectation.lightgcn", "expectation.din", "expectation.together"}
+    assert all(fact["level"] in found.prompt for fact in told["evidence"].values()), "what is printed is what the model read"
     scores = {"retriever_score", "reranker_score"}
-    assert {*told["neighbours"][0]} == {"user_id", "behaviour", "in_common", "verdict_on_item", *scores}
+    assert {*told["neighbours"][0]} == {
+        "user_id",
+        "behaviour",
+        "in_common",
+        "verdict_on_item",
+        "similar_liked",
+        "similar_disliked",
+        *scores,
+    }
     assert recommender.recommend("0", found.item.name).probability == found.probability
 
 
 def test_one_question_and_the_batch_write_the_same_prompt_and_probability(recommender, toy_parts):
     events = [event for event in toy_parts.interactions.rows("test")][:6]
     questions = toy_parts.finder.questions(events)
-    texts = prompts(toy_parts.builder, questions, toy_parts.finder.find(questions))
+    texts = [told.text for told in toy_parts.write(questions)[1]]
     answers = toy_parts.predictor.score(texts)
     for event, text, answer in zip(events, texts, answers, strict=True):
         found = recommender.recommend(event.user_id, event.item_id, as_of=event.timestamp)
@@ -69,7 +79,9 @@ def test_a_stranger_s_history_is_enough(recommender, toy_parts):
     films = list(toy_parts.interactions.catalogue.values())
     history = f"{films[0].name}; {films[2].name}; -{films[1].name}"
     found = recommender.recommend(None, "4", history=history)
-    assert found.user_id is None and len(found.neighbours) == 2 and f"{films[1].name}, Horror, Thriller: No" in found.prompt
+    learned = toy_parts.interactions.learned["label"]
+    share = (learned.sum() + 1) / (len(learned) + 2)
+    assert found.user_id is None and len(found.neighbours) == 2 and found.evidence["mood"].value == pytest.approx((2 + 5 * share) / 8)
     ranked = recommender.top(None, 3, history=history)
     assert len(ranked) == 3 and not {one.item.item_id for one in ranked} & {"0", "1", "2"}
 
@@ -77,8 +89,35 @@ def test_a_stranger_s_history_is_enough(recommender, toy_parts):
 def test_a_ranking_is_in_order_of_probability_and_of_things_not_yet_judged(recommender, toy_parts):
     found = recommender.top("1", 4)
     chances = [one.probability for one in found]
-    assert len(found) == 4 and chances == sorted(chances, reverse=True)
+    route = toy_parts.guard.route
+    assert len(found) == 4 and {one.route for one in found} == {route}
+    assert route == "recommender" or chances == sorted(chances, reverse=True)
     assert not {one.item.item_id for one in found} & {event.item_id for event in toy_parts.interactions.log.of("1")}
+
+
+@pytest.mark.parametrize("better", ["predictor", "recommender"])
+def test_a_ranking_has_the_order_of_whoever_orders_better(toy_run, better):
+    """Where the predictor was found worse, the recommender's order stands, and each place says so."""
+    mine = open_recommender(toy_run)
+    run = mine.run
+    run.__dict__["guard"] = Guard(ndcg=(0.2, 0.1) if better == "predictor" else (0.1, 0.2))
+    found = mine.top("1", 4)
+    history = run.interactions.log.before("1", None)
+    own = [item for item, _ in run.crm.recommend("1", 4, exclude={event.item_id for event in history})]
+    chances = [one.probability for one in found]
+    assert {one.route for one in found} == {better}
+    if better == "recommender":
+        assert [one.item.item_id for one in found] == own
+    else:
+        assert chances == sorted(chances, reverse=True)
+
+
+def test_a_predictor_that_is_worse_than_its_recommender_says_so(toy_run):
+    mine = open_recommender(toy_run)
+    worse = Compared("LightGCN", 0.8, 0.8, auc_gain=(-0.2, -0.1), uauc_gain=(-0.2, 0.1))
+    mine.run.__dict__["guard"] = Guard((Compared("predictor", 0.6, 0.6), worse), 100)
+    assert any("is worse than LightGCN 0.800/0.800" in said for said in mine.recommend("0", "4").warnings)
+    assert mine.top("1", 2)[0].route == "recommender"
 
 
 @pytest.mark.parametrize(
@@ -118,7 +157,7 @@ def test_an_unfinished_run_says_which_command_finishes_it(toy_run, tmp_path):
 def test_candidates_are_the_recommender_s_own_best_that_were_not_judged(toy_parts):
     run, judged = toy_parts, {event.item_id for event in toy_parts.interactions.log.of("1")}
     history = run.interactions.log.before("1", None)
-    assert find_candidates(run, "1", history, 5) == [item for item, _ in stored_candidates(run.folder("crm"), "1", 5, exclude=judged)]
+    assert find_candidates(run, "1", history, 5) == [item for item, _ in run.crm.recommend("1", 5, exclude=judged)]
     assert find_candidates(run, None, history, 5) == [item for item, _ in run.crm.recommend_history(history, 5, exclude=judged)]
     assert find_candidates(run, "nobody", history, 5) == find_candidates(run, None, history, 5)
 

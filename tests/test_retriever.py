@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from llama_index.core.schema import QueryBundle
 
 from score_rag import CollaborativeRetriever, UserQuery
+from score_rag.cli.remedies import advice
 from score_rag.documents.versions import FOREVER
 from score_rag.encoders.encoder import TextEncoder, find_encoder
 from score_rag.errors import IndexMismatchError, InputError, ModelError
@@ -132,7 +133,7 @@ def test_an_index_of_another_encoder_or_a_broken_one_is_refused(toy_parts, tmp_p
     file.write_text(json.dumps({**json.loads(good), "encoder": "somebody else's"}))
     with pytest.raises(IndexMismatchError, match="another encoder") as caught:
         CollaborativeRetriever.from_pretrained(tmp_path / "retriever")
-    assert "score-rag index rebuild" in caught.value.hint
+    assert advice(caught.value).startswith("score-rag index rebuild PIPELINE --folder ")
     file.unlink()
     with pytest.raises(IndexMismatchError, match="no finished index"):
         CollaborativeRetriever.from_pretrained(tmp_path / "retriever")
@@ -143,7 +144,7 @@ def test_an_index_of_another_encoder_or_a_broken_one_is_refused(toy_parts, tmp_p
 def test_an_encoder_that_is_not_here_is_named_with_what_to_do(tmp_path):
     with pytest.raises(ModelError, match="not on this disk") as caught:
         find_encoder("nobody/has-this-encoder")
-    assert "retriever.encoder=embedded" in caught.value.hint
+    assert advice(caught.value).endswith("; without: --set retriever.encoder=embedded")
     with pytest.raises(ModelError, match="holds no encoder"):
         find_encoder(str(tmp_path))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from score_rag import open_recommender
+from score_rag.context.judges import Judges
 from score_rag.crm.artefacts import write_crm
 from score_rag.crm.registry import make_model
 from score_rag.data.interactions import Interactions
@@ -95,7 +96,7 @@ async def test_arecommend_leaves_nothing_to_the_event_loop_s_thread(toy_run, mon
         (Predictor, "from_pretrained"),
         (Describer, "describe"),
         (TextEncoder, "encode"),
-        (BehaviourIndex, "search"),
+        (Judges, "nearest"),
         (PairScorer, "score_pairs"),
         (Predictor, "score"),
         (UserLog, "before"),

@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 
-from score_rag.errors import ConfigError, IndexMismatchError
+from score_rag.errors import ChangeSetting, ConfigError, IndexMismatchError
 from score_rag.index.check import check_index
 from score_rag.index.reader import BehaviourIndex, documents_of
 from score_rag.index.stores import open_store
@@ -153,7 +153,7 @@ def test_a_writer_that_died_inside_a_shared_store_is_tidied_up_after(tmp_path, c
 
 DYING = """
     import os, sys
-    from score_rag.retriever import write
+    from score_rag.index import writer as write
     from score_rag.index.reader import documents_of
     from score_rag.testing import WordEncoder
     real, when = write.write_json, sys.argv[2]
@@ -191,7 +191,7 @@ def test_a_collection_of_somebody_else_is_left_alone(tmp_path, chroma_server):
     theirs = client.create_collection("theirs-12345678")
     with pytest.raises(IndexMismatchError, match="somebody else's") as caught:
         open_store(chroma_server, {"collection": "theirs"}, tmp_path, index="12345678")
-    assert "store_options.collection" in caught.value.hint and theirs.count() == 0
+    assert caught.value.remedy == ChangeSetting({"retriever.store_options.collection": "NAME"}) and theirs.count() == 0
 
 
 def test_two_indexes_on_one_server_do_not_meet(tmp_path, chroma_server):

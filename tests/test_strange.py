@@ -106,7 +106,7 @@ def test_a_strange_file_is_read_right_and_what_was_decided_is_counted(tmp_path, 
     for file, content in files.items():
         (folder / file).write_bytes(content.encode() if isinstance(content, str) else content)
     implicit = {"negatives": 1, "seed": 1} if "sequences" in name else {}
-    read, report = load(source, folder, reading=reading, split="leave-last-out", **implicit)
+    read, report = load(source, folder, **reading, split="leave-last-out", **implicit)
     judged = read.events.filter(~pl.col("sampled")).select("user_id", "item_id", "label", "timestamp")
     found = judged.cast({"user_id": pl.String(), "item_id": pl.String()}).rows()
     # A sequence has an order, and no times.

@@ -88,10 +88,10 @@ async def test_every_event_is_streamed_in_order_with_its_types(flow, unseen):
     events = [event async for event in handler.stream_events()]
     asked, retrieved, reranked, answered = events
     assert isinstance(asked, QuestionEvent) and (asked.user_id, asked.item_id) == ("0", unseen.item_id)
-    assert isinstance(retrieved, RetrievedEvent) and retrieved.query and len(retrieved.nodes) == 12
+    assert isinstance(retrieved, RetrievedEvent) and retrieved.query and len(retrieved.nodes) == 6
     assert retrieved.asked.question.history and retrieved.asked.item == unseen
     assert isinstance(reranked, RerankedEvent) and reranked.retrieved == retrieved.nodes and len(reranked.kept) == 2
-    assert {node.node_id for node in reranked.kept} <= {node.node_id for node in retrieved.nodes[:6]}, "Ke are reranked, the crowd is not"
+    assert {node.node_id for node in reranked.kept} <= {node.node_id for node in retrieved.nodes}
     assert isinstance(answered, AnsweredEvent) and answered.kept == reranked.kept and 0 < answered.probability < 1
     assert (await handler).recommendation == answered.recommendation
     assert '"probability"' in answered.model_dump_json() and '"history"' in retrieved.model_dump_json(), "a server can send them"
@@ -116,9 +116,7 @@ async def test_what_is_unknown_is_the_same_error_as_of_recommend(flow, recommend
 
 async def test_built_by_hand_from_a_run_s_parts_it_looks_histories_up_too(toy_parts, recommender, unseen):
     parts = toy_parts
-    flow = RecommendWorkflow(
-        parts.retriever, parts.reranker, parts.describer, parts.builder, parts.predictor, parts.interactions, rerank_top_k=6
-    )
+    flow = RecommendWorkflow(parts.finder, parts.writer, parts.predictor, parts.interactions)
     answered = await flow.run(start_event=QuestionEvent(user_id="0", item_id=unseen.item_id))
     assert answered.recommendation.prompt == recommender.recommend("0", unseen.item_id).prompt and len(answered.kept) == 2
 
@@ -142,27 +140,17 @@ async def test_no_look_up_and_no_model_runs_in_the_event_loop_s_thread(flow, mon
 
         return inner
 
-    for name in ("find_question", "prompts", "explain"):
+    for name in ("find_question", "explain"):
         monkeypatch.setattr(module, name, watched(name, getattr(module, name)))
-    for owner, name in ((flow.describer, "describe"), (flow.retriever.encoder, "encode"), (flow.predictor, "score")):
+    finder = flow.finder
+    for owner, name in ((finder.describer, "describe"), (finder.encoder, "encode"), (flow.writer, "write"), (flow.predictor, "score")):
         monkeypatch.setattr(owner, name, watched(name, getattr(owner, name)))
-    monkeypatch.setattr(flow.reranker._scorer, "score_pairs", watched("score_pairs", flow.reranker._scorer.score_pairs))
-    flow.retriever._cache.clear()
+    monkeypatch.setattr(finder.scorer, "score_pairs", watched("score_pairs", finder.scorer.score_pairs))
     await flow.run(user_id="3", item_id="2")
-    assert set(threads) == {"find_question", "prompts", "explain", "describe", "encode", "score", "score_pairs"}
+    assert set(threads) == {"find_question", "explain", "describe", "encode", "write", "score", "score_pairs"}
     assert not any(threading.current_thread() in found for found in threads.values())
 
 
 def test_an_unfinished_run_is_named_before_anything_is_asked(toy_run, tmp_path):
     with pytest.raises(StageError, match="'data' of 'toy' is not finished"):
         RecommendWorkflow.from_run(toy_run.model_copy(update={"runs": str(tmp_path)}))
-
-
-def test_retrieval_is_exact_however_many_users_there_are(recommender):
-    index = recommender.run.index
-    usual, index.exact_below = index.exact_below, 0
-    try:
-        flow = RecommendWorkflow.from_run(recommender.run)
-    finally:
-        index.exact_below = usual
-    assert not flow.retriever.index._approximate(None) and flow.retriever.index.documents is index.documents

@@ -9,7 +9,7 @@ import polars as pl
 
 from score_rag.audit.check import SHOWN, Audit, Check, compared, draw, moment
 from score_rag.data.interactions import QUESTIONS, SPLITS, Interactions, event_rows
-from score_rag.pipeline.config import Data
+from score_rag.data.settings import DataSettings
 from score_rag.progress import Report, silent
 
 __all__ = ["audit_interactions"]
@@ -17,7 +17,7 @@ __all__ = ["audit_interactions"]
 
 def audit_interactions(
     interactions: Interactions,
-    settings: Data | None = None,
+    settings: DataSettings | None = None,
     *,
     kept: Mapping[str, int] | None = None,
     sample: int = 300,
@@ -56,7 +56,7 @@ def _order(events: pl.DataFrame) -> Check:
     return compared("order", len(events), "rows in chronological order", told, len(wrong))
 
 
-def _splits(events: pl.DataFrame, settings: Data | None) -> tuple[Check, list[str]]:
+def _splits(events: pl.DataFrame, settings: DataSettings | None) -> tuple[Check, list[str]]:
     """Every row of a later split is later than all of the earlier ones; with leave-last-out only within a user, and the rest is noted."""
     within = settings is not None and settings.split == "leave-last-out"
     wrong: list[pl.DataFrame] = []
@@ -96,7 +96,7 @@ def _counts(interactions: Interactions, kept: Mapping[str, int] | None) -> Check
     return compared("counts", len(judged), f"judgements: {told}", wrong if rows["train"] else [*wrong, "there are no training events"])
 
 
-def _months(events: pl.DataFrame, settings: Data) -> Check:
+def _months(events: pl.DataFrame, settings: DataSettings) -> Check:
     """Each row's calendar month (UTC), by Python's own calendar, lies within its split's range; background lies before that of train."""
     year, month = (int(part) for part in settings.months.start.split("-"))
     wrong, count = [], 0

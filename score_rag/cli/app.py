@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from score_rag.cli import data, doctor, evaluate, index, init, pipelines, prompts, recommend, run, status
-from score_rag.errors import ScoreError
+from score_rag.errors import ChangeSetting, ScoreError
 
 __all__ = ["app", "main"]
 
@@ -71,7 +71,8 @@ def main() -> None:
                 "the file system refused",
                 where=error.filename,
                 found=error.strerror or str(error),
-                hint="is it a place that you may write to? runs go to another with --set runs=FOLDER",
+                hint="is it a place that you may write to? runs go to another",
+                remedy=ChangeSetting({"runs": "FOLDER"}),
             )
         )
         sys.exit(1)

@@ -43,7 +43,7 @@ def listing() -> dict[str, list[dict[str, str]]]:
     from score_rag.data.datasets import DATASETS
 
     return {
-        "sources": [{"name": name, "about": about} for name, about in SOURCES.items()],
+        "sources": [{"name": name, "about": SOURCES[name].about} for name in SOURCES.names()],
         "datasets": [{"name": d.name, "about": d.about, "source": d.source, "licence": d.licence} for d in DATASETS.values()],
     }
 
@@ -66,6 +66,7 @@ def fetch(
 
 def fetch_data(name: str, *, into: Path, force: bool, mirror: str | None, quiet: bool) -> Fetched:
     """Fetch, then tell where it is, what may be done with it, and how to use it."""
+    from score_rag.cli.remedies import options
     from score_rag.cli.screen import bars
     from score_rag.data.fetch import fetch as fetch_dataset
 
@@ -75,7 +76,7 @@ def fetch_data(name: str, *, into: Path, force: bool, mirror: str | None, quiet:
         typer.echo(f"{fetched.name} is {'there already' if fetched.already else 'there'}: {fetched.folder}")
         for line in (*fetched.checked, f"licence: {fetched.licence}"):
             typer.echo(f"  {line}")
-        typer.echo(f"\nIn a pipeline file:\n\n{fetched.yaml}\nor: score-rag run PIPELINE {fetched.options}")
+        typer.echo(f"\nIn a pipeline file:\n\n{fetched.yaml}\nor: score-rag run PIPELINE {options(fetched.settings)}")
     return fetched
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -18,8 +18,17 @@ _PACKAGES = (
 _KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "MISTRAL_API_KEY", "OPENROUTER_API_KEY", "HF_TOKEN")
 
 
-def doctor(json: Json = False) -> None:
-    """Show installed versions, bundled models, and which model hub or API keys are available."""
+def doctor(
+    engine: Annotated[str | None, typer.Option(metavar="URL", help="Check a scoring server instead: parity and prefix cache.")] = None,
+    engine_kind: Annotated[str, typer.Option(help="What the server is: vllm, sglang or openai.")] = "vllm",
+    engine_model: Annotated[str | None, typer.Option(help="The model's name at the server, where it serves several.")] = None,
+    pipeline: Annotated[str, typer.Option(help="The finished run that the server is compared with.")] = "sample",
+    json: Json = False,
+) -> None:
+    """Show installed versions, bundled models, and which model hub or API keys are available; or check a scoring server."""
+    if engine is not None:
+        _check_server(engine, engine_kind, engine_model, pipeline, json)
+        return
     found = examine()
     if json:
         from score_rag.cli.screen import print_json
@@ -31,12 +40,27 @@ def doctor(json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+def _check_server(url: str, kind: str, model: str | None, pipeline: str, json: bool) -> None:
+    from score_rag.cli.doctor_engine import examine_engine, show_engine
+
+    found = examine_engine(url, kind, pipeline=pipeline, model=model)
+    if json:
+        from score_rag.cli.screen import print_json
+
+        print_json(found)
+    else:
+        show_engine(found)
+    if not found["ok"]:
+        raise typer.Exit(1)
+
+
 def examine() -> dict[str, Any]:
     """Versions, embedded weights, hub, keys (set or not; never their values), writability."""
     import os
     import sys
     from importlib.metadata import PackageNotFoundError, version
 
+    from score_rag.cli.remedies import advice
     from score_rag.encoders.encoder import EMBEDDED, find_encoder
     from score_rag.errors import ModelError
 
@@ -50,7 +74,7 @@ def examine() -> dict[str, Any]:
         find_encoder(EMBEDDED)
         embedded = "all-MiniLM-L6-v2, digest as expected"
     except ModelError as error:
-        embedded = f"missing: {error.what} ({error.hint})"
+        embedded = f"missing: {error.what} ({advice(error)})"
     cache = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")) / "hub"
     return {
         "ok": all(packages.values()) and not embedded.startswith("missing") and sys.version_info >= (3, 11),

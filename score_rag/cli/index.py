@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from score_rag.cli.options import Json, PipelineName, Set
 
 if TYPE_CHECKING:
-    from score_rag.index.check import Finding
     from score_rag.index.writer import Written
+    from score_rag.pipeline.serving_index import Checked
 
-__all__ = ["app", "checked", "written"]
+__all__ = ["app", "checked", "facts", "written"]
 
 app = typer.Typer(no_args_is_help=True, help="Build, update and check the serving index of behaviour documents.", rich_markup_mode=None)
 Folder = Annotated[Path | None, typer.Option(help="The index folder. Default: runs/NAME/index.")]
@@ -45,25 +45,27 @@ def check(pipeline: PipelineName, folder: Folder = None, set_: Set = None, json:
     if json:
         from score_rag.cli.screen import print_json
 
-        print_json({str(place): [asdict(finding) for finding in findings] for place, findings in found.items()})
+        print_json({str(one.folder): facts(one) for one in found})
     else:
         show(found)
-    if not all(finding.ok for findings in found.values() for finding in findings):
+    if not all(one.ok for one in found):
         raise typer.Exit(1)
 
 
-def written(what: str, name: str, folder: Path | None, overrides: list[str], *, quiet: bool = False) -> Written:
+def written(
+    what: Literal["build", "update", "rebuild"], name: str, folder: Path | None, overrides: list[str], *, quiet: bool = False
+) -> Written:
     """Build, update or rebuild, with bars."""
     from score_rag.cli.screen import bars
     from score_rag.pipeline import serving_index
     from score_rag.pipeline.config import load_pipeline
 
+    deed = {"build": serving_index.build, "update": serving_index.update, "rebuild": serving_index.rebuild}[what]
     with bars(quiet=quiet) as report:
-        done: Written = getattr(serving_index, what)(load_pipeline(name, overrides=overrides), folder, report=report)
-    return done
+        return deed(load_pipeline(name, overrides=overrides), folder, report=report)
 
 
-def checked(name: str, folder: Path | None, overrides: list[str], *, quiet: bool = False) -> dict[Path, list[Finding]]:
+def checked(name: str, folder: Path | None, overrides: list[str], *, quiet: bool = False) -> list[Checked]:
     """Check, with bars."""
     from score_rag.cli.screen import bars
     from score_rag.pipeline import serving_index
@@ -86,15 +88,30 @@ def _tell(done: Written, *, json: bool) -> None:
     )
 
 
-def show(found: dict[Path, list[Finding]]) -> None:
+def facts(checked: Checked) -> dict[str, Any]:
+    """What `--json` prints of an index: its findings, and the command to type next where there is one."""
+    findings = [asdict(finding) for finding in checked.findings]
+    return {"ok": checked.ok, "findings": findings, "next": next_command(checked)}
+
+
+def next_command(checked: Checked) -> str | None:
+    """The command that mends an index; None where nothing is wrong."""
+    from score_rag.cli.remedies import command
+
+    return None if checked.remedy is None else command(checked.remedy, pipeline=checked.pipeline)
+
+
+def show(found: list[Checked]) -> None:
     """A line a finding, below the folder of its index."""
     from rich.markup import escape
 
     from score_rag.cli.screen import console
 
     screen = console()
-    for place, findings in found.items():
-        screen.print(f"[bold]{escape(str(place))}[/]", soft_wrap=True)
-        for finding in findings:
-            mark = "[green]ok   [/]" if finding.ok else "     " if finding.name == "next" else "[red]wrong[/]"
+    for one in found:
+        screen.print(f"[bold]{escape(str(one.folder))}[/]", soft_wrap=True)
+        for finding in one.findings:
+            mark = "[green]ok   [/]" if finding.ok else "[red]wrong[/]"
             screen.print(f"  {mark} {finding.name:<10} {escape(finding.told)}", soft_wrap=True)
+        if todo := next_command(one):
+            screen.print(f"        {'next':<10} {escape(todo)}", soft_wrap=True)

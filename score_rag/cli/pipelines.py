@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from score_rag.cli.options import Json
+from score_rag.cli.options import Json, Set
 
-__all__ = ["app"]
+__all__ = ["app", "shown"]
 
 app = typer.Typer(no_args_is_help=True, help="List and show pipelines.", rich_markup_mode=None)
 
@@ -28,9 +29,33 @@ def list_(json: Json = False) -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A pipeline's name or path.")]) -> None:
-    """Print a pipeline file."""
-    from score_rag.pipeline.config import load_pipeline
+def show(
+    name: Annotated[str, typer.Argument(help="A pipeline's name or path.")],
+    full: Annotated[bool, typer.Option("--full", help="Print every setting with its value and meaning, as YAML.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Print what differs from the defaults.")] = False,
+    set_: Set = None,
+) -> None:
+    """Print a pipeline file, all its settings, or what differs from the defaults."""
+    typer.echo(shown(name, full=full, diff=diff, overrides=set_ or []), nl=False)
 
-    path = load_pipeline(name).path
-    typer.echo(path.read_text(encoding="utf-8") if path else "", nl=False)
+
+def shown(name: str, *, full: bool, diff: bool, overrides: Sequence[str]) -> str:
+    """What `show` prints.
+
+    Raises:
+        InputError: Both `full` and `diff`, or changed settings with neither.
+    """
+    from score_rag.errors import InputError
+    from score_rag.pipeline.config import load_pipeline
+    from score_rag.pipeline.show import changed_settings, full_yaml
+
+    pipeline = load_pipeline(name, overrides=overrides)
+    if full and diff:
+        raise InputError("--full and --diff exclude each other", expected="one of them")
+    if full:
+        return full_yaml(pipeline)
+    if diff:
+        return "".join(f"{setting}: {default} → {value}\n" for setting, (default, value) in changed_settings(pipeline).items())
+    if overrides:
+        raise InputError("a file is printed as it is", found="--set", hint="add --full or --diff")
+    return pipeline.path.read_text(encoding="utf-8") if pipeline.path else ""

@@ -123,7 +123,6 @@ def show(found: Recommendation, *, prompt: bool) -> None:
     """The answer, then the evidence, then what ran."""
     from rich.markup import escape
     from rich.panel import Panel
-    from rich.table import Table
 
     from score_rag.cli.screen import console
 
@@ -137,24 +136,7 @@ def show(found: Recommendation, *, prompt: bool) -> None:
     screen.print(
         Panel(f"[bold]{escape(found.item.name)}[/]  [dim]{escape(facts)}[/]\n{answer}", title=f"will {who} like it?", title_align="left")
     )
-    if found.neighbours:
-        table = Table(title="other users told to the model", title_justify="left", show_lines=True)
-        table.add_column("user")
-        table.add_column("CAR\n(cosine)", justify="right")
-        table.add_column("SARE\n(logit)", justify="right")
-        table.add_column("of this item")
-        table.add_column("in common")
-        for other in found.neighbours:
-            table.add_row(
-                escape(other.user_id),
-                f"{other.similarity:.3f}",
-                f"{other.reranker_score:+.2f}",
-                f"{other.verdict} it" if other.verdict else "never judged it",
-                escape("; ".join(other.in_common)) or "-",
-            )
-        screen.print(table)
-    else:
-        screen.print("[dim]no other users were found[/]")
+    show_evidence(found)
     for stage, told in found.parts.items():
         screen.print(f"[dim]{stage:<10} {escape(told)}[/]")
     for warning in found.warnings:
@@ -163,6 +145,57 @@ def show(found: Recommendation, *, prompt: bool) -> None:
         screen.rule("what the model read")
         screen.print(found.prompt, markup=False, soft_wrap=True)
         screen.rule()
+
+
+def show_evidence(found: Recommendation) -> None:
+    """All that the model read of other users and of the answer."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from score_rag.cli.screen import console
+
+    screen = console()
+    if found.evidence:
+        table = Table(title="what the model was told of the answer", title_justify="left")
+        for column, justify in (("", "left"), ("level of 99", "right"), ("word", "left"), ("number", "right")):
+            table.add_column(column, justify=justify)  # type: ignore[arg-type]  # the words are rich's own
+        for name, fact in found.evidence.items():
+            table.add_row(
+                escape(_NAMES.get(name, name.replace("expectation.", "expected by "))), fact.level, fact.word, _number(fact.value)
+            )
+        screen.print(table)
+    if not found.neighbours:
+        screen.print("[dim]no other users were told to the model[/]")
+        return
+    table = Table(title="other users told to the model", title_justify="left", show_lines=True)
+    table.add_column("user")
+    table.add_column("CAR\n(cosine)", justify="right")
+    table.add_column("SARE\n(logit)", justify="right")
+    table.add_column("of this item")
+    table.add_column("in common")
+    for other in found.neighbours:
+        near = [f"liked {item.name}" for item in other.similar_liked] + [f"disliked {item.name}" for item in other.similar_disliked]
+        table.add_row(
+            escape(other.user_id),
+            f"{other.similarity:.3f}",
+            f"{other.reranker_score:+.2f}",
+            f"{other.verdict} it" if other.verdict else escape("never judged it" + (f"; {', '.join(near)}" if near else "")),
+            escape("; ".join(other.in_common)) or "-",
+        )
+    screen.print(table)
+
+
+_NAMES = {
+    "everyone": "the item's like-rate",
+    "mood": "the user's like-rate so far",
+    "alike": "the user on items most like it",
+    "crowd": "the item's judges, by likeness",
+    "expectation.together": "expected by all of them",
+}
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def show_ranking(found: list[Recommendation]) -> None:
@@ -182,5 +215,7 @@ def show_ranking(found: list[Recommendation]) -> None:
     screen.print(table)
     for stage, told in found[0].parts.items() if found else ():
         screen.print(f"[dim]{stage:<10} {escape(told)}[/]")
+    if found and found[0].route == "recommender":
+        screen.print("[yellow]note: on validation events the recommender orders better than the predictor: this is its order[/]")
     for warning in dict.fromkeys(warning for one in found for warning in one.warnings):
         screen.print(f"[yellow]note: {escape(warning)}[/]")

@@ -49,6 +49,8 @@ def run_stages(
     def tell(stage: StageStatus) -> None:
         if not quiet:
             screen.print(line(stage))
+            for warning in guard_lines(stage.metrics):
+                screen.print(f"    [bold red]✗ {escape(warning)}[/]", soft_wrap=True)
             for note in stage.metrics.get("notes", ()) if stage.action == "ran" else ():
                 screen.print(f"    [dim]{escape(note)}[/]", soft_wrap=True)
 
@@ -60,6 +62,18 @@ def run_stages(
         for stage, told in Run.open(pipeline).provenance.items():
             screen.print(f"[dim]{stage:<10} {escape(told)}[/]", soft_wrap=True)
     return found
+
+
+def guard_lines(metrics: dict[str, Any]) -> list[str]:
+    """What is wrong with a predictor that was trained: worse than its recommender, or with an adapter that does nothing."""
+    found = metrics.get("guard") or {}
+    told = [f"{warning} ({ADVICE})" for warning in found.get("warnings", ())]
+    if found and not found["adapter"]:
+        told.append("no epoch of LoRA was better than the base alone: the base alone is served (more examples, or another learning rate?)")
+    return told
+
+
+ADVICE = "more training events, a prompt that declares `expectation`, or a larger base may help"
 
 
 def line(stage: StageStatus) -> str:
@@ -79,6 +93,8 @@ def facts(metrics: dict[str, Any], before: str = "") -> str:
     """Numbers worth a glance, two levels deep: `lora: epoch 1, lora: valid_auc 0.71`."""
     said = []
     for name, value in metrics.items():
+        if name == "guard":
+            continue
         name = f"{before}{name}"
         if isinstance(value, dict):
             said += [facts(value, f"{name}: ")]

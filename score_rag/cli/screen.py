@@ -75,11 +75,13 @@ def show_error(error: ScoreError) -> None:
     """What went wrong in red, then where, expected, found, and what to do."""
     from rich.text import Text
 
+    from score_rag.cli.remedies import advice
+
     screen = console(error=True)
     screen.print(Text(f"error: {error.what}", style="bold red"), soft_wrap=True)
     for name in ("where", "expected", "found"):
         value = getattr(error, name)
         if value is not None:
             screen.print(Text(f"  {name}: {value}", style="dim"), soft_wrap=True)
-    if error.hint:
-        screen.print(Text(f"  hint: {error.hint}"), soft_wrap=True)
+    if said := advice(error):
+        screen.print(Text(f"  hint: {said}"), soft_wrap=True)

@@ -36,7 +36,9 @@ def stage_states(name: str, overrides: list[str]) -> list[StageStatus]:
 
 def show(found: list[StageStatus]) -> None:
     """One line a stage."""
-    from score_rag.cli.run import facts
+    from rich.markup import escape
+
+    from score_rag.cli.run import facts, guard_lines
     from score_rag.cli.screen import console
 
     colour = {"finished": "green", "stale": "yellow", "missing": "dim"}
@@ -44,3 +46,5 @@ def show(found: list[StageStatus]) -> None:
     for stage in found:
         told = f" [dim]({stage.reason})[/]" if stage.reason else ""
         screen.print(f"{stage.name:<10} [{colour[stage.state]}]{stage.state}[/]{told} {facts(stage.metrics)}".rstrip())
+        for warning in guard_lines(stage.metrics):
+            screen.print(f"           [bold red]✗ {escape(warning)}[/]", soft_wrap=True)

@@ -13,7 +13,6 @@ Every event of a history has its own numbers, of its own time: a prompt may tell
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +20,14 @@ import numpy as np
 import polars as pl
 
 from score_rag.context.question import Question
+from score_rag.context.rates import ItemRates
 from score_rag.crm.interface import CollaborativeModel, UserHistory
-from score_rag.data.interactions import Interactions, event_rows
+from score_rag.data.interactions import Interactions
 
 if TYPE_CHECKING:
     from score_rag.context.judges import Judges
 
-__all__ = ["ALIKE", "FROM_OTHERS", "KINDS", "TOGETHER", "Evidence", "ItemRates"]
+__all__ = ["ALIKE", "FROM_OTHERS", "KINDS", "TOGETHER", "Evidence"]
 
 KINDS = ("expectation", "everyone", "mood", "alike", "crowd")
 FROM_OTHERS = ("expectation", "everyone", "alike", "crowd")
@@ -37,39 +37,8 @@ ALIKE = "item-knn"
 TOGETHER = "together"
 """What all recommenders expect: the mean of their scores, each less its mean and over its spread on training events."""
 
-_COUNTS = 5.0
-"""Judgements of the mean that each like-rate is smoothed by."""
 _KEPT = 500_000
 """Most questions whose numbers are kept, so that a history told again costs nothing."""
-
-
-class ItemRates:
-    """Like-rates of items at a moment, from training judgements strictly before it.
-
-    Args:
-        interactions: Their training events count (background among them), sampled negatives do not.
-    """
-
-    def __init__(self, interactions: Interactions) -> None:
-        rows = [event for event in event_rows(interactions.learned) if not event.sampled]
-        self.mean = (sum(event.liked for event in rows) + 1) / (len(rows) + 2)
-        self._times: dict[str, list[int]] = {}
-        self._liked: dict[str, list[int]] = {}
-        for event in rows:
-            self._times.setdefault(event.item_id, []).append(event.timestamp)
-            liked = self._liked.setdefault(event.item_id, [0])
-            liked.append(liked[-1] + event.liked)
-
-    def counts(self, item_id: str, as_of: int | None) -> tuple[int, int]:
-        """(likes, judgements) of an item before `as_of`; of all training judgements where it is None."""
-        times = self._times.get(item_id, [])
-        judged = len(times) if as_of is None else bisect_left(times, as_of)
-        return (self._liked[item_id][judged] if judged else 0), judged
-
-    def rate(self, item_id: str, as_of: int | None) -> float:
-        """The smoothed like-rate; the mean where nobody judged the item by then."""
-        liked, judged = self.counts(item_id, as_of)
-        return (liked + _COUNTS * self.mean) / (judged + _COUNTS)
 
 
 class Evidence:
@@ -156,7 +125,7 @@ class Evidence:
         if self.history != "all" or not question.history:
             return float("nan")
         liked = sum(event.liked for event in question.history)
-        return (liked + _COUNTS * self.rates.mean) / (len(question.history) + _COUNTS)
+        return self.rates.smoothed(liked, len(question.history), question.as_of)
 
     def _expected(self, name: str, questions: Sequence[Question]) -> np.ndarray:
         """Of training events what earlier recommenders expected, of all else what the one of all training events says."""
@@ -169,8 +138,8 @@ class Evidence:
         if len(rows):
             asked = [questions[row] for row in rows.tolist()]
             histories = [UserHistory(q.history, q.user_id, q.as_of) for q in asked]
-            places: list[Any] = [model._places([q.item_id]) for q in asked]
-            out[rows] = np.concatenate(model._scores(histories, places))
+            places: list[Any] = [model.places_of([q.item_id]) for q in asked]
+            out[rows] = np.concatenate(model.score_places(histories, places))
             if name == ALIKE:
                 out[rows[[not q.history for q in asked]]] = np.nan
         return out

@@ -13,7 +13,7 @@ from score_rag.context.writer import QuestionWriter
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
 from score_rag.predictor.packing import PromptGroup
-from score_rag.predictor.training import BaseTraining
+from score_rag.predictor.settings import BaseTraining
 from score_rag.progress import Report, silent
 
 __all__ = ["group_questions", "sample_events", "spread_out"]

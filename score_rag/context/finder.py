@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from score_rag.context.question import Question
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
 from score_rag.documents.describer import Describer, describe_item
+from score_rag.predictor.settings import NeighbourChoice
 from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
     from score_rag.index.reader import BehaviourIndex, Hit
     from score_rag.reranker.scorer import PairScorer
 
-__all__ = ["ContextFinder", "NeighbourChoice", "RetrievedContext"]
-
-NeighbourChoice = Literal["judges", "any"]
-"""Who may be retrieved: users who judged the item or those most like it (they can say something of it), or any user (the paper)."""
+__all__ = ["ContextFinder", "RetrievedContext"]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy as np
 
 from score_rag.context.neighbours import ItemSimilarity
 from score_rag.context.question import Question
+from score_rag.context.rates import ItemRates
 from score_rag.data.interactions import Interactions, event_rows
 from score_rag.documents.describer import Describer
 from score_rag.index.reader import BehaviourIndex, Hit
@@ -26,7 +27,6 @@ __all__ = ["Judges"]
 
 _SHARPNESS = 0.2
 """Temperature of the crowd's weights: exp(cosine / .2). Sharper ones (.1, .05) told held-out verdicts worse."""
-_COUNTS = 5.0
 _MOST = 200
 """Judges of an item that are looked at: the most recent ones."""
 _NEAREST_ITEMS = 3
@@ -54,7 +54,7 @@ class Judges:
         for event in rows:
             self._times.setdefault(event.item_id, []).append(event.timestamp)
             self._verdicts.setdefault(event.item_id, []).append((event.user_id, event.liked))
-        self.mean = (sum(event.liked for event in rows) + 1) / (len(rows) + 2)
+        self.rates = ItemRates(interactions)
         self._columns = {name: index.documents[name].to_list() for name in ("user_id", "document_id", "text", "events")}
         self._until = index.documents["known_until"].to_list()
         self._versions: dict[str, tuple[list[int], list[int]]] = {}
@@ -100,7 +100,7 @@ class Judges:
             if vector is not None:
                 weights = np.exp((np.asarray(self.index.vectors[places]) @ vector).astype(np.float64) / _SHARPNESS)
                 weights /= weights.mean()
-            out[row] = (weights @ liked + _COUNTS * self.mean) / (len(places) + _COUNTS)
+            out[row] = self.rates.smoothed(float(weights @ liked), len(places), question.as_of)
         return out
 
     def nearest(self, questions: Sequence[Question], vectors: Sequence[np.ndarray | None], k: int) -> list[list[Hit]]:

@@ -12,7 +12,7 @@ import polars as pl
 from score_rag.crm.interface import CollaborativeModel, VectorModel
 from score_rag.crm.neighbours import neighbours
 from score_rag.data.interactions import Interactions
-from score_rag.errors import StageError
+from score_rag.errors import RunStage, StageError
 from score_rag.files import read_json, write_json
 from score_rag.progress import Report, silent
 
@@ -81,5 +81,5 @@ def read_crm_vectors(folder: Path) -> CrmVectors | None:
 
 def _there(path: Path) -> Path:
     if not path.is_file():
-        raise StageError("an artefact of the recommender is missing", where=path, hint="score-rag run PIPELINE --only crm --force")
+        raise StageError("an artefact of the recommender is missing", where=path, remedy=RunStage("crm", again=True))
     return path

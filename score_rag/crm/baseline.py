@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
 
-from score_rag.crm.interface import CollaborativeModel, History, UserHistory
+from score_rag.crm.interface import CollaborativeModel, UserHistory
 from score_rag.crm.rates import COUNTS
+from score_rag.crm.settings import CrmTraining, LikeRateSettings, RecommenderSettings
+from score_rag.data.choices import History
 from score_rag.data.interactions import Interactions
 from score_rag.progress import Report, silent
 
@@ -22,28 +25,40 @@ class LikeRate(CollaborativeModel):
     It knows nobody like anybody: user vectors are zeros, so there are no neighbours. An unknown item or user has the mean.
 
     Args:
-        user: `none`; `train`: the user's rate in training; `earlier`: their rate over what is strictly earlier than the question.
+        settings: See `LikeRateSettings`; `earlier` is the user's rate over what is strictly earlier than the question.
         history: Read by nobody here; kept for the common shape.
+        changes: Single settings.
     """
 
     kind: ClassVar[str] = "like-rate"
     name: ClassVar[str] = "like-rate"
 
-    def __init__(self, *, user: Literal["none", "train", "earlier"] = "none", history: History = "all") -> None:
-        super().__init__(history=history)
-        self.settings = {"user": user}
+    settings_model: ClassVar[type[LikeRateSettings]] = LikeRateSettings
+    teaches: ClassVar[bool] = False
+    settings: LikeRateSettings
+
+    def __init__(self, settings: RecommenderSettings | None = None, *, history: History = "all", **changes: Any) -> None:
+        super().__init__(settings, history=history, **changes)
         self._mean = 0.5
         self._items = np.zeros(0)
         self._users: dict[str, float] = {}
 
-    def fit(self, interactions: Interactions, *, report: Report = silent) -> Self:
+    def fit(
+        self,
+        interactions: Interactions,
+        training: CrmTraining | None = None,
+        *,
+        seed: int = 0,
+        checkpoint: Path | None = None,
+        report: Report = silent,
+    ) -> Self:
         self._know(list(interactions.catalogue))
         self.bind(interactions.log)
         train = interactions.learned
         self._mean = float(train["label"].mean() or 0.0)  # type: ignore[arg-type]  # a mean of int8 is a float
         rates = self._rates(train, "item_id")
         self._items = np.array([rates.get(item_id, self._mean) for item_id in self.item_ids])
-        self._users = self._rates(train, "user_id") if self.settings["user"] == "train" else {}
+        self._users = self._rates(train, "user_id") if self.settings.user == "train" else {}
         return self
 
     def _rates(self, train: pl.DataFrame, by: str) -> dict[str, float]:
@@ -60,9 +75,9 @@ class LikeRate(CollaborativeModel):
         out = []
         for one, place in zip(asked, places, strict=True):
             user = 0.0
-            if self.settings["user"] == "train":
+            if self.settings.user == "train":
                 user = self._users.get(one.user_id or "", self._mean)
-            elif self.settings["user"] == "earlier":
+            elif self.settings.user == "earlier":
                 user = self._smoothed(sum(event.liked for event in one.history), len(one.history))
             out.append((self._items[place] + user).astype(np.float32))
         return out
@@ -86,12 +101,21 @@ class Popularity(CollaborativeModel):
 
     kind: ClassVar[str] = "popularity"
     name: ClassVar[str] = "popularity"
+    teaches: ClassVar[bool] = False
 
-    def __init__(self, *, history: History = "all") -> None:
-        super().__init__(history=history)
+    def __init__(self, settings: RecommenderSettings | None = None, *, history: History = "all", **changes: Any) -> None:
+        super().__init__(settings, history=history, **changes)
         self._items = np.zeros(0, dtype=np.float32)
 
-    def fit(self, interactions: Interactions, *, report: Report = silent) -> Self:
+    def fit(
+        self,
+        interactions: Interactions,
+        training: CrmTraining | None = None,
+        *,
+        seed: int = 0,
+        checkpoint: Path | None = None,
+        report: Report = silent,
+    ) -> Self:
         self._know(list(interactions.catalogue))
         self.bind(interactions.log)
         rows = ~pl.col("sampled") & ((pl.col("label") == 1) | (self.history == "all"))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from score_rag.crm.din_network import interest_network
-from score_rag.crm.interface import History, UserHistory
+from score_rag.crm.interface import UserHistory
 from score_rag.crm.judgements import Judgements, tokens
 from score_rag.crm.learned import LearnedModel, NegativeSampling
+from score_rag.crm.settings import DINSettings
 
 if TYPE_CHECKING:
     import torch
@@ -34,12 +35,9 @@ class DIN(LearnedModel):
     nobody's neighbour; the score is then a matter of the item alone. An item without training events is known by its genres and its year.
 
     Args:
-        dim: Width of item vectors.
-        heads: Ways of looking at a history.
-        dropout: While training, of vectors and of the perceptron.
-        max_length: The most recent so many items are read.
-        content: Whether items are known by genres and years too.
+        settings: See `DINSettings`.
         history: `all` judgements, or `positives` only.
+        changes: Single settings.
     """
 
     kind: ClassVar[str] = "din"
@@ -47,20 +45,17 @@ class DIN(LearnedModel):
     batch: ClassVar[int] = 512
     rate: ClassVar[float] = 2e-3
 
-    def __init__(
-        self, *, dim: int = 16, heads: int = 2, dropout: float = 0.3, max_length: int = 100, content: bool = True, history: History = "all"
-    ) -> None:
-        super().__init__(history=history)
-        self.settings = {"dim": dim, "heads": heads, "dropout": dropout, "max_length": max_length, "content": content}
+    settings_model: ClassVar[type[DINSettings]] = DINSettings
+    settings: DINSettings
 
     def _read(self, asked: Sequence[UserHistory]) -> list[list[int]]:
-        size = int(self.settings["max_length"])
+        size = self.settings.max_length
         return [tokens(one.history[-size:] if self.history == "all" else one.history, self._place, self.history)[-size:] for one in asked]
 
     def _vectors(self, asked: Sequence[UserHistory]) -> np.ndarray:
         import torch
 
-        out = np.zeros((len(asked), self.settings["dim"]), dtype=np.float32)
+        out = np.zeros((len(asked), self.settings.dim), dtype=np.float32)
         rows = self._read(asked)
         filled = [place for place, row in enumerate(rows) if row]
         network = self._network.eval()
@@ -103,14 +98,14 @@ class DIN(LearnedModel):
         return np.split(flat, np.cumsum(lengths)[:-1])
 
     def _build(self, counts: np.ndarray, users: int) -> torch.nn.Module:
-        settings = {name: self.settings[name] for name in ("dim", "heads", "dropout")}
+        settings = self.settings.model_dump(include={"dim", "heads", "dropout"})
         return interest_network(counts, self._content, **settings)
 
     def _task(self, judged: Judgements, drawing: NegativeSampling) -> tuple[int, Any]:
         import torch
         from torch.nn import functional
 
-        size = int(self.settings["max_length"])
+        size = self.settings.max_length
 
         def loss(network: Any, batch: np.ndarray, generator: np.random.Generator) -> torch.Tensor:
             # In four parts of alike lengths: less padding.

@@ -9,9 +9,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from score_rag.crm.interface import History, UserHistory, VectorModel
+from score_rag.crm.interface import UserHistory, VectorModel
+from score_rag.crm.settings import CrmTraining, FileSettings
+from score_rag.data.choices import History
 from score_rag.data.interactions import Interactions
-from score_rag.errors import DataError, did_you_mean
+from score_rag.errors import ChangeSetting, DataError, did_you_mean
 from score_rag.progress import Report, silent
 
 __all__ = ["FileVectors", "read_vector_file", "vector_files"]
@@ -25,24 +27,33 @@ class FileVectors(VectorModel):
     a vector has zeros and scores 0.
 
     Args:
+        settings: The two files; see `read_vector_file`.
         history: Kept for the common shape; liked items alone are averaged.
+        changes: Single settings.
     """
 
     kind: ClassVar[str] = "file"
     name: ClassVar[str] = "vectors from a file"
 
-    def __init__(self, *, history: History = "all") -> None:
-        super().__init__(history=history)
+    settings_model: ClassVar[type[FileSettings]] = FileSettings
+    settings: FileSettings
+
+    def __init__(self, settings: FileSettings | None = None, *, history: History = "all", **changes: Any) -> None:
+        super().__init__(settings, history=history, **changes)
         self._items = np.zeros((0, 0), dtype=np.float32)
         self._users = np.zeros((0, 0), dtype=np.float32)
         self._number: dict[str, int] = {}
 
-    def fit(self, interactions: Interactions, *, users: Path | str = "", items: Path | str = "", report: Report = silent) -> Self:
+    def fit(
+        self,
+        interactions: Interactions,
+        training: CrmTraining | None = None,
+        *,
+        seed: int = 0,
+        checkpoint: Path | None = None,
+        report: Report = silent,
+    ) -> Self:
         """Take the vectors that the data has use for; `metrics` counts what was missing and what was unknown.
-
-        Args:
-            users: File of user vectors; see `read_vector_file`.
-            items: File of item vectors.
 
         Raises:
             DataError: A file is malformed, the widths differ, or no id is known.
@@ -50,6 +61,7 @@ class FileVectors(VectorModel):
         self._know(list(interactions.catalogue))
         self.bind(interactions.log)
         known = interactions.log.users
+        users, items = self.settings.user_vectors, self.settings.item_vectors
         user_ids, user_vectors = read_vector_file(users)
         item_ids, item_vectors = read_vector_file(items)
         if user_vectors.shape[1] != item_vectors.shape[1]:
@@ -86,6 +98,11 @@ class FileVectors(VectorModel):
             if liked:
                 out[row] = self._items[liked].mean(axis=0)
         return out
+
+    @classmethod
+    def _restored(cls, **settings: Any) -> Self:
+        # Where the files were is not kept: what they held is.
+        return cls(user_vectors="", item_vectors="", **settings)
 
     def _tensors(self) -> Mapping[str, np.ndarray]:
         return {"items": self._items, "users": self._users}
@@ -134,7 +151,12 @@ def vector_files(path: Path | str) -> list[Path]:
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError("there is no file of vectors", where=path, expected="a .parquet or .npy file", hint="--set crm.user_vectors=FILE")
+        raise DataError(
+            "there is no file of vectors",
+            where=path,
+            expected="a .parquet or .npy file",
+            remedy=ChangeSetting({"crm.user_vectors": "FILE"}),
+        )
     if path.suffix != ".npy":
         return [path]
     beside = [path.with_suffix(ending) for ending in (".json", ".txt") if path.with_suffix(ending).is_file()]

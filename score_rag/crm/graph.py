@@ -77,7 +77,7 @@ def _step() -> Any:
             return summed(nodes, graph)
 
         @staticmethod
-        def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+        def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
             return summed(gradient.contiguous(), ctx.graph), None
 
     return Step.apply

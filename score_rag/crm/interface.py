@@ -11,19 +11,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from score_rag.crm.settings import CrmTraining, RecommenderSettings
+from score_rag.data.choices import History
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event, UserLog
-from score_rag.errors import InputError, ModelError, did_you_mean
+from score_rag.errors import InputError, ModelError, RunStage, did_you_mean
 from score_rag.files import read_json, write_json
 from score_rag.progress import Report, silent
+from score_rag.settings import ReadBy
 
-__all__ = ["CollaborativeModel", "History", "UserHistory", "VectorModel"]
-
-History = Literal["all", "positives"]
+__all__ = ["CollaborativeModel", "UserHistory", "VectorModel"]
 
 
 class UserHistory(NamedTuple):
@@ -38,23 +39,52 @@ class CollaborativeModel(ABC):
     """The interface. A model adds what it learns (`fit`) and how it answers (`_vectors`, `_scores`).
 
     Args:
+        settings: Its own settings, whole.
         history: `all` judgements are read, or `positives` only.
+        changes: Single settings, in place of those given: `LightGCN(dim=32)`.
+
+    Attributes:
+        kind: The word for it in pipeline files.
+        name: As printed.
+        settings_model: Its settings, with their defaults.
+        teaches: Whether it has vectors of users.
+
+    Raises:
+        InputError: Unknown or wrong settings.
     """
 
     kind: ClassVar[str] = ""
     name: ClassVar[str] = ""
+    settings_model: ClassVar[type[RecommenderSettings]] = RecommenderSettings
+    teaches: ClassVar[bool] = True
 
-    def __init__(self, *, history: History = "all") -> None:
+    def __init__(self, settings: RecommenderSettings | None = None, *, history: History = "all", **changes: Any) -> None:
         self.history: History = history
-        self.settings: dict[str, Any] = {}
+        self.settings: Any = self.settings_model.of(**changes) if settings is None else settings.changed(**changes)
         self.item_ids: list[str] = []
         self.metrics: dict[str, Any] = {}
         self._place: dict[str, int] = {}
         self._log: UserLog | None = None
 
     @abstractmethod
-    def fit(self, interactions: Interactions, *, report: Report = silent) -> Self:
-        """Learn from training events (validation events choose), and bind to the log of all events."""
+    def fit(
+        self,
+        interactions: Interactions,
+        training: CrmTraining | None = None,
+        *,
+        seed: int = 0,
+        checkpoint: Path | None = None,
+        report: Report = silent,
+    ) -> Self:
+        """Learn from training events (validation events choose), and bind to the log of all events.
+
+        Args:
+            interactions: The data.
+            training: How a learned model is trained; others have no use for it, nor for `seed` and `checkpoint`.
+            seed: Of all random sampling.
+            checkpoint: Folder for the state of a training that may be killed.
+            report: Told how far the work is.
+        """
 
     @abstractmethod
     def _vectors(self, asked: Sequence[UserHistory]) -> np.ndarray:
@@ -101,7 +131,7 @@ class CollaborativeModel(ABC):
         Raises:
             InputError: An item that is not in the catalogue, or no log to read from.
         """
-        return self._scores([self._asked(user_id, as_of)], [self._places(item_ids)])[0]
+        return self._scores([self._asked(user_id, as_of)], [self.places_of(item_ids)])[0]
 
     def score_history(self, history: Sequence[Event], item_ids: Sequence[str]) -> np.ndarray:
         """`score` for somebody outside the data.
@@ -109,15 +139,19 @@ class CollaborativeModel(ABC):
         Raises:
             InputError: An item that is not in the catalogue.
         """
-        return self._scores([self._stranger(history)], [self._places(item_ids)])[0]
+        return self._scores([self._stranger(history)], [self.places_of(item_ids)])[0]
 
     def score_events(self, events: Sequence[Event]) -> np.ndarray:
         """float32 [n]: each event's item for its user, from what the log calls earlier; the labels are not read."""
         log = self._bound()
         asked = [UserHistory(log.earlier(event), event.user_id, event.timestamp) for event in events]
-        places = self._places([event.item_id for event in events])
+        places = self.places_of([event.item_id for event in events])
         rows = self._scores(asked, [places[n : n + 1] for n in range(len(events))])
         return np.concatenate(rows) if rows else np.zeros(0, dtype=np.float32)
+
+    def score_places(self, asked: Sequence[UserHistory], places: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Scores of items, given by their places in `item_ids`, for each who asks; the histories are taken as they are."""
+        return self._scores(asked, places)
 
     def score_catalogue(self, user_ids: Sequence[str], *, as_of: int | None = None) -> np.ndarray:
         """float32 [n, items]: everything, for full ranking."""
@@ -142,7 +176,9 @@ class CollaborativeModel(ABC):
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        settings = {**self.settings, "history": self.history}
+        # Where files are is no part of what was learned.
+        places = {name for name, field in type(self.settings).model_fields.items() if any(_is_place(mark) for mark in field.metadata)}
+        settings = {**self.settings.model_dump(mode="json", exclude=places), "history": self.history}
         config = {"model": self.kind, "settings": settings, "items": self.item_ids, "metrics": self.metrics, "extra": self._extra()}
         write_json(folder / "config.json", config)
         save_file({name: np.ascontiguousarray(tensor) for name, tensor in self._tensors().items()}, str(folder / "model.safetensors"))
@@ -158,15 +194,20 @@ class CollaborativeModel(ABC):
 
         folder = Path(folder)
         if not (folder / "model.safetensors").is_file():
-            raise ModelError("there is no trained recommender here", where=folder, hint="score-rag run PIPELINE --until crm")
+            raise ModelError("there is no trained recommender here", where=folder, remedy=RunStage("crm"))
         config = read_json(folder / "config.json")
         if config.get("model") != cls.kind:
             raise ModelError("this is another kind of recommender", where=folder, expected=cls.kind, found=config.get("model"))
-        model = cls(**config["settings"])
+        model = cls._restored(**config["settings"])
         model._know(config["items"])
         model.metrics = config["metrics"]
         model._restore(load_file(str(folder / "model.safetensors")), config["extra"])
         return model
+
+    @classmethod
+    def _restored(cls, **settings: Any) -> Self:
+        """One with the settings that `save_pretrained` wrote."""
+        return cls(**settings)
 
     def _know(self, item_ids: list[str]) -> None:
         self.item_ids = item_ids
@@ -178,13 +219,18 @@ class CollaborativeModel(ABC):
         return self._log
 
     def _stranger(self, history: Sequence[Event]) -> UserHistory:
-        self._places([event.item_id for event in history])
+        self.places_of([event.item_id for event in history])
         return UserHistory(history)
 
     def _asked(self, user_id: str, as_of: int | None) -> UserHistory:
         return UserHistory(self._bound().before(user_id, as_of), user_id, as_of)
 
-    def _places(self, item_ids: Sequence[str]) -> np.ndarray:
+    def places_of(self, item_ids: Sequence[str]) -> np.ndarray:
+        """int64 [n]: places of items in `item_ids`.
+
+        Raises:
+            InputError: An item that is not in the catalogue.
+        """
         try:
             return np.array([self._place[item_id] for item_id in item_ids], dtype=np.int64)
         except KeyError:
@@ -196,6 +242,10 @@ class CollaborativeModel(ABC):
         (scores,) = self._scores([asked], [np.arange(len(self.item_ids))])
         order = np.argsort(-scores, kind="stable")
         return [(self.item_ids[place], float(scores[place])) for place in order if self.item_ids[place] not in exclude][:k]
+
+
+def _is_place(mark: Any) -> bool:
+    return isinstance(mark, ReadBy) and mark.kind == "location"
 
 
 class VectorModel(CollaborativeModel):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from score_rag.crm.interface import CollaborativeModel, History, UserHistory
+from score_rag.crm.interface import CollaborativeModel, UserHistory
 from score_rag.crm.judgements import Judgements, tokens
+from score_rag.crm.settings import CrmTraining, EASESettings, ItemKNNSettings, RecommenderSettings
+from score_rag.data.choices import History
 from score_rag.data.interactions import Interactions
 from score_rag.errors import InputError
 from score_rag.progress import Report, silent
@@ -31,8 +34,8 @@ class _ItemToItem(CollaborativeModel):
     throughout, as items without training events do.
     """
 
-    def __init__(self, *, history: History = "all") -> None:
-        super().__init__(history=history)
+    def __init__(self, settings: RecommenderSettings | None = None, *, history: History = "all", **changes: Any) -> None:
+        super().__init__(settings, history=history, **changes)
         self._weights = np.zeros((0, 0), dtype=np.float32)
         self._warm = np.zeros(0, dtype=np.int64)
 
@@ -40,7 +43,15 @@ class _ItemToItem(CollaborativeModel):
     def _solve(self, rows: csr_matrix) -> np.ndarray:
         """float32 [items, items] from the rows of all training users; zero diagonal."""
 
-    def fit(self, interactions: Interactions, *, report: Report = silent) -> Self:
+    def fit(
+        self,
+        interactions: Interactions,
+        training: CrmTraining | None = None,
+        *,
+        seed: int = 0,
+        checkpoint: Path | None = None,
+        report: Report = silent,
+    ) -> Self:
         self._know(list(interactions.catalogue))
         self.bind(interactions.log)
         read = Judgements.of(interactions, self._place, self.history).tokens
@@ -92,24 +103,23 @@ class ItemKNN(_ItemToItem):
     """Cosine of items' columns, shrunk, each item keeping its nearest.
 
     Args:
-        nearest: How many items each item listens to.
-        shrink: Added to the product of lengths: few common users say little.
+        settings: See `ItemKNNSettings`.
         history: `all` judgements, or `positives` only.
+        changes: Single settings.
     """
 
     kind: ClassVar[str] = "item-knn"
     name: ClassVar[str] = "item-kNN"
 
-    def __init__(self, *, nearest: int = 100, shrink: float = 20.0, history: History = "all") -> None:
-        super().__init__(history=history)
-        self.settings = {"nearest": nearest, "shrink": shrink}
+    settings_model: ClassVar[type[ItemKNNSettings]] = ItemKNNSettings
+    settings: ItemKNNSettings
 
     def _solve(self, rows: csr_matrix) -> np.ndarray:
         together = np.asarray((rows.T @ rows).toarray(), dtype=np.float32)
         length = np.sqrt(np.diag(together))
-        alike = together / (np.outer(length, length) + np.float32(self.settings["shrink"]))
+        alike = together / (np.outer(length, length) + np.float32(self.settings.shrink))
         np.fill_diagonal(alike, 0.0)
-        few = min(int(self.settings["nearest"]), len(alike))
+        few = min(self.settings.nearest, len(alike))
         least = -np.partition(-np.abs(alike), few - 1, axis=0)[few - 1]
         return np.where(np.abs(alike) >= least, alike, np.float32(0.0))
 
@@ -118,22 +128,22 @@ class EASE(_ItemToItem):
     """Ridge regression of each item on all others: B = -P / diag(P) with P = (XᵀX + λI)⁻¹, zero diagonal (equation 8).
 
     Args:
-        penalty: λ.
+        settings: See `EASESettings`.
         history: `all` judgements, or `positives` only.
+        changes: Single settings.
     """
 
     kind: ClassVar[str] = "ease"
     name: ClassVar[str] = "EASE"
 
-    def __init__(self, *, penalty: float = 200.0, history: History = "all") -> None:
-        super().__init__(history=history)
-        self.settings = {"penalty": penalty}
+    settings_model: ClassVar[type[EASESettings]] = EASESettings
+    settings: EASESettings
 
     def _solve(self, rows: csr_matrix) -> np.ndarray:
         from scipy.linalg import cho_factor, cho_solve
 
         gram = np.asarray((rows.T @ rows).toarray(), dtype=np.float32)
-        gram[np.diag_indices_from(gram)] += self.settings["penalty"]
+        gram[np.diag_indices_from(gram)] += self.settings.penalty
         inverse = cho_solve(cho_factor(gram, overwrite_a=True, check_finite=False), np.eye(len(gram), dtype=np.float32), overwrite_b=True)
         weights: np.ndarray = -inverse / np.diag(inverse)
         np.fill_diagonal(weights, 0.0)

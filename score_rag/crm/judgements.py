@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from score_rag.crm.interface import History, UserHistory
+from score_rag.crm.interface import UserHistory
 from score_rag.crm.rates import smoothed
+from score_rag.data.choices import History
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from score_rag.crm.content import content_of
-from score_rag.crm.interface import CollaborativeModel, History, UserHistory, VectorModel
+from score_rag.crm.interface import CollaborativeModel, UserHistory, VectorModel
 from score_rag.crm.judgements import Judgements, counts, data_digest, item_counts
 from score_rag.crm.rates import smoothed
-from score_rag.crm.train import ChooseBy, Device, Task, Validation, fit_network
+from score_rag.crm.settings import CrmTraining, RecommenderSettings
+from score_rag.crm.train import Task, Validation, fit_network
+from score_rag.data.choices import History
 from score_rag.data.interactions import Interactions
 from score_rag.errors import InputError
 from score_rag.files import digest_json
@@ -44,8 +46,8 @@ class LearnedModel(CollaborativeModel):
     batch: ClassVar[int] = 1024
     rate: ClassVar[float] = 3e-3
 
-    def __init__(self, *, history: History = "all") -> None:
-        super().__init__(history=history)
+    def __init__(self, settings: RecommenderSettings | None = None, *, history: History = "all", **changes: Any) -> None:
+        super().__init__(settings, history=history, **changes)
         self._network: Any = None
         self._content: np.ndarray = np.zeros((1, 0), dtype=np.float32)
         self._users: dict[str, int] = {}
@@ -67,38 +69,27 @@ class LearnedModel(CollaborativeModel):
     def fit(
         self,
         interactions: Interactions,
+        training: CrmTraining | None = None,
         *,
-        epochs: int = 30,
-        patience: int = 4,
-        learning_rate: float | None = None,
-        batch_size: int | None = None,
-        weight_decay: float = 1e-2,
-        negatives: int = 0,
-        negative_weight: float = 0.2,
-        choose_by: ChooseBy = "auc",
         seed: int = 0,
-        device: Device = "auto",
         checkpoint: Path | None = None,
         report: Report = silent,
+        **changes: Any,
     ) -> Self:
         """Train on training events; keep the epoch that is best on validation events.
 
         Args:
-            epochs: At most so many.
-            patience: Epochs without gain before stopping.
-            learning_rate: Of AdamW; the model's own where it is None.
-            batch_size: Users (SASRec) or judgements a step; the model's own where it is None.
-            weight_decay: Of matrices.
-            negatives: Drawn items for each judgement (loss `bce`): better at ranking, worse at judging what was judged.
-            negative_weight: Weight of their loss.
-            choose_by: What the best epoch is best in: AUC of validation events, or NDCG@10 of full ranking.
-            seed: Of weights, batches and draws.
-            device: `auto` takes a GPU where there is one.
+            interactions: The data.
+            training: How.
+            seed: Of weights, batches and random sampling.
             checkpoint: Folder of the state after each epoch; a training killed at any moment goes on from there, to the same weights.
+            report: Told how far the work is.
+            changes: Single settings of the training, in place of those given: `fit(interactions, epochs=3)`.
 
         Raises:
-            InputError: There is nothing to learn from.
+            InputError: There is nothing to learn from, or a setting is wrong.
         """
+        training = (training or CrmTraining()).changed(**changes)
         self._know(list(interactions.catalogue))
         self.bind(interactions.log)
         judged = Judgements.of(interactions, self._place, self.history)
@@ -106,21 +97,19 @@ class LearnedModel(CollaborativeModel):
             raise InputError("there are no training events to learn from", expected="at least one row whose split is 'train'")
         self._users = {user: number for number, user in enumerate(judged.users)}
         self._until, self._rates = judged.until, judged.rates
-        self._content = content_of(interactions.catalogue.values())[:, : None if self.settings["content"] else 0]
+        self._content = content_of(interactions.catalogue.values())[:, : None if self.settings.content else 0]
         self._network = self._build(item_counts(judged, len(self.item_ids)), len(judged.users))
         self._prepared(judged)
-        rows, loss = self._task(judged, NegativeSampling(negatives, negative_weight))
-        said = [self.kind, self.settings, self.history, negatives, negative_weight, choose_by, data_digest(interactions)]
+        rows, loss = self._task(judged, NegativeSampling(training.negatives, training.negative_weight))
+        own = self.settings.model_dump(mode="json")
+        said = [self.kind, own, self.history, training.negatives, training.negative_weight, data_digest(interactions)]
         self.metrics = fit_network(
             self._network,
-            Task(rows, loss, Validation(self, interactions, choose_by), digest_json(said)),
-            epochs=epochs,
-            patience=patience,
-            learning_rate=self.rate if learning_rate is None else learning_rate,
-            batch_size=self.batch if batch_size is None else batch_size,
-            weight_decay=weight_decay,
+            Task(rows, loss, Validation(self, interactions, training.choose_by), digest_json(said)),
+            training,
+            learning_rate=self.rate if training.learning_rate is None else training.learning_rate,
+            batch_size=self.batch if training.batch_size is None else training.batch_size,
             seed=seed,
-            device=device,
             checkpoint=checkpoint,
             report=report,
         )

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from score_rag.crm.graph import Graph, edge_weights, propagate
-from score_rag.crm.interface import History, UserHistory
+from score_rag.crm.interface import UserHistory
 from score_rag.crm.judgements import Judgements, once
 from score_rag.crm.learned import LearnedVectorModel, NegativeSampling
-from score_rag.crm.losses import Loss, pair_loss
+from score_rag.crm.losses import pair_loss
+from score_rag.crm.settings import LightGCNSettings
+from score_rag.data.choices import History
 
 if TYPE_CHECKING:
     import torch
@@ -31,11 +33,9 @@ class LightGCN(LearnedVectorModel):
     While training with `bce`, a batch's own edges are left out of the graph: the edge would tell that the item was liked.
 
     Args:
-        dim: Width of vectors.
-        layers: Steps over the graph.
-        content: Whether items' base vectors tell of genres and years too.
-        loss: `bce` or `softmax`.
+        settings: See `LightGCNSettings`.
         history: `all`: scores start from the user's like-rate so far; `positives`: from likes alone. The graph knows likes alone.
+        changes: Single settings.
     """
 
     kind: ClassVar[str] = "lightgcn"
@@ -43,9 +43,11 @@ class LightGCN(LearnedVectorModel):
     batch: ClassVar[int] = 2048
     rate: ClassVar[float] = 1e-2
 
-    def __init__(self, *, dim: int = 32, layers: int = 2, content: bool = True, loss: Loss = "bce", history: History = "all") -> None:
-        super().__init__(history=history)
-        self.settings = {"dim": dim, "layers": layers, "content": content, "loss": loss}
+    settings_model: ClassVar[type[LightGCNSettings]] = LightGCNSettings
+    settings: LightGCNSettings
+
+    def __init__(self, settings: LightGCNSettings | None = None, *, history: History = "all", **changes: Any) -> None:
+        super().__init__(settings, history=history, **changes)
         self._edges: Any = None
         self._graph: Graph | None = None
 
@@ -64,8 +66,8 @@ class LightGCN(LearnedVectorModel):
 
     def _vectors(self, asked: Sequence[UserHistory]) -> np.ndarray:
         _, parts, degrees = self._smoothed()
-        bases = self._network.users.weight.detach().cpu().numpy() / (self.settings["layers"] + 1)
-        out = np.zeros((len(asked), self.settings["dim"]), dtype=np.float32)
+        bases = self._network.users.weight.detach().cpu().numpy() / (self.settings.layers + 1)
+        out = np.zeros((len(asked), self.settings.dim), dtype=np.float32)
         for row, (number, liked) in enumerate(once(asked, "likes", self._likes)):
             if len(liked):
                 out[row] = (parts[liked] / np.sqrt(np.maximum(degrees[liked], 1) * len(liked))[:, None]).sum(axis=0)
@@ -82,7 +84,7 @@ class LightGCN(LearnedVectorModel):
         """Items' vectors; what each gives to those who like it (before equation 3's weight); items' degrees."""
         import torch
 
-        network, layers, users = self._network, int(self.settings["layers"]), len(self._users)
+        network, layers, users = self._network, self.settings.layers, len(self._users)
         with torch.inference_mode():
             nodes = network()
             graph = self._whole_graph().to(nodes.device)
@@ -111,7 +113,7 @@ class LightGCN(LearnedVectorModel):
         return {"users": list(self._users), "until": self._until.tolist()}
 
     def _build(self, counts: np.ndarray, users: int) -> torch.nn.Module:
-        return _network(counts, self._content, users, self.settings["dim"], self.settings["loss"] == "bce")
+        return _network(counts, self._content, users, self.settings.dim, self.settings.loss == "bce")
 
     def _prepared(self, judged: Judgements) -> None:
         import torch
@@ -125,7 +127,7 @@ class LightGCN(LearnedVectorModel):
     def _task(self, judged: Judgements, drawing: NegativeSampling) -> tuple[int, Any]:
         import torch
 
-        users, layers, whole = len(judged.users), int(self.settings["layers"]), self._whole_graph()
+        users, layers, whole = len(judged.users), self.settings.layers, self._whole_graph()
         keys = (self._edges[0] * (len(self.item_ids) + 1) + self._edges[1] - users + 1).numpy()
         mine = judged.user * (len(self.item_ids) + 1) + judged.item
         # The edge of each judgement's user and item; -1 where there is none.
@@ -140,7 +142,7 @@ class LightGCN(LearnedVectorModel):
             graph = whole = whole.to(device)
             rows = torch.from_numpy(batch)
             who, place, label = (column[rows].to(device) for column in (user, item, liked))
-            if self.settings["loss"] == "bce":
+            if self.settings.loss == "bce":
                 own = edge[rows]
                 graph = graph.without(own[own >= 0].to(device))
             with torch.autocast(device.type, enabled=False):
@@ -153,7 +155,7 @@ class LightGCN(LearnedVectorModel):
                 place,
                 label,
                 offset=None if network.rates is None else network.rates(place, before[rows].to(device), label),
-                kind=self.settings["loss"],
+                kind=self.settings.loss,
                 negatives=drawing.negatives,
                 negative_weight=drawing.weight,
                 generator=generator,

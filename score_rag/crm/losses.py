@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from score_rag.crm.settings import Loss
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Loss", "pair_loss"]
-
-Loss = Literal["bce", "softmax"]
+__all__ = ["pair_loss"]
 
 
 def pair_loss(
@@ -22,7 +22,7 @@ def pair_loss(
     label: torch.Tensor,
     *,
     offset: torch.Tensor | None = None,
-    kind: Loss = "bce",
+    kind: Loss,
     negatives: int = 0,
     negative_weight: float = 0.0,
     generator: np.random.Generator | None = None,

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from score_rag.crm.interface import History, UserHistory
+from score_rag.crm.interface import UserHistory
 from score_rag.crm.judgements import Judgements
 from score_rag.crm.learned import LearnedVectorModel, NegativeSampling
-from score_rag.crm.losses import Loss, pair_loss
+from score_rag.crm.losses import pair_loss
+from score_rag.crm.settings import MFSettings
 
 if TYPE_CHECKING:
     import torch
@@ -27,19 +28,16 @@ class MF(LearnedVectorModel):
     training events has the mean's bias and what its genres and year tell of it (without `content`: a small random vector).
 
     Args:
-        dim: Width of vectors.
-        dropout: Of vectors' entries, while training.
-        content: Whether items are known by genres and years too.
-        loss: `bce` or `softmax`.
+        settings: See `MFSettings`.
         history: `all` judgements are read after training, or `positives` only.
+        changes: Single settings.
     """
 
     kind: ClassVar[str] = "mf"
     name: ClassVar[str] = "MF"
 
-    def __init__(self, *, dim: int = 32, dropout: float = 0.2, content: bool = True, loss: Loss = "bce", history: History = "all") -> None:
-        super().__init__(history=history)
-        self.settings = {"dim": dim, "dropout": dropout, "content": content, "loss": loss}
+    settings_model: ClassVar[type[MFSettings]] = MFSettings
+    settings: MFSettings
 
     def _offsets(self, asked: Sequence[UserHistory], vectors: np.ndarray) -> np.ndarray:
         import torch
@@ -73,7 +71,7 @@ class MF(LearnedVectorModel):
         return {"users": list(self._users), "until": self._until.tolist()}
 
     def _build(self, counts: np.ndarray, users: int) -> torch.nn.Module:
-        return _network(counts, self._content, users, self.settings["dim"], self.settings["dropout"], self.settings["loss"] == "bce")
+        return _network(counts, self._content, users, self.settings.dim, self.settings.dropout, self.settings.loss == "bce")
 
     def _task(self, judged: Judgements, drawing: NegativeSampling) -> tuple[int, Any]:
         import torch
@@ -95,7 +93,7 @@ class MF(LearnedVectorModel):
                 place,
                 label,
                 offset=offset,
-                kind=self.settings["loss"],
+                kind=self.settings.loss,
                 negatives=drawing.negatives,
                 negative_weight=drawing.weight,
                 generator=generator,

@@ -57,7 +57,7 @@ class RankingTask:
         tops: list[np.ndarray] = []
         for start in range(0, len(self), block):
             part = slice(start, start + block)
-            for scores, known in zip(model._scores(self.asked[part], [every] * len(self.asked[part])), self.known[part], strict=True):
+            for scores, known in zip(model.score_places(self.asked[part], [every] * len(self.asked[part])), self.known[part], strict=True):
                 scores = scores.copy()
                 scores[known] = -np.inf
                 tops.append(np.argsort(-scores, kind="stable")[:k])

@@ -1,28 +1,79 @@
-"""Every recommender by name, loaded when it is asked for."""
+"""Every recommender by name, loaded when it is asked for.
+
+Another package adds one by `register`, or by an entry point of the group `score_rag.recommenders` that names a `CollaborativeModel`.
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from score_rag.crm.interface import CollaborativeModel
-from score_rag.errors import InputError, ModelError, did_you_mean
+from score_rag.crm import settings as of
+from score_rag.errors import InputError, ModelError, RunStage, did_you_mean
 from score_rag.files import read_json
+from score_rag.registry import Registry, load_object
 
-__all__ = ["MODELS", "make_model", "model_class", "read_model", "settings_of"]
+if TYPE_CHECKING:
+    from score_rag.crm.interface import CollaborativeModel
 
-MODELS = {
-    "sasrec": "sasrec:SASRec",
-    "lightgcn": "lightgcn:LightGCN",
-    "din": "din:DIN",
-    "mf": "mf:MF",
-    "file": "file:FileVectors",
-    "like-rate": "baseline:LikeRate",
-    "popularity": "baseline:Popularity",
-    "item-knn": "item_item:ItemKNN",
-    "ease": "item_item:EASE",
+__all__ = ["RECOMMENDERS", "Kind", "make_model", "model_class", "read_model", "register", "settings_of", "teachers"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of recommender.
+
+    Attributes:
+        made: Its class, or where that is: `package.module:Class`.
+        settings: The model of its settings.
+        teaches: Whether it has vectors of users, whose neighbours the retriever learns.
+    """
+
+    made: type[CollaborativeModel] | str
+    settings: type[of.RecommenderSettings]
+    teaches: bool = True
+
+
+_SHIPPED = {
+    "sasrec": Kind("score_rag.crm.sasrec:SASRec", of.SASRecSettings),
+    "lightgcn": Kind("score_rag.crm.lightgcn:LightGCN", of.LightGCNSettings),
+    "din": Kind("score_rag.crm.din:DIN", of.DINSettings),
+    "mf": Kind("score_rag.crm.mf:MF", of.MFSettings),
+    "file": Kind("score_rag.crm.file:FileVectors", of.FileSettings),
+    "like-rate": Kind("score_rag.crm.baseline:LikeRate", of.LikeRateSettings, teaches=False),
+    "popularity": Kind("score_rag.crm.baseline:Popularity", of.RecommenderSettings, teaches=False),
+    "item-knn": Kind("score_rag.crm.item_item:ItemKNN", of.ItemKNNSettings),
+    "ease": Kind("score_rag.crm.item_item:EASE", of.EASESettings),
 }
+
+
+def _is_recommender(name: str, part: Any) -> Kind:
+    from score_rag.crm.interface import CollaborativeModel
+
+    if not (isinstance(part, type) and issubclass(part, CollaborativeModel)):
+        raise InputError(f"the recommender {name!r} is none", expected="a subclass of CollaborativeModel", found=repr(part))
+    if part.kind != name:
+        raise InputError(f"the recommender {name!r} calls itself otherwise", expected=f"kind = {name!r}", found=f"kind = {part.kind!r}")
+    return Kind(part, part.settings_model, part.teaches)
+
+
+RECOMMENDERS: Registry[Kind] = Registry("recommender", "score_rag.recommenders", _SHIPPED, check=_is_recommender)
+
+
+def register(model: type[CollaborativeModel]) -> type[CollaborativeModel]:
+    """Add a recommender under its `kind`, the word of `crm.model`; also a decorator.
+
+    Raises:
+        InputError: The name is taken by another.
+    """
+    RECOMMENDERS.register(model.kind, model)
+    return model
+
+
+def teachers() -> list[str]:
+    """Names of all recommenders that `crm.model` may say."""
+    return [name for name in RECOMMENDERS.names() if RECOMMENDERS[name].teaches]
 
 
 def model_class(kind: str) -> type[CollaborativeModel]:
@@ -31,10 +82,8 @@ def model_class(kind: str) -> type[CollaborativeModel]:
     Raises:
         InputError: There is no such kind.
     """
-    if kind not in MODELS:
-        raise InputError(f"there is no recommender {kind!r}", hint=did_you_mean(kind, MODELS))
-    module, name = MODELS[kind].split(":")
-    found: type[CollaborativeModel] = getattr(import_module(f"score_rag.crm.{module}"), name)
+    made = RECOMMENDERS[kind].made
+    found: type[CollaborativeModel] = load_object(made) if isinstance(made, str) else made
     return found
 
 
@@ -42,14 +91,13 @@ def make_model(kind: str, **settings: Any) -> CollaborativeModel:
     """A recommender of a kind, not fitted.
 
     Raises:
-        InputError: There is no such kind, or it has no such setting.
+        InputError: There is no such kind, it has no such setting, or a value is wrong.
     """
-    made = model_class(kind)
     own = settings_of(kind)
     stranger = next((name for name in settings if name not in own), None)
     if stranger is not None:
         raise InputError(f"the recommender {kind!r} has no setting {stranger!r}", hint=did_you_mean(stranger, own))
-    return made(**settings)
+    return model_class(kind)(**settings)
 
 
 def settings_of(kind: str) -> set[str]:
@@ -58,7 +106,7 @@ def settings_of(kind: str) -> set[str]:
     Raises:
         InputError: There is no such kind.
     """
-    return {*model_class(kind)().settings, "history"}
+    return {*RECOMMENDERS[kind].settings.model_fields, "history"}
 
 
 def read_model(folder: Path | str) -> CollaborativeModel:
@@ -69,5 +117,5 @@ def read_model(folder: Path | str) -> CollaborativeModel:
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file():
-        raise ModelError("there is no trained recommender here", where=folder, hint="score-rag run PIPELINE --until crm")
+        raise ModelError("there is no trained recommender here", where=folder, remedy=RunStage("crm"))
     return model_class(read_json(folder / "config.json").get("model", "sasrec")).from_pretrained(folder)

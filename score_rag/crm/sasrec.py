@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from score_rag.crm.attention import attention_network
-from score_rag.crm.interface import History, UserHistory
+from score_rag.crm.interface import UserHistory
 from score_rag.crm.judgements import Judgements, tokens
 from score_rag.crm.learned import LearnedVectorModel, NegativeSampling
-from score_rag.crm.losses import Loss, pair_loss
-from score_rag.errors import InputError
+from score_rag.crm.losses import pair_loss
+from score_rag.crm.settings import SASRecSettings
 
 if TYPE_CHECKING:
     import torch
@@ -36,14 +36,9 @@ class SASRec(LearnedVectorModel):
     `content`: a small random vector).
 
     Args:
-        dim: Width of item and user vectors.
-        layers: Self-attention blocks.
-        heads: Attention heads; divides `dim`.
-        dropout: While training.
-        max_length: The most recent so many items are read.
-        content: Whether items are known by genres and years too (not in the paper).
-        loss: `bce` or `softmax`.
+        settings: See `SASRecSettings`; `content` is not in the paper.
         history: `all` judgements, or `positives` only.
+        changes: Single settings.
 
     Raises:
         InputError: The heads do not divide the width.
@@ -53,23 +48,8 @@ class SASRec(LearnedVectorModel):
     name: ClassVar[str] = "SASRec"
     batch: ClassVar[int] = 64
 
-    def __init__(
-        self,
-        *,
-        dim: int = 48,
-        layers: int = 2,
-        heads: int = 2,
-        dropout: float = 0.2,
-        max_length: int = 50,
-        content: bool = True,
-        loss: Loss = "bce",
-        history: History = "all",
-    ) -> None:
-        super().__init__(history=history)
-        if dim % heads:
-            raise InputError("the heads do not divide the width", where="crm.heads", expected=f"a divisor of {dim}", found=heads)
-        self.settings = {"dim": dim, "layers": layers, "heads": heads, "dropout": dropout, "max_length": max_length}
-        self.settings |= {"content": content, "loss": loss}
+    settings_model: ClassVar[type[SASRecSettings]] = SASRecSettings
+    settings: SASRecSettings
 
     def _offsets(self, asked: Sequence[UserHistory], vectors: np.ndarray) -> np.ndarray:
         import torch
@@ -86,8 +66,8 @@ class SASRec(LearnedVectorModel):
     def _vectors(self, asked: Sequence[UserHistory]) -> np.ndarray:
         import torch
 
-        size = int(self.settings["max_length"])
-        out = np.zeros((len(asked), self.settings["dim"]), dtype=np.float32)
+        size = self.settings.max_length
+        out = np.zeros((len(asked), self.settings.dim), dtype=np.float32)
         rows = [tokens(one.history[-size:] if self.history == "all" else one.history, self._place, self.history)[-size:] for one in asked]
         # Alike lengths side by side: less padding.
         filled = sorted((place for place, row in enumerate(rows) if row), key=lambda place: len(rows[place]))
@@ -102,13 +82,13 @@ class SASRec(LearnedVectorModel):
         return out
 
     def _build(self, counts: np.ndarray, users: int) -> torch.nn.Module:
-        settings = {name: value for name, value in self.settings.items() if name not in ("loss", "content")}
-        return attention_network(counts, self._content, rates=self.settings["loss"] == "bce", **settings)
+        settings = self.settings.model_dump(exclude={"loss", "content"})
+        return attention_network(counts, self._content, rates=self.settings.loss == "bce", **settings)
 
     def _task(self, judged: Judgements, drawing: NegativeSampling) -> tuple[int, Any]:
         import torch
 
-        windows = windows_of(judged, int(self.settings["max_length"]))
+        windows = windows_of(judged, self.settings.max_length)
         item, liked, before = (torch.from_numpy(column) for column in (judged.item, judged.liked.astype(np.float32), judged.before))
 
         def loss(network: Any, batch: np.ndarray, generator: np.random.Generator) -> torch.Tensor:
@@ -127,7 +107,7 @@ class SASRec(LearnedVectorModel):
                 place,
                 label,
                 offset=None if rates is None else rates(place, before[targets].to(device), label) + network.offset(user)[:, 0],
-                kind=self.settings["loss"],
+                kind=self.settings.loss,
                 negatives=drawing.negatives,
                 negative_weight=drawing.weight,
                 generator=generator,

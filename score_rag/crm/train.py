@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from score_rag.crm.checkpoint import read_checkpoint, write_checkpoint
 from score_rag.crm.interface import CollaborativeModel, UserHistory
 from score_rag.crm.judgements import RepeatedQuestions
 from score_rag.crm.ranking import RankingTask
+from score_rag.crm.settings import ChooseBy, CrmTraining
 from score_rag.data.interactions import Interactions
 from score_rag.files import digest_json
 from score_rag.progress import Report, silent
@@ -22,10 +23,8 @@ from score_rag.seeds import seeded
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ChooseBy", "Device", "Task", "Validation", "fit_network"]
+__all__ = ["Task", "Validation", "fit_network"]
 
-ChooseBy = Literal["auc", "ndcg"]
-Device = Literal["auto", "cpu", "cuda"]
 _MOST_VALID = 20_000
 _MOST_RANKED = 1_000
 
@@ -44,7 +43,7 @@ class Validation:
         if len(events) > _MOST_VALID:
             events = [events[place] for place in np.linspace(0, len(events) - 1, _MOST_VALID).astype(int)]
         self.asked = RepeatedQuestions(UserHistory(interactions.log.earlier(event), event.user_id, event.timestamp) for event in events)
-        self.places = [model._places([event.item_id]) for event in events]
+        self.places = [model.places_of([event.item_id]) for event in events]
         self.labels = np.array([int(event.liked) for event in events])
 
     def __call__(self) -> float | None:
@@ -55,7 +54,7 @@ class Validation:
             return float(self.ranking.rank(self.model).ndcg.mean()) if len(self.ranking) else None
         if len(set(self.labels.tolist())) < 2:
             return None
-        return auc(self.labels, np.concatenate(self.model._scores(self.asked, self.places)))
+        return auc(self.labels, np.concatenate(self.model.score_places(self.asked, self.places)))
 
 
 @dataclass(frozen=True)
@@ -79,24 +78,23 @@ class Task:
 def fit_network(
     network: torch.nn.Module,
     task: Task,
+    training: CrmTraining,
     *,
-    epochs: int,
-    patience: int,
     learning_rate: float,
     batch_size: int,
-    weight_decay: float,
     seed: int,
-    device: Device = "auto",
     checkpoint: Path | None = None,
     report: Report = silent,
 ) -> dict[str, Any]:
-    """Train until `patience` epochs brought nothing better; leave the best epoch's weights in `network`, on the CPU.
+    """Train until `training.patience` epochs brought nothing better; leave the best epoch's weights in `network`, on the CPU.
 
     On a GPU the forward pass runs in bfloat16 where that is safe (autocast); on the CPU everything is float32, and a training that was
     killed and resumed ends with the same bits. Weight decay acts on matrices only.
 
     Args:
-        batch_size: Rows of the task.
+        training: At most so many epochs, and the like.
+        learning_rate: Of AdamW, the model's own where `training` says none.
+        batch_size: Rows of the task, likewise.
         checkpoint: Folder of the state after each epoch. One that was made from the same settings and data is resumed (a finished one
             returns at once); any other is written over.
 
@@ -106,13 +104,14 @@ def fit_network(
     import torch
 
     generator = np.random.default_rng(seed)
-    where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    where = ("cuda" if torch.cuda.is_available() else "cpu") if training.device == "auto" else training.device
     network.to(where)
     matrices = [p for p in network.parameters() if p.dim() > 1]
     rest = [p for p in network.parameters() if p.dim() <= 1]
-    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    groups = [{"params": matrices, "weight_decay": training.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate)
-    said = [task.made_from, epochs, patience, learning_rate, batch_size, weight_decay, seed, where, torch.__version__]
+    told = training.model_dump(mode="json", include=set(CrmTraining.model_fields) - {"device"})
+    said = [task.made_from, told, learning_rate, batch_size, seed, where, torch.__version__]
     made_from = digest_json([*said, [[name, *tensor.shape] for name, tensor in network.state_dict().items()]])
     best: dict[str, torch.Tensor] | None = None
     progress: dict[str, Any] = {"epoch": 0, "best": 0, "score": None, "scores": []}
@@ -122,6 +121,7 @@ def fit_network(
     if found is not None:
         best, progress = found
     mixed = torch.autocast("cuda", dtype=torch.bfloat16) if where == "cuda" else nullcontext()
+    epochs, patience = training.epochs, training.patience
     while progress["epoch"] < epochs and progress["epoch"] - progress["best"] < patience:
         network.train()
         order = generator.permutation(task.rows)

@@ -11,9 +11,9 @@ import polars as pl
 
 from score_rag.data.catalogue import tidy_items
 from score_rag.data.json_lines import cell_text, field_names, objects, read_json_events
+from score_rag.data.mistakes import Mistakes, require_rows
 from score_rag.data.report import DataReport
-from score_rag.data.table import Mistakes, require_rows
-from score_rag.errors import DataError
+from score_rag.errors import DataError, FetchDataset
 
 __all__ = ["amazon_files", "read_amazon"]
 
@@ -44,7 +44,8 @@ def amazon_files(folder: Path, interactions: str | None = None, items: str | Non
                 where=found[0] if given else folder,
                 expected="reviews (Video_Games_5.json.gz, Video_Games.jsonl) beside meta_... (meta_Video_Games.json.gz)",
                 found=", ".join(file.name for file in there) or "no JSON files",
-                hint=f"name it: --set data.{word}=FILE; or get it: score-rag data fetch amazon-2018:Video_Games",
+                hint=f"name it: data.{word}=FILE; or get one",
+                remedy=FetchDataset("amazon-2018:Video_Games"),
             )
         chosen.append(found[0])
     return chosen[0], chosen[1]

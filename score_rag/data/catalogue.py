@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from score_rag.data.interactions import ITEM_COLUMNS
+from score_rag.data.mistakes import Mistakes, shown
 from score_rag.data.report import DataReport
-from score_rag.data.table import Mistakes, shown
 from score_rag.errors import DataError
 
 __all__ = ["clean_titles", "complete_items", "tidy_items"]

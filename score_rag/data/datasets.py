@@ -34,10 +34,10 @@ class Remote:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set that `score-rag data fetch` knows.
+    """A data set that `fetch` knows.
 
     Attributes:
-        name: What it is called on the command line.
+        name: What `fetch` takes.
         about: What it is, in a line.
         source: The word for `data.source` that reads it.
         licence: What may be done with it, and the address that says so.

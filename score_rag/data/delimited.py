@@ -7,68 +7,22 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, cast
 
 import polars as pl
 
+from score_rag.data.dialect import LONGEST_CELL, STAND_IN, Dialect, open_text, quoting, read_header
+from score_rag.data.mistakes import Mistakes
 from score_rag.data.report import DataReport
-from score_rag.data.table import EVENT_TYPES, Mistakes, is_plain, parse_events, require_columns, shown, whole_seconds
-from score_rag.errors import DataError
+from score_rag.data.table import EVENT_TYPES, is_plain, parse_events, whole_seconds
 
-__all__ = ["Dialect", "read_delimited_events", "read_delimited_text", "read_header"]
+__all__ = ["read_delimited_events", "read_delimited_text"]
 
-_LONGEST_CELL = 10_000_000
 _CHUNK = 1 << 22
 _SHOWN_BYTES = 30
-# Stands for a separator of several signs, which quick readers do not know: the unit separator of ASCII, made for this and used by nobody.
-_STAND_IN = "\x1f"
-_MISSING = "say where the data is: --set data.path=FOLDER"
 _QUICK_ERRORS = (pl.exceptions.PolarsError, OSError, EOFError, zlib.error, UnicodeError)
-# How files begin that are no text.
-_OTHER_FORMS = (
-    (b"\x1f\x8b", "gzip", "let its name end in .gz"),
-    (b"PK\x03\x04", "a zip archive or a spreadsheet", "unpack it, or save it as CSV"),
-    (b"PAR1", "Parquet", "let its name end in .parquet"),
-    (b"\xff\xfe", "UTF-16", "--set data.encoding=utf-16 (source table), or save it as UTF-8"),
-    (b"\xfe\xff", "UTF-16", "--set data.encoding=utf-16 (source table), or save it as UTF-8"),
-)
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How a file is written.
-
-    Attributes:
-        separator: Between cells; several signs (`::`, MovieLens 1M) are understood.
-        quoted: Whether cells may stand in double quotes.
-        encoding: `utf-8`, `latin-1` or any other that Python knows.
-        header: Column names, where the file has no line of its own for them.
-    """
-
-    separator: str = ","
-    quoted: bool = True
-    encoding: str = "utf-8"
-    header: tuple[str, ...] | None = None
-
-    @classmethod
-    def of(cls, file: Path) -> Dialect:
-        """By the file's name: tabs for `.tsv`, `.inter`, `.item`, `.user`; commas for the rest."""
-        tabbed = file.name.removesuffix(".gz").endswith((".tsv", ".tab", ".inter", ".item", ".user"))
-        return cls(separator="\t") if tabbed else cls()
-
-    @property
-    def sign(self) -> str:
-        """The one byte between cells, once the text is `_opened`."""
-        return self.separator if len(self.separator.encode()) == 1 else _STAND_IN
-
-    @property
-    def plain(self) -> bool:
-        """Whether the file can be read as it is, without decoding and rewriting it in memory."""
-        return self.encoding == "utf-8" and self.sign == self.separator
 
 
 def read_delimited_events(
@@ -127,10 +81,10 @@ def read_delimited_text(file: Path, required: Sequence[str], *, mistakes: Mistak
     names = read_header(file, {name: name for name in required}, dialect=dialect)
     cells: list[list[str]] = []
     lines: list[int] = []
-    csv.field_size_limit(_LONGEST_CELL)
-    with _opened(file, dialect) as stream:
+    csv.field_size_limit(LONGEST_CELL)
+    with open_text(file, dialect) as stream:
         signed = stream if dialect.sign == dialect.separator else (line.replace(dialect.separator, dialect.sign) for line in stream)
-        rows = csv.reader(signed, delimiter=dialect.sign, quoting=_quoting(dialect), strict=True)
+        rows = csv.reader(signed, delimiter=dialect.sign, quoting=quoting(dialect), strict=True)
         if dialect.header is None:
             next(rows)
         while True:
@@ -148,7 +102,7 @@ def read_delimited_text(file: Path, required: Sequence[str], *, mistakes: Mistak
             if wrong:
                 mistakes.note(file.name, line, wrong)
             else:
-                cells.append(row if dialect.sign == dialect.separator else [cell.replace(_STAND_IN, dialect.separator) for cell in row])
+                cells.append(row if dialect.sign == dialect.separator else [cell.replace(STAND_IN, dialect.separator) for cell in row])
                 lines.append(line)
     frame = pl.DataFrame(cells, schema=dict.fromkeys(names, pl.String()), orient="row")
     return frame.with_columns(pl.when(pl.all() != "").then(pl.all())).with_columns(_line=pl.Series(lines, dtype=pl.Int64))
@@ -164,7 +118,7 @@ def _wrong(row: list[str], width: int, encoding: str) -> str | None:
     if strange is None:
         return None
     found = strange.encode("utf-8", "surrogateescape")[:_SHOWN_BYTES]
-    hint = " (source table: --set data.encoding=latin-1)" if encoding == "utf-8" else ""
+    hint = " (source table: set data.encoding=latin-1)" if encoding == "utf-8" else ""
     return f"expected {encoding.upper()}, found {found!r}{hint}"
 
 
@@ -172,7 +126,7 @@ def _whole(file: Path, dialect: Dialect) -> bytes:
     """The file as quick readers know it, in memory: for files whose separator or encoding they do not know (MovieLens 100K to 10M)."""
     with gzip.open(file, "rb") if file.name.endswith(".gz") else file.open("rb") as stream:
         text = stream.read().decode("utf-8-sig" if dialect.encoding == "utf-8" else dialect.encoding)
-    if dialect.sign != dialect.separator and _STAND_IN in text:
+    if dialect.sign != dialect.separator and STAND_IN in text:
         raise UnicodeError("the stand-in is taken")
     return text.replace(dialect.separator, dialect.sign).encode()
 
@@ -197,7 +151,7 @@ def _loose_quotes(source: Path, dialect: Dialect) -> bool:
     """Whether some quote stands within a cell, neither doubled nor at an edge: quick readers drop such quotes, or the text behind them."""
     edge = re.escape(dialect.sign)
     lines = pl.scan_csv(
-        source, has_header=False, separator=_STAND_IN, quote_char=None, schema={"line": pl.String()}, truncate_ragged_lines=True, glob=False
+        source, has_header=False, separator=STAND_IN, quote_char=None, schema={"line": pl.String()}, truncate_ragged_lines=True, glob=False
     )
     return bool(lines.select(pl.col("line").str.contains(rf'[^"{edge}]"[^"{edge}\r]').any()).collect(engine="streaming").item())
 
@@ -237,69 +191,3 @@ def _texts(source: Any, names: Sequence[str], dialect: Dialect, quotes: bool) ->
     breaks = [pl.col(name).str.count_matches("\n", literal=True).fill_null(0) for name in frame.columns] if quotes else [pl.lit(0)]
     before = pl.sum_horizontal(breaks).cum_sum().shift(1, fill_value=0)
     return frame.with_columns(_line=pl.int_range(pl.len(), dtype=pl.Int64) + (1 if dialect.header else 2) + before)
-
-
-def read_header(file: Path, columns: Mapping[str, str], *, dialect: Dialect | None = None) -> list[str]:
-    """A file's column names; those that it leaves without one are numbered.
-
-    Args:
-        columns: Those that must be there, by their names in the file (the values).
-
-    Raises:
-        DataError: The file is missing, empty or no text, or lacks columns, or has some twice.
-    """
-    dialect = dialect or Dialect.of(file)
-    if not file.is_file():
-        raise DataError("a data file is missing", where=file, hint=_MISSING)
-    if dialect.header:
-        return list(dialect.header)
-    with _opened(file, dialect) as stream:
-        first = stream.readline(_LONGEST_CELL)
-    if not first.strip():
-        raise DataError(f"a data file {'starts with a blank line' if first else 'is empty'}", where=file, expected="a header line")
-    csv.field_size_limit(_LONGEST_CELL)
-    line = first.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace(dialect.separator, dialect.sign)
-    try:
-        names = next(csv.reader([line], delimiter=dialect.sign, quoting=_quoting(dialect)))
-    except csv.Error as error:
-        hint = "do its lines end in carriage returns alone? save it with line feeds" if "\r" in first.rstrip() else None
-        raise DataError(
-            "a header cannot be read", where=file, expected="column names", found=f"{error}: {shown(line)}", hint=hint
-        ) from error
-    require_columns(names, columns, file=file, hint=_other_separator(first.strip(), dialect, columns))
-    return [name or f"_unnamed_{place}" for place, name in enumerate(names)]
-
-
-def _quoting(dialect: Dialect) -> Literal[0, 3]:
-    return csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE
-
-
-def _other_separator(first: str, dialect: Dialect, columns: Mapping[str, str]) -> str | None:
-    """A hint where another separator would have found the columns in the first line."""
-    for name, other in (("semicolons", ";"), ("tabs", "\t"), ("commas", ","), ("bars", "|"), ("double colons", "::")):
-        if other != dialect.separator and set(columns.values()) <= {cell.strip('" ') for cell in first.split(other)}:
-            typed = "\\t" if other == "\t" else other
-            return f"its cells are separated by {name}: --set 'data.separator=\"{typed}\"' (source table)"
-    return None
-
-
-@contextmanager
-def _opened(file: Path, dialect: Dialect) -> Iterator[IO[str]]:
-    """The file as text; a byte-order mark is skipped, bytes of another encoding come as lone surrogates; lines end at line feeds only."""
-    encoding = "utf-8-sig" if dialect.encoding == "utf-8" else dialect.encoding
-    zipped = file.name.endswith(".gz")
-    try:
-        with gzip.open(file) if zipped else file.open("rb") as stream:
-            start = stream.read(4)
-        for sign, form, hint in _OTHER_FORMS:
-            if start.startswith(sign) and not (form == "UTF-16" and "16" in encoding):
-                raise DataError("a data file is no text", where=file, expected="delimited text", found=form, hint=hint)
-        opened: Any = gzip.open if zipped else Path.open
-        with opened(file, "rt", encoding=encoding, errors="surrogateescape", newline="\n") as stream:
-            yield stream
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            "a gzipped file is torn or is none", where=file, found=str(error), hint="download it again; nothing was written"
-        ) from error
-    except (OSError, UnicodeError) as error:
-        raise DataError("a data file cannot be read", where=file, expected=f"text in {encoding}", found=shown(str(error))) from error

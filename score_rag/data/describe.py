@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from score_rag.data.choices import Ties
 from score_rag.data.interactions import LEARNED, Clock, Interactions
-from score_rag.data.log import Ties
 from score_rag.data.report import DataReport, information
 from score_rag.data.spread import BINS, Spread
 

@@ -1,8 +1,8 @@
-"""`score-rag data fetch`: a public data set, downloaded, checked, unpacked, and ready for `data.source` to read.
+"""A public data set, downloaded, checked, unpacked, and ready for `data.source` to read.
 
 Everything happens in `NAME.download` beside the final folder, and the final folder appears in one move when all is well. A call that
 was killed goes on where it was; a call that has nothing to do says so. Where there is no network, the error says which file to bring
-by hand and where to put it: the same command takes the file that lies there.
+by hand and where to put it: the same call takes the file that lies there.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from score_rag.data.datasets import DATASETS, Dataset, find_dataset
 from score_rag.data.download import PAUSES, open_client
 from score_rag.data.obtain import Desk, Obtained
 from score_rag.data.unpack import unpack_zip
-from score_rag.errors import DataError, InputError
+from score_rag.errors import ChangeSetting, DataError, FetchDataset, InputError
 from score_rag.files import digest_file, folder_lock, read_json, staged_folder, write_json
 from score_rag.progress import Report, silent
 
@@ -60,9 +59,9 @@ class Fetched:
         return f"data:\n  source: {self.source}\n  path: {json.dumps(str(self.folder), ensure_ascii=False)}\n"
 
     @property
-    def options(self) -> str:
-        """The same, for the end of `score-rag run PIPELINE`."""
-        return f"--set data.source={self.source} --set {shlex.quote(f'data.path={self.folder}')}"
+    def settings(self) -> ChangeSetting:
+        """The same, for a pipeline that reads something else."""
+        return ChangeSetting({"data.source": self.source, "data.path": str(self.folder)})
 
 
 def fetch(
@@ -93,7 +92,7 @@ def fetch(
     """
     dataset = find_dataset(name)
     folder = Path(into).expanduser() / dataset.folder
-    again = f"score-rag data fetch {shlex.quote(name)} --into {shlex.quote(str(into))}{' --force' if force else ''}"
+    again = FetchDataset(name, into=str(into), force=force)
     if not force and (kept := _kept(dataset, folder, again)):
         return kept
     base = _mirror(mirror)
@@ -107,13 +106,11 @@ def fetch(
             shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
         where = error.filename or aside
-        raise DataError(
-            "a file cannot be read or written", where=where, found=error.strerror or str(error), hint=f"then: {again}"
-        ) from error
+        raise DataError("a file cannot be read or written", where=where, found=error.strerror or str(error), remedy=again) from error
     return _told(dataset, folder, read_json(folder / RECORD), already=False)
 
 
-def _settle(dataset: Dataset, folder: Path, obtained: list[Obtained], report: Report, again: str) -> None:
+def _settle(dataset: Dataset, folder: Path, obtained: list[Obtained], report: Report, again: FetchDataset) -> None:
     """Unpack or move the downloaded files into the final folder, its record beside them."""
     archives = [one.path for one in obtained if one.path.suffix == ".zip"]
     plain = {one.path.name: one.path for one in obtained if one.path.suffix != ".zip"}
@@ -125,7 +122,7 @@ def _settle(dataset: Dataset, folder: Path, obtained: list[Obtained], report: Re
         try:
             unpacked = [path for archive in archives for path in unpack_zip(archive, staging, strip=dataset.name, report=report)]
         except DataError as error:
-            error.hint = f"remove that file and run again; it is then downloaded: {again}"
+            error.hint, error.remedy = "remove that file; it is then downloaded", again
             raise
         found = {path.relative_to(staging).as_posix(): path for path in unpacked} | plain
         if missing := [name for name in dataset.holds if name not in found]:
@@ -144,7 +141,7 @@ def _settle(dataset: Dataset, folder: Path, obtained: list[Obtained], report: Re
             path.replace(staging / name)
 
 
-def _kept(dataset: Dataset, folder: Path, again: str) -> Fetched | None:
+def _kept(dataset: Dataset, folder: Path, again: FetchDataset) -> Fetched | None:
     """What an earlier call left, if it is complete; None where there is nothing.
 
     Raises:
@@ -154,11 +151,12 @@ def _kept(dataset: Dataset, folder: Path, again: str) -> Fetched | None:
         return None
     if not (folder / RECORD).is_file():
         raise DataError(
-            f"there is something at the place of {dataset.name} already, and it was not fetched by this command",
+            f"there is something at the place of {dataset.name} already, and it was not fetched",
             where=folder,
             expected=f"nothing, or a folder with {RECORD}",
             found=", ".join(sorted(path.name for path in folder.iterdir())[:5]) if folder.is_dir() else "a file",
-            hint=f"use it as it is (--set data.path={folder}), choose another --into, or replace it: {again} --force",
+            hint=f"use it as it is (data.path={folder}), choose another folder, or replace it",
+            remedy=replace(again, force=True),
         )
     record = read_json(folder / RECORD)
     files = record.get("files", {}) if isinstance(record, dict) and record.get("name") == dataset.name else {}
@@ -169,7 +167,7 @@ def _kept(dataset: Dataset, folder: Path, again: str) -> Fetched | None:
             where=folder,
             expected=f"the files of {RECORD}, each of its size",
             found=f"missing or changed: {', '.join(harmed)}" if harmed else f"{RECORD} does not describe {dataset.name}",
-            hint=f"{again} --force",
+            remedy=replace(again, force=True),
         )
     return _told(dataset, folder, record, already=True)
 

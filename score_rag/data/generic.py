@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
 
 from score_rag.data.catalogue import tidy_items
-from score_rag.data.delimited import Dialect, read_delimited_events, read_delimited_text, read_header
+from score_rag.data.delimited import read_delimited_events, read_delimited_text
+from score_rag.data.dialect import Dialect, read_header
 from score_rag.data.json_lines import cell_text, field_names, objects, read_json_events
+from score_rag.data.mistakes import Mistakes, require_columns, require_rows, shown
+from score_rag.data.parquet import collect_parquet, parquet_names, require_kinds
 from score_rag.data.report import DataReport
-from score_rag.data.table import EVENT_TYPES, Mistakes, is_plain, parse_events, require_columns, require_rows, shown, whole_seconds
-from score_rag.errors import DataError, InputError, did_you_mean
+from score_rag.data.table import EVENT_TYPES, is_plain, parse_events, whole_seconds
+from score_rag.errors import ChangeSetting, DataError, InputError, did_you_mean
 
 __all__ = ["read_tables", "table_files"]
 
@@ -22,8 +25,6 @@ _LISTS = ("genres", "creators", "keywords")
 _ITEM_COLUMNS = ("item_id", "title", "year", *_LISTS)
 _WORDS = pl.List(pl.String())
 _DECIMAL = "ids stored as decimals (7.0), read as whole numbers"
-# Damaged Parquet makes its reader panic, which is no ordinary exception.
-_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 def table_files(folder: Path, interactions: str | None = None, items: str | None = None) -> tuple[Path, Path]:
@@ -42,7 +43,8 @@ def table_files(folder: Path, interactions: str | None = None, items: str | None
                 where=folder / given if given else folder,
                 expected=given or f"{word}.csv, .tsv, .parquet or .jsonl",
                 found=", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "an empty folder",
-                hint=f"name it: --set data.{word}=FILE",
+                hint="name it",
+                remedy=ChangeSetting({f"data.{word}": "FILE"}),
             )
         found.append(there[0])
     return found[0], found[1]
@@ -132,7 +134,7 @@ def _choose(file: Path, wanted: Mapping[str, str], given: Mapping[str, str], req
     """Our names to the file's, of the columns that it has; the required ones and those that were named must be among them."""
     must = {name: wanted[name] for name in wanted if name in required or name in given}
     if _kind(file) == "parquet":
-        found = _parquet_names(file)
+        found = parquet_names(file)
         require_columns(found, must, file=file)
     elif _kind(file) == "json":
         found = field_names(file)
@@ -147,8 +149,8 @@ def _events(file: Path, columns: dict[str, str], dialect: Dialect, mistakes: Mis
         return read_delimited_events(file, columns, mistakes=mistakes, report=report, dialect=dialect)
     if _kind(file) == "json":
         return read_json_events(file, columns, mistakes=mistakes, report=report)
-    frame = _collect(file, columns)
-    _require_kinds(frame, file, columns, lists=())
+    frame = collect_parquet(file, columns)
+    require_kinds(frame, file, columns, lists=())
     report.rows_read += len(frame)
     quick = _typed(frame)
     seconds = whole_seconds(quick, report) if quick is not None and is_plain(quick) else None
@@ -185,8 +187,8 @@ def _items(file: Path, columns: dict[str, str], dialect: Dialect, mistakes: Mist
         text = read_delimited_text(file, list(columns.values()), mistakes=mistakes, dialect=dialect)
         return text.select("_line", **{name: pl.col(theirs) for name, theirs in columns.items()})
     if _kind(file) == "parquet":
-        frame = _collect(file, columns)
-        _require_kinds(frame, file, columns, lists=_LISTS)
+        frame = collect_parquet(file, columns)
+        require_kinds(frame, file, columns, lists=_LISTS)
         return _text(frame, report)
     rows = []
     for line, found in objects(file, mistakes=mistakes):
@@ -203,46 +205,6 @@ def _items(file: Path, columns: dict[str, str], dialect: Dialect, mistakes: Mist
                 row[name] = cell_text(cell)
         rows.append(row)
     return pl.DataFrame(rows, schema={"_line": pl.Int64(), **{name: _WORDS if name in _LISTS else pl.String() for name in columns}})
-
-
-def _parquet(file: Path) -> pl.LazyFrame:
-    # A file's name is a name, never a pattern, and a folder called `year=2020` is no column.
-    return pl.scan_parquet(file, glob=False, hive_partitioning=False)
-
-
-def _parquet_names(file: Path) -> list[str]:
-    try:
-        return list(_parquet(file).collect_schema())
-    except _UNREADABLE as error:
-        raise _unreadable(file, error) from error
-
-
-def _collect(file: Path, columns: Mapping[str, str]) -> pl.DataFrame:
-    try:
-        return _parquet(file).select(pl.col(theirs).alias(name) for name, theirs in columns.items()).collect()
-    except _UNREADABLE as error:
-        raise _unreadable(file, error) from error
-
-
-def _unreadable(file: Path, error: BaseException) -> DataError:
-    said = (str(error).splitlines() or ["nothing"])[0]
-    return DataError("a data file cannot be read: it is torn or is no Parquet", where=file, expected="Parquet", found=said)
-
-
-def _require_kinds(frame: pl.DataFrame, file: Path, columns: Mapping[str, str], lists: Collection[str]) -> None:
-    """Every column must be of a kind that a cell of text could tell; those of `lists` may be lists of them.
-
-    Raises:
-        DataError: Names the columns that are not.
-    """
-    wrong = []
-    for name, kind in frame.schema.items():
-        inner = kind.inner if name in lists and isinstance(kind, pl.List | pl.Array) else kind
-        simple = inner.is_numeric() or inner in (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date, pl.Datetime, pl.Null)
-        if not simple:
-            wrong.append(f"{columns[name]}: {kind}")
-    if wrong:
-        raise DataError("columns are of a kind that cannot be read", where=file, expected="text, numbers or dates", found=", ".join(wrong))
 
 
 def _text(frame: pl.DataFrame, report: DataReport) -> pl.DataFrame:

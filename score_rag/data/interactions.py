@@ -18,22 +18,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import polars as pl
 
-from score_rag.data.log import Event, Item, Ties, UserLog
-from score_rag.errors import DataError, InputError, did_you_mean
+from score_rag.data.choices import Split, Ties
+from score_rag.data.log import Event, Item, UserLog
+from score_rag.errors import DataError, InputError, RunStage, did_you_mean
 from score_rag.files import read_json, write_json
 
 __all__ = ["EVENT_COLUMNS", "ITEM_COLUMNS", "LEARNED", "QUESTIONS", "SPLITS", "Clock", "Interactions", "event_rows", "items_frame"]
 
-SPLITS = ("background", "train", "valid", "test")
+QUESTIONS: tuple[Split, ...] = get_args(Split)
+"""Splits whose events are questions: trained on, chosen by, judged on."""
+SPLITS = ("background", *QUESTIONS)
 """In the order of time. `background` events are learned from and told like training events, and are never questions."""
 LEARNED = ("background", "train")
 """Splits whose events are learned from and told."""
-QUESTIONS = ("train", "valid", "test")
-"""Splits whose events are questions: trained on, chosen by, judged on."""
 Clock = Literal["seconds", "order"]
 
 EVENT_COLUMNS = {
@@ -191,9 +192,7 @@ class Interactions:
         folder = Path(folder)
         for name in ("events.parquet", "items.parquet", "policies.json"):
             if not (folder / name).is_file():
-                raise DataError(
-                    "a data file is missing", where=folder / name, hint="run the data stage: score-rag run PIPELINE --only data"
-                )
+                raise DataError("a data file is missing", where=folder / name, remedy=RunStage("data"))
         policies = read_json(folder / "policies.json")
         try:
             events, items = pl.read_parquet(folder / "events.parquet"), pl.read_parquet(folder / "items.parquet")
@@ -202,7 +201,7 @@ class Interactions:
                 "a data file cannot be read",
                 where=folder,
                 found=str(error).splitlines()[0],
-                hint="make it again: score-rag run PIPELINE --only data --force",
+                remedy=RunStage("data", again=True),
             ) from error
         return cls(events, items, ties=policies["ties"], clock=policies["clock"])
 

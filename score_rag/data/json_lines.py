@@ -18,9 +18,10 @@ from typing import Any
 
 import polars as pl
 
+from score_rag.data.mistakes import Mistakes, shown
 from score_rag.data.report import DataReport
-from score_rag.data.table import EVENT_TYPES, Mistakes, in_seconds, is_plain, parse_cells, shown, whole_seconds
-from score_rag.errors import DataError
+from score_rag.data.table import EVENT_TYPES, in_seconds, is_plain, parse_cells, whole_seconds
+from score_rag.errors import ChangeSetting, DataError
 
 __all__ = ["cell_text", "field_names", "objects", "read_json_events"]
 
@@ -119,7 +120,7 @@ def cell_text(value: Any) -> str | None:
 
 def _pieces(file: Path, *, size: int = _PIECE) -> Iterator[list[bytes]]:
     if not file.is_file():
-        raise DataError("a data file is missing", where=file, hint="say where the data is: --set data.path=FOLDER")
+        raise DataError("a data file is missing", where=file, hint="say where the data is", remedy=ChangeSetting({"data.path": "FOLDER"}))
     try:
         with gzip.open(file, "rb") if file.name.endswith(".gz") else file.open("rb") as stream:
             while lines := list(itertools.islice(stream, size)):

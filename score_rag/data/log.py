@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-__all__ = ["Event", "Item", "Ties", "UserLog"]
+from score_rag.data.choices import Ties
 
-Ties = Literal["strict", "file-order"]
+__all__ = ["Event", "Item", "UserLog"]
 
 
 class Event(NamedTuple):

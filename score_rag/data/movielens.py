@@ -7,10 +7,11 @@ from pathlib import Path
 import polars as pl
 
 from score_rag.data.catalogue import tidy_items
-from score_rag.data.delimited import Dialect, read_delimited_events, read_delimited_text
+from score_rag.data.delimited import read_delimited_events, read_delimited_text
+from score_rag.data.dialect import Dialect
+from score_rag.data.mistakes import Mistakes, require_rows
 from score_rag.data.report import DataReport
-from score_rag.data.table import Mistakes, require_rows
-from score_rag.errors import DataError
+from score_rag.errors import DataError, FetchDataset
 
 __all__ = ["movielens_files", "read_movielens"]
 
@@ -37,7 +38,7 @@ def movielens_files(folder: Path) -> tuple[Path, Path]:
         "this folder holds no MovieLens data",
         where=folder,
         expected=" or ".join(" and ".join(pair) for pair in _FORMS),
-        hint="score-rag data fetch ml-latest-small",
+        remedy=FetchDataset("ml-latest-small"),
     )
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import polars as pl
 
+from score_rag.data.choices import Sampling
 from score_rag.data.interactions import LEARNED
-from score_rag.errors import DataError
+from score_rag.errors import ChangeSetting, DataError
 
-__all__ = ["Sampling", "add_negatives"]
+__all__ = ["add_negatives"]
 
-Sampling = Literal["uniform", "popularity"]
 _ROUNDS = 100
 
 
@@ -49,7 +47,7 @@ def add_negatives(events: pl.DataFrame, item_ids: pl.Series, *, count: int, samp
             "there are too few items to draw negatives from",
             expected=f"at least {most + count} items (the busiest user has {most}, and {count} are drawn for each event)",
             found=len(names),
-            hint="--set data.negatives=1" if count > 1 else None,
+            remedy=ChangeSetting({"data.negatives": 1}) if count > 1 else None,
         )
     generator = np.random.default_rng(seed)
     chance = None

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from score_rag.data.datasets import Remote
 from score_rag.data.download import download
 from score_rag.data.unpack import check_gzip
-from score_rag.errors import DataError
+from score_rag.errors import DataError, FetchDataset
 from score_rag.progress import Report
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Desk:
         mirror: The address asked instead of the publisher's host, if any.
         pauses: Seconds to wait before further tries.
         report: Told kilobytes.
-        again: The command to type again, for hints.
+        again: What to do again, for errors.
     """
 
     remotes: tuple[Remote, ...]
@@ -60,7 +60,7 @@ class Desk:
     mirror: str | None
     pauses: Sequence[float]
     report: Report
-    again: str
+    again: FetchDataset
 
     def obtain(self, remote: Remote) -> Obtained:
         """A file that lies there whole, or else from the first address that gives it.
@@ -73,7 +73,7 @@ class Desk:
             try:
                 return Obtained(path, None, self.check(remote, path))
             except DataError as error:
-                error.hint = f"remove that file and run again; it is then downloaded: {self.again}"
+                error.hint, error.remedy = "remove that file; it is then downloaded", self.again
                 raise
         troubles: list[DataError] = []
         for address in self.addresses(remote):
@@ -95,13 +95,14 @@ class Desk:
             expected=first.expected,
             found="; ".join(dict.fromkeys(trouble.found or trouble.what for trouble in troubles)),
             hint=self.by_hand(),
+            remedy=self.again,
         ) from first
 
     def by_hand(self) -> str:
         """How to do without this machine's network: all files that are not there yet, at once."""
         lacking = [(remote.addresses[0], (self.folder / remote.name).resolve()) for remote in self.remotes]
         saves = ", and ".join(f"{address} as {path}" for address, path in lacking if not path.is_file())
-        return f"or bring it by hand: save {saves}; then run again: {self.again}"
+        return f"or bring it by hand: save {saves}; then"
 
     def addresses(self, remote: Remote) -> list[str]:
         """Where to ask: the mirror alone, where there is one."""

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from score_rag.data.catalogue import complete_items
+from score_rag.data.choices import Sampling
 from score_rag.data.interactions import SPLITS, Clock, Interactions
-from score_rag.data.log import Ties
-from score_rag.data.negatives import Sampling, add_negatives
+from score_rag.data.negatives import add_negatives
 from score_rag.data.report import DataReport
+from score_rag.data.settings import DataSettings
 from score_rag.data.split import split_events
-from score_rag.errors import DataError, InputError
+from score_rag.errors import ChangeSetting, DataError, InputError
 
 __all__ = ["core", "prepare"]
+
+_DEFAULTS = DataSettings()
 
 
 def prepare(
     events: pl.DataFrame,
     items: pl.DataFrame,
+    settings: DataSettings = _DEFAULTS,
     *,
     report: DataReport,
-    threshold: float = 4.0,
-    k_core: int | None = None,
-    max_users: int | None = None,
-    split: str = "quantiles",
-    train: float = 0.8,
-    valid: float = 0.1,
-    months: Mapping[str, tuple[int, int]] | None = None,
-    start: str = "2000-04",
-    ties: Ties = "strict",
-    negatives: int = 0,
-    negative_sampling: Sampling = "uniform",
-    background: bool = False,
     seed: int = 0,
+    **changes: Any,
 ) -> Interactions:
     """The table that every room reads.
 
@@ -43,22 +36,17 @@ def prepare(
         events: `user_id`, `item_id` (categorical); `label` or `rating` (without either every row is a like); `timestamp` in seconds
             (without it the rows of a user are in order); `split` with `split="column"`.
         items: Tidied catalogue.
+        settings: Threshold, k-core, split, ties, negatives, ...; where the data comes from is not read here. `max_users` draws among all
+            users, and `k_core` counts events of all splits, background among them (and what the split then drops).
         report: Takes every drop and decision, and is settled here.
-        threshold: Least rating that is a like.
-        k_core: Repeatedly leave out users and items with fewer events than this: events of any split, background among them, and those
-            that the split then drops.
-        max_users: At most so many users, drawn by `seed` among all, those of the background alone among them.
-        split: See `split_events`, like `train`, `valid`, `months` and `start`.
-        ties: Whether an event of the same second and an earlier row counts as earlier.
-        negatives: Drawn for each event that is a question where nobody said what they disliked; see `add_negatives`.
-        negative_sampling: Uniform, or by popularity.
-        background: With `months`: events before the first training month are learned from and told, instead of dropped.
-        seed: Of all draws.
+        seed: Of all random sampling.
+        changes: Single settings, in place of those given.
 
     Raises:
         InputError: Settings that do not fit the data.
         DataError: Nothing is left, or every label is the same.
     """
+    settings = settings.changed(**changes)
     if not len(events):
         raise DataError("there are no events", where=report.source, expected="at least one row", found="a header alone")
     clock: Clock = "seconds" if "timestamp" in events.columns else "order"
@@ -67,35 +55,25 @@ def prepare(
         events = events.with_columns(timestamp=position)
         report.warn("this source has no times, only an order within each user: other users' events are told by their place in that order")
     implicit = "label" not in events.columns and "rating" not in events.columns
-    events = _labelled(events, threshold, implicit)
+    events = _labelled(events, settings.threshold, implicit)
     events = _without_repeats(events, report)
-    if max_users is not None:
-        events = _some_users(events, max_users, seed, report)
-    if k_core:
-        events = core(events, k_core, report=report)
+    if settings.max_users is not None:
+        events = _some_users(events, settings.max_users, seed, report)
+    if settings.k_core:
+        events = core(events, settings.k_core, report=report)
     if not events["timestamp"].is_sorted():
         events = events.sort("timestamp", maintain_order=True)
     if len(events):
-        events = split_events(
-            events,
-            split,
-            report=report,
-            train=train,
-            valid=valid,
-            months=months,
-            start=start,
-            ordered_only=clock == "order",
-            background=background,
-        )
+        events = split_events(events, settings, report=report, ordered_only=clock == "order")
     if not len(events):
         raise DataError("no event is left", where=report.source, found="; ".join(report.lines()), hint="look at the k-core and the split")
     if clock == "order":
         events = _in_order_of_splits(events)
     items = complete_items(events, items, report, where=report.source)
-    events = _with_negatives(events, items, implicit, negatives, negative_sampling, seed, report)
-    if ties == "file-order":
+    events = _with_negatives(events, items, implicit, settings.negatives, settings.negative_sampling, seed, report)
+    if settings.ties == "file-order":
         report.warn("ties: file-order, so a user's own events of the same second may reach a history (published protocols do so)")
-    interactions = Interactions(events, items, ties=ties, clock=clock)
+    interactions = Interactions(events, items, ties=settings.ties, clock=clock)
     report.settle(interactions)
     return interactions
 
@@ -180,7 +158,7 @@ def _with_negatives(
             "this source says only what was taken: there is nothing to tell apart",
             where=report.source,
             expected="a column label or rating, or negatives to be drawn",
-            hint="--set data.negatives=1",
+            remedy=ChangeSetting({"data.negatives": 1}),
         )
     if count:
         raise InputError("negatives are drawn only where nobody said what they disliked", where="data.negatives", expected=0, found=count)

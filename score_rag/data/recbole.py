@@ -7,10 +7,11 @@ from pathlib import Path
 import polars as pl
 
 from score_rag.data.catalogue import tidy_items
-from score_rag.data.delimited import Dialect, read_delimited_events, read_delimited_text, read_header
+from score_rag.data.delimited import read_delimited_events, read_delimited_text
+from score_rag.data.dialect import Dialect, read_header
+from score_rag.data.mistakes import Mistakes, require_rows, shown
 from score_rag.data.report import DataReport
-from score_rag.data.table import Mistakes, require_rows, shown
-from score_rag.errors import DataError
+from score_rag.errors import ChangeSetting, DataError
 
 __all__ = ["read_recbole", "recbole_files"]
 
@@ -35,9 +36,16 @@ def recbole_files(folder: Path, interactions: str | None = None, items: str | No
             where=folder,
             expected="NAME.inter (or NAME.train.inter, ...) and one NAME.item",
             found=", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing",
-            hint="name them: --set data.interactions=FILE --set data.items=FILE",
+            hint="name them",
+            remedy=ChangeSetting({"data.interactions": "FILE", "data.items": "FILE"}),
         )
     return inter, item[0]
+
+
+def listed_files(folder: Path, interactions: str | None = None, items: str | None = None) -> list[Path]:
+    """`recbole_files`, in one list."""
+    several, one = recbole_files(folder, interactions, items)
+    return [*several, one]
 
 
 def read_recbole(

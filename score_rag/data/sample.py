@@ -22,9 +22,10 @@ import numpy as np
 import polars as pl
 
 from score_rag.data.interactions import Interactions
+from score_rag.data.report import DataReport
 from score_rag.progress import Report, silent
 
-__all__ = ["FILMS", "read_films", "simulate"]
+__all__ = ["FILMS", "read_films", "read_sample", "sample_files", "simulate"]
 
 FILMS = Path(__file__).with_name("films.csv")
 
@@ -45,6 +46,18 @@ def read_films() -> pl.DataFrame:
         pl.concat_list("director").alias("creators"),
         pl.col("keywords").str.split("|"),
     )
+
+
+def read_sample(folder: None = None, *, report: DataReport, seed: int = 0, progress: Report = silent) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The sample as a source says it: (events, items)."""
+    world = simulate(seed, progress=progress)
+    report.rows_read += len(world.events)
+    return world.events.select("user_id", "item_id", "label", "timestamp"), world.items
+
+
+def sample_files(folder: None = None) -> list[Path]:
+    """What the sample is made from."""
+    return [FILMS]
 
 
 def simulate(seed: int = 0, *, users: int = 600, events: int = 50, progress: Report = silent) -> Interactions:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from score_rag.data.log import Event, Item
+from score_rag.documents.settings import DocumentSettings
 from score_rag.errors import InputError, PromptError, did_you_mean
 from score_rag.inference.onnx import TextTokenizer
 from score_rag.prompts import Prompt
@@ -70,6 +71,8 @@ _COUNTS: dict[str, Callable[[_Known], int]] = {
 DOCUMENT_VARIABLES = frozenset({"liked", "disliked", "latest", *_WORDS, *_COUNTS})
 """What a prompt for documents may declare; each is computed only where it is."""
 
+_DEFAULTS = DocumentSettings()
+
 _ADDED_TOKENS = 4
 """More tokens than that no tokenizer puts around a text; of plain ASCII letters it makes at most one token each."""
 
@@ -80,11 +83,11 @@ class Describer:
     Args:
         prompt: A prompt whose variables are among `DOCUMENT_VARIABLES`.
         catalogue: Items by id.
-        max_liked: How many liked items are told, most recent first.
-        max_disliked: How many disliked items are told, most recent first.
-        max_tokens: A longer text is told again with fewer items (the oldest go first, liked and disliked in proportion), then with fewer
-            words for tastes, until it fits: never cut. Where even one item without such words is too long, that is told.
+        settings: How much is told, most recent first. A text longer than `max_tokens` is told again with fewer items (the oldest go first,
+            liked and disliked in proportion), then with fewer words for tastes, until it fits: never cut. Where even one item without such
+            words is too long, that is told.
         count_tokens: How long a text is; see `token_counter`.
+        changes: Single settings, in place of those given.
 
     Raises:
         PromptError: The prompt declares what behaviour does not tell.
@@ -95,12 +98,12 @@ class Describer:
         self,
         prompt: Prompt,
         catalogue: Mapping[str, Item],
+        settings: DocumentSettings = _DEFAULTS,
         *,
-        max_liked: int = 10,
-        max_disliked: int = 5,
-        max_tokens: int | None = None,
         count_tokens: Callable[[str], int] | None = None,
+        **changes: Any,
     ) -> None:
+        settings = settings.changed(**changes)
         strangers = sorted(set(prompt.variables) - DOCUMENT_VARIABLES)
         if strangers:
             raise PromptError(
@@ -110,13 +113,15 @@ class Describer:
                 found=", ".join(sorted(prompt.variables)),
                 hint=did_you_mean(strangers[0], DOCUMENT_VARIABLES),
             )
-        if max_tokens is not None and count_tokens is None:
-            raise InputError("a budget of tokens needs a tokenizer", expected="count_tokens", found=f"max_tokens={max_tokens} alone")
+        if settings.max_tokens is not None and count_tokens is None:
+            raise InputError(
+                "a budget of tokens needs a tokenizer", expected="count_tokens", found=f"max_tokens={settings.max_tokens} alone"
+            )
         self.prompt = prompt
         self.catalogue = catalogue
-        self.max_liked = max_liked
-        self.max_disliked = max_disliked
-        self.max_tokens = max_tokens
+        self.max_liked = settings.max_liked
+        self.max_disliked = settings.max_disliked
+        self.max_tokens = settings.max_tokens
         self.count_tokens = count_tokens
 
     def describe(self, history: Sequence[Event]) -> str:

@@ -6,13 +6,18 @@ of earlier events; so one index serves training (where every example has its own
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
 from score_rag.data.log import UserLog
 from score_rag.documents.describer import Describer
+from score_rag.documents.settings import DocumentSettings
 from score_rag.progress import Report, silent
 
 __all__ = ["DOCUMENT_COLUMNS", "FOREVER", "build_documents"]
+
+_DEFAULTS = DocumentSettings()
 
 FOREVER = 2**53 - 1
 """`superseded_at` of a user's newest document: the largest integer that JSON and Chroma keep exactly."""
@@ -28,20 +33,24 @@ DOCUMENT_COLUMNS = {
 
 
 def build_documents(
-    log: UserLog, describer: Describer, *, every: int = 10, sparser_after: int = 6, report: Report = silent
+    log: UserLog, describer: Describer, settings: DocumentSettings = _DEFAULTS, *, report: Report = silent, **changes: Any
 ) -> pl.DataFrame:
     """Documents of every user, in versions.
 
     Args:
         log: The events that may be told (training events).
         describer: Says them.
-        every: A version is written each time so many more events are known; the first, after a quarter of that.
-        sparser_after: From so many times `every` events on, a version is written only when the history has grown by that share (of 6: 1/6).
-            What is written when never depends on what follows: how stale a document is must not tell how much its user went on to do.
+        settings: A version is written each time `every` more events are known; the first, after a quarter of that. From `sparser_after`
+            times `every` events on, one is written only when the history has grown by that share (of 6: 1/6). What is written when never
+            depends on what follows: how stale a document is must not tell how much its user went on to do.
+        report: Told how far the work is.
+        changes: Single settings, in place of those given.
 
     Returns:
         A frame with `DOCUMENT_COLUMNS`. A document is visible at `as_of` iff `known_until < as_of <= superseded_at`.
     """
+    settings = settings.changed(**changes)
+    every, sparser_after = settings.every, settings.sparser_after
     rows = []
     last_second = max((log.of(user_id)[-1].timestamp for user_id in log.users), default=0)
     for done, user_id in enumerate(log.users, start=1):

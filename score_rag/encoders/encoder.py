@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from score_rag.errors import InputError, LockedError, ModelError
+from score_rag.errors import ChangeSetting, InputError, LockedError, ModelError
 from score_rag.files import digest_file, digest_json, make_once, read_json
 from score_rag.inference.onnx import OnnxModel, TextTokenizer, each_once
 from score_rag.inference.quiet import quiet
@@ -69,7 +69,8 @@ def find_encoder(name: str, *, setting: str = "retriever.encoder") -> Path:
             f"the encoder {name!r} is not on this disk and cannot be fetched",
             expected="'embedded', a local folder, or a hub name",
             found=str(error).splitlines()[0],
-            hint=f"with a network: hf download {name}; without: --set {setting}=embedded",
+            hint=f"with a network: hf download {name}; without",
+            remedy=ChangeSetting({setting: EMBEDDED}),
         ) from error
 
 
@@ -101,7 +102,7 @@ class TextEncoder:
     """
 
     def __init__(self, folder: Path | str) -> None:
-        folder = Path(folder)
+        self.folder = folder = Path(folder)
         settings = read_json(folder / "serving.json")
         self.max_tokens = int(settings["max_tokens"])
         self.pooling = str(settings["pooling"])

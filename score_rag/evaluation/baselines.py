@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from score_rag.crm.interface import CollaborativeModel
     from score_rag.metrics.ranking import Ranked
 
-__all__ = ["ITEM_AVERAGE", "Baseline", "baselines", "fit_baselines", "ranked", "score_events", "trivial_models", "trivial_scores"]
+__all__ = ["ITEM_AVERAGE", "Baseline", "baselines", "fit_baselines", "ranked", "score_events", "trivial_models"]
 
 ITEM_AVERAGE = "item's like-rate in train"
 _BLOCK = 1024
@@ -89,11 +89,6 @@ def trivial_models(interactions: Interactions) -> dict[str, CollaborativeModel]:
         "+ user's like-rate so far": LikeRate(user="earlier").fit(interactions),
         "popularity": Popularity().fit(interactions),
     }
-
-
-def trivial_scores(interactions: Interactions, rows: pl.DataFrame) -> dict[str, np.ndarray]:
-    """Scores of `trivial_models` for rows of the events frame, float64 [rows], by name."""
-    return {name: score_events(model, rows) for name, model in trivial_models(interactions).items()}
 
 
 def score_events(

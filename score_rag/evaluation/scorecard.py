@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import polars as pl
 
 from score_rag.errors import InputError, did_you_mean
+from score_rag.evaluation.calibration import Calibration
+from score_rag.evaluation.intervals import known, rounded, unrounded
+from score_rag.evaluation.orders import OrderTable
 from score_rag.metrics.auc import uauc
 from score_rag.metrics.bootstrap import Bootstrap, Interval
 
@@ -59,6 +62,9 @@ class Scorecard:
         liked: Share of liked events.
         notes: What a reader must know.
         parts: The same scorers on parts of the rows, such as warm and cold.
+        calibration: How far SCORE's probabilities mean what they say.
+        orders: A ranking by SCORE beside the recommender's own order.
+        made_from: Digests of what the table depends on (see `stored`).
     """
 
     title: str
@@ -70,6 +76,9 @@ class Scorecard:
     liked: float
     notes: tuple[str, ...] = ()
     parts: tuple[Scorecard, ...] = ()
+    calibration: Calibration | None = None
+    orders: OrderTable | None = None
+    made_from: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_scores(
@@ -149,84 +158,63 @@ class Scorecard:
             "rows": [
                 {
                     "name": row.name,
-                    "auc": _rounded(row.auc),
-                    "uauc": _rounded(row.uauc),
-                    "auc_p": _there(row.auc_p),
-                    "uauc_p": _there(row.uauc_p),
-                    **({"ndcg@10": row.ndcg, "recall@10": row.recall} if self._ranked else {}),
+                    "auc": rounded(row.auc),
+                    "uauc": rounded(row.uauc),
+                    "auc_p": known(row.auc_p),
+                    "uauc_p": known(row.uauc_p),
+                    **({"ndcg@10": row.ndcg, "recall@10": row.recall} if self.ranked else {}),
                 }
                 for row in self.rows
             ],
             "notes": list(self.notes),
             "parts": [part.to_dict() for part in self.parts],
+            **({"calibration": self.calibration.to_dict()} if self.calibration is not None else {}),
+            **({"ranking": self.orders.to_dict()} if self.orders is not None else {}),
+            **({"made_from": dict(self.made_from)} if self.made_from else {}),
         }
 
-    def to_table(self) -> Table:
-        """For the screen."""
-        from rich import box
-        from rich.table import Table
-
-        table = Table(
-            title=self.title,
-            caption=self._caption(),
-            caption_justify="left",
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Scorecard:
+        """What `to_dict` gave: intervals rounded, all else as it was."""
+        rows = tuple(
+            ScorecardRow(
+                row["name"],
+                unrounded(row["auc"]),
+                unrounded(row["uauc"]),
+                row["auc_p"],
+                row["uauc_p"],
+                row.get("ndcg@10"),
+                row.get("recall@10"),
+            )
+            for row in value["rows"]
         )
-        for column, justify in (("scorer", "left"), ("AUC", "right"), ("95 %", "right"), ("UAUC", "right"), ("95 %", "right")):
-            table.add_column(column, justify=justify, no_wrap=column != "scorer")  # type: ignore[arg-type]  # the words are rich's own
-        if self.reference is not None:
-            table.add_column("p", justify="right", no_wrap=True)
-        if self._ranked:
-            table.add_column("NDCG", justify="right")
-            table.add_column("Recall", justify="right")
-        for card in (self, *self.parts):
-            if card is not self:
-                table.add_section()
-                table.add_row(f"[bold]{card.title}: {card.events:,} events[/]")
-            for row in card.rows:
-                table.add_row(*card._cells(row), *([_rank(row.ndcg), _rank(row.recall)] if card._ranked else []))
-        return table
+        calibration, orders = value.get("calibration"), value.get("ranking")
+        return cls(
+            value["title"],
+            rows,
+            value["reference"],
+            value["events"],
+            value["users"],
+            value["users_left_out"],
+            value["liked"],
+            tuple(value["notes"]),
+            tuple(cls.from_dict(part) for part in value["parts"]),
+            None if calibration is None else Calibration.from_dict(calibration),
+            None if orders is None else OrderTable.from_dict(orders),
+            value.get("made_from", {}),
+        )
+
+    def to_table(self) -> Table:
+        """Scorers, for the screen; see `tables` for all of it."""
+        from score_rag.evaluation.scorecard_table import scorecard_table
+
+        return scorecard_table(self)
+
+    def tables(self) -> list[Table]:
+        """All of it for the screen: scorers, then ranking and reliability where they are known."""
+        return [self.to_table(), *(part.to_table() for part in (self.orders, self.calibration) if part is not None)]
 
     @property
-    def _ranked(self) -> bool:
+    def ranked(self) -> bool:
+        """Whether a scorer ranked the catalogue."""
         return any(row.ndcg is not None for row in self.rows)
-
-    def _cells(self, row: ScorecardRow) -> list[str]:
-        cells = [row.name]
-        for found in (row.auc, row.uauc):
-            cells += [_short(found.value), f"{_short(found.low)}-{_short(found.high)}"]
-        if self.reference is not None:
-            cells.append("reference" if row.name == self.reference else f"{_p(row.auc_p)} / {_p(row.uauc_p)}")
-        return cells
-
-    def _caption(self) -> str:
-        first = (
-            f"{self.events:,} events, {self.liked:.1%} liked; UAUC over {self.users:,} users, {self.left_out:,} with one class excluded; "
-            "95 % CI by bootstrap over users"
-        )
-        if self.reference is not None:
-            first += f"; p (AUC / UAUC): paired bootstrap test against {self.reference}"
-        return "\n".join([first, *self.notes])
-
-
-def _rounded(found: Interval) -> dict[str, float | None]:
-    return {name: None if np.isnan(value) else round(value, 5) for name, value in vars(found).items()}
-
-
-def _there(value: float | None) -> float | None:
-    """JSON has no NaN."""
-    return None if value is None or np.isnan(value) else value
-
-
-def _short(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:.4f}".removeprefix("0")
-
-
-def _rank(value: float | None) -> str:
-    return "" if value is None else _short(value)
-
-
-def _p(value: float | None) -> str:
-    return "-" if value is None or np.isnan(value) else f"{value:.3f}".removeprefix("0")

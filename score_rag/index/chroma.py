@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from score_rag.errors import IndexMismatchError
+from score_rag.errors import ChangeSetting, IndexMismatchError
 from score_rag.progress import Report, silent
 
 __all__ = ["ChromaServer", "LocalChroma"]
@@ -157,7 +157,8 @@ class ChromaServer(_Chroma):
                 "the Chroma server does not answer",
                 where=url,
                 found=str(error).partition("\n")[0],
-                hint="start one: chroma run --path FOLDER; or keep the store beside the index: --set retriever.store=chroma",
+                hint="start one: chroma run --path FOLDER; or keep the store beside the index",
+                remedy=ChangeSetting({"retriever.store": "chroma"}),
             ) from error
         self._client = client
         self._closing = weakref.finalize(self.collection, client.close)
@@ -166,7 +167,8 @@ class ChromaServer(_Chroma):
                 f"the collection {self._name!r} of this server is somebody else's; nothing was written to it",
                 where=url,
                 expected="a collection that score-rag made",
-                hint="choose another name: --set retriever.store_options.collection=NAME",
+                hint="choose another name",
+                remedy=ChangeSetting({"retriever.store_options.collection": "NAME"}),
             )
 
     def close(self) -> None:

@@ -17,13 +17,13 @@ import numpy as np
 import polars as pl
 
 from score_rag.documents.versions import DOCUMENT_COLUMNS
-from score_rag.errors import DataError, IndexMismatchError
+from score_rag.errors import DataError, IndexMismatchError, RenewIndex
 from score_rag.files import read_json
 
 if TYPE_CHECKING:
     from score_rag.encoders.encoder import Encoder
 
-__all__ = ["FORMAT", "Generation", "generation_name", "read_generation", "rebuild_hint", "stamp_of", "store_ids"]
+__all__ = ["FORMAT", "Generation", "generation_name", "read_generation", "rebuild", "stamp_of", "store_ids"]
 
 FORMAT = 2
 
@@ -51,32 +51,32 @@ def read_generation(folder: Path, encoder: Encoder) -> Generation:
     Raises:
         IndexMismatchError: Another encoder or another version built it, or it is not whole.
     """
-    again = rebuild_hint(folder)
+    again = rebuild(folder)
     stamp = stamp_of(folder)
     if stamp is None:
-        raise IndexMismatchError("there is no finished index here", where=folder, hint=again)
+        raise IndexMismatchError("there is no finished index here", where=folder, remedy=again)
     try:
         settings = read_json(folder / "index.json")
         known = settings.get("format") == FORMAT
     except (DataError, AttributeError) as error:
-        raise IndexMismatchError("this index cannot be read", where=folder / "index.json", found=str(error), hint=again) from error
+        raise IndexMismatchError("this index cannot be read", where=folder / "index.json", found=str(error), remedy=again) from error
     if not known:
         found = f"form {settings.get('format', 'unknown')}"
-        raise IndexMismatchError("this index is of another version", where=folder, expected=f"form {FORMAT}", found=found, hint=again)
+        raise IndexMismatchError("this index is of another version", where=folder, expected=f"form {FORMAT}", found=found, remedy=again)
     if settings["encoder"] != encoder.fingerprint:
         raise IndexMismatchError(
             "this index was built by another encoder: its vectors mean something else",
             where=folder,
             expected=f"encoder {encoder.fingerprint}",
             found=f"encoder {settings['encoder']}",
-            hint=again,
+            remedy=again,
         )
     own = folder / generation_name(settings["generation"])
     try:
         documents = pl.read_parquet(own / "documents.parquet")
         vectors = np.load(own / "vectors.npy", mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise IndexMismatchError("a file of this index cannot be read", where=own, found=str(error), hint=again) from error
+        raise IndexMismatchError("a file of this index cannot be read", where=own, found=str(error), remedy=again) from error
     shape = (settings["documents"], settings["dimension"])
     if documents.schema != DOCUMENT_COLUMNS or len(documents) != shape[0] or vectors.shape != shape:
         raise IndexMismatchError(
@@ -84,14 +84,14 @@ def read_generation(folder: Path, encoder: Encoder) -> Generation:
             where=own,
             expected=f"{shape[0]} documents of {shape[1]} dimensions",
             found=f"{len(documents)} documents, vectors {vectors.shape}",
-            hint=again,
+            remedy=again,
         )
     return Generation(documents, vectors, settings, stamp)
 
 
-def rebuild_hint(folder: Path | None) -> str:
-    """What to type where an index is of no use."""
-    return f"build it again: score-rag index rebuild PIPELINE --folder {folder}"
+def rebuild(folder: Path | None) -> RenewIndex:
+    """What to do where an index is of no use."""
+    return RenewIndex("rebuild", None if folder is None else str(folder))
 
 
 def generation_name(generation: int) -> str:

@@ -18,9 +18,9 @@ import numpy as np
 import polars as pl
 
 from score_rag.documents.versions import DOCUMENT_COLUMNS, FOREVER
-from score_rag.errors import IndexMismatchError
+from score_rag.errors import IndexMismatchError, RenewIndex
 from score_rag.index.exact import best_places, search_at, search_many
-from score_rag.index.generation import generation_name, read_generation, rebuild_hint, stamp_of, store_ids
+from score_rag.index.generation import generation_name, read_generation, rebuild, stamp_of, store_ids
 
 if TYPE_CHECKING:
     from score_rag.encoders.encoder import Encoder
@@ -149,7 +149,7 @@ class BehaviourIndex:
         if local and not (place / "chroma.sqlite3").is_file():
             if self._gone:
                 return None
-            raise IndexMismatchError("the store is missing", where=place, hint=self._again)
+            raise IndexMismatchError("the store is missing", where=place, remedy=self._again)
         if (local and not os.access(place, os.W_OK)) or (is_python_name(kind) and self._given["store"] != kind):
             return None
         options = self.settings["store_options"] if self._given["store_options"] is None else self._given["store_options"]
@@ -157,10 +157,10 @@ class BehaviourIndex:
             store = open_store(kind, options, place, index=self.settings["index"])
             count = store.count() if local else None
         except IndexMismatchError as error:
-            error.hint = error.hint or self._again
+            error.remedy = error.remedy or self._again
             raise
         if local and count != len(self.newest):
-            raise IndexMismatchError("the store is not whole", where=place, expected=len(self.newest), found=count, hint=self._again)
+            raise IndexMismatchError("the store is not whole", where=place, expected=len(self.newest), found=count, remedy=self._again)
         return store
 
     @property
@@ -174,8 +174,8 @@ class BehaviourIndex:
         return self.stale
 
     @property
-    def _again(self) -> str:
-        return rebuild_hint(self.folder)
+    def _again(self) -> RenewIndex:
+        return rebuild(self.folder)
 
     # Asking
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from score_rag.errors import ConfigError, did_you_mean
+from score_rag.errors import ChangeSetting, ConfigError, did_you_mean
 from score_rag.progress import Report, silent
 
 __all__ = ["Store", "VectorStore", "aquery", "is_python_name", "open_store", "store_id"]
@@ -94,7 +94,8 @@ def open_store(kind: str, options: Mapping[str, Any], folder: Path, *, index: st
             f"the store {kind} has no option {strangers[0]!r}",
             where="retriever.store_options",
             expected=", ".join(allowed) or "none",
-            hint=did_you_mean(strangers[0], allowed) if allowed else "--set retriever.store_options={}",
+            hint=did_you_mean(strangers[0], allowed) if allowed else None,
+            remedy=None if allowed else ChangeSetting({"retriever.store_options": {}}),
         )
     if kind == "chroma":
         return LocalChroma(folder)

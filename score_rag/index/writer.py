@@ -17,10 +17,11 @@ import numpy as np
 import polars as pl
 
 from score_rag.documents.versions import DOCUMENT_COLUMNS, FOREVER
-from score_rag.errors import DataError, IndexMismatchError, InputError, ScoreError
-from score_rag.files import digest_json, folder_lock, read_json, write_json
-from score_rag.index.chroma import ChromaServer, LocalChroma
-from score_rag.index.generation import FORMAT, generation_name, rebuild_hint, store_ids
+from score_rag.errors import ChangeSetting, DataError, IndexMismatchError, InputError
+from score_rag.files import digest_json, folder_lock, write_json
+from score_rag.index.chroma import LocalChroma
+from score_rag.index.generation import FORMAT, generation_name, rebuild, store_ids
+from score_rag.index.leftovers import drop_collection, is_generation, is_of_index, read_standing, read_waiting
 from score_rag.index.reader import BehaviourIndex
 from score_rag.index.stores import Store, is_python_name, open_store
 from score_rag.progress import Report, silent
@@ -50,17 +51,6 @@ class Written:
     deleted: int
 
 
-@dataclass(frozen=True)
-class _Before:
-    """What stood before, as far as it can be read: never trusted further than to tidy up after it."""
-
-    generation: int | None = None
-    index: str = ""
-    users: frozenset[str] = frozenset()
-    ids: frozenset[str] = frozenset()
-    previous: str | None = None
-
-
 def build_index(
     documents: pl.DataFrame,
     encoder: Encoder,
@@ -85,7 +75,7 @@ def build_index(
         LockedError: Another process writes to this index.
     """
     folder = Path(folder)
-    strangers = [] if not folder.is_dir() or (folder / "index.json").exists() else [p.name for p in folder.iterdir() if not _of_index(p)]
+    strangers = [] if not folder.is_dir() or (folder / "index.json").exists() else [p.name for p in folder.iterdir() if not is_of_index(p)]
     if strangers:
         raise InputError(
             "this folder holds other things than an index",
@@ -135,7 +125,8 @@ def update_index(
                 where=folder,
                 expected=f"store={kind!r}",
                 found=f"store={store!r}",
-                hint=f"--set retriever.store={kind}, or store={kind!r}",
+                hint=f"give that name, by store={kind!r} or in a pipeline",
+                remedy=ChangeSetting({"retriever.store": kind}),
             )
         documents = documents.select(list(DOCUMENT_COLUMNS)).filter(~_among(delete))
         if not whole:
@@ -156,8 +147,8 @@ def _write(
             "there are no documents to index", expected="at least one user", hint="is the index still wanted? delete its folder"
         )
     documents = documents.select(list(DOCUMENT_COLUMNS)).sort("known_until", "document_id")
-    before = _before(folder)
-    number = max((int(place.name) for place in folder.iterdir() if _is_generation(place)), default=0) + 1
+    before = read_standing(folder)
+    number = max((int(place.name) for place in folder.iterdir() if is_generation(place)), default=0) + 1
     own = folder / generation_name(number)
     own.mkdir()
     index = before.index if standing is not None else uuid4().hex
@@ -179,7 +170,7 @@ def _write(
         if store.shared:
             # What is about to be put in, and what is about to be left behind, is written down first: should this be the end, the next
             # writer takes it out. Readers of the generation before may still ask for what is left behind, so not this one.
-            waiting = _waiting(folder)
+            waiting = read_waiting(folder)
             write_json(folder / "waiting.json", sorted(waiting | before.ids - set(ids) | {ids[place] for place in new}))
             store.remove(sorted(waiting - before.ids))
         told = documents[rows[new]]
@@ -191,7 +182,7 @@ def _write(
                 where=begun,
                 expected=f"{len(ids)} users after the update",
                 found=store.count(),
-                hint=rebuild_hint(folder),
+                remedy=rebuild(folder),
             )
         what = {
             "format": FORMAT,
@@ -213,31 +204,11 @@ def _write(
             store.close()
     if store.shared:
         write_json(folder / "waiting.json", sorted(before.ids - set(ids)))
-        _drop(settings, before.previous if standing is not None else None)
+        drop_collection(settings, before.previous if standing is not None else None)
     for place in folder.iterdir():
-        if _is_generation(place) and int(place.name) not in (number, before.generation):
+        if is_generation(place) and int(place.name) not in (number, before.generation):
             shutil.rmtree(place, ignore_errors=True)
     return Written(number, len(documents), len(ids), embedded, len(before.users - set(documents["user_id"])))
-
-
-def _drop(settings: Mapping[str, Any], index: str | None) -> None:
-    """Take away the collection of an index that was built anew since, now that its readers have had time to go on."""
-    if index is None or settings["store"] == "chroma" or is_python_name(settings["store"]):
-        return
-    store = open_store(settings["store"], settings["store_options"], Path(), index=index)
-    if isinstance(store, ChromaServer):
-        store.drop()
-
-
-def _is_generation(place: Path) -> bool:
-    return place.is_dir() and len(place.name) == 6 and place.name.isdigit()
-
-
-def _of_index(place: Path) -> bool:
-    """Whether something in a folder without `index.json` is what a writer leaves that did not come to its end."""
-    parts = ("vectors.npy", "documents.parquet", "chroma")
-    ours = _is_generation(place) and all(inner.name in parts for inner in place.iterdir())
-    return ours or place.name in (".lock", ".lock.json", "waiting.json")
 
 
 def _among(users: Collection[str]) -> pl.Expr:
@@ -261,22 +232,3 @@ def _vectors(documents: pl.DataFrame, encoder: Encoder, standing: BehaviourIndex
 def content_of(documents: pl.DataFrame) -> str:
     """A word for who is told what, and when."""
     return digest_json([documents[name].to_list() for name in DOCUMENT_COLUMNS])
-
-
-def _before(folder: Path) -> _Before:
-    try:
-        settings = read_json(folder / "index.json")
-        number, index = int(settings["generation"]), str(settings["index"])
-        documents = pl.read_parquet(folder / generation_name(number) / "documents.parquet")
-        ids = frozenset(store_ids(documents.filter(pl.col("superseded_at") == FOREVER), index))
-        return _Before(number, index, frozenset(documents["user_id"]), ids, settings.get("previous"))
-    except (ScoreError, KeyError, TypeError, ValueError, AttributeError, OSError, pl.exceptions.PolarsError):
-        return _Before()
-
-
-def _waiting(folder: Path) -> set[str]:
-    """Ids in a shared store that some writer began to put in, or that readers have had time to do without."""
-    try:
-        return set(read_json(folder / "waiting.json"))
-    except DataError:
-        return set()

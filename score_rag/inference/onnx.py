@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from score_rag.errors import ModelError
+from score_rag.errors import ModelError, RunStage
 from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
 
@@ -80,7 +80,7 @@ class OnnxModel:
 
         path = Path(path)
         if not path.is_file():
-            raise ModelError("an exported model is missing", where=path, hint="train the stage again: score-rag run PIPELINE --force")
+            raise ModelError("an exported model is missing", where=path, remedy=RunStage(None, again=True))
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS", "0"))
@@ -113,9 +113,7 @@ class TextTokenizer:
         try:
             self._tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:  # the tokenizers package raises bare exceptions
-            raise ModelError(
-                "a tokenizer cannot be read", where=file, found=str(error), hint="train the stage again: score-rag run PIPELINE --force"
-            ) from error
+            raise ModelError("a tokenizer cannot be read", where=file, found=str(error), remedy=RunStage(None, again=True)) from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
         self.max_tokens = max_tokens

@@ -1,4 +1,4 @@
-"""Pipeline files: a YAML file that says everything about an experiment, checked as a whole before anything runs.
+"""Pipeline files: a YAML file that says what an experiment does otherwise than by default, checked as a whole before anything runs.
 
 Unknown keys and wrong values are refused, all of them at once. A pipeline does not change once it is read.
 """
@@ -6,226 +6,69 @@ Unknown keys and wrong values are refused, all of them at once. A pipeline does 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model, model_validator
 
-from score_rag.context.finder import NeighbourChoice
+from score_rag.crm.settings import CrmSettings
+from score_rag.data.choices import Split
+from score_rag.data.settings import DataSettings
+from score_rag.documents.settings import DocumentSettings
 from score_rag.errors import ConfigError, InputError, did_you_mean
 from score_rag.files import shipped_folder
-from score_rag.predictor.training import AdapterTraining, BaseTraining
+from score_rag.predictor.settings import PredictorSettings
+from score_rag.reranker.settings import RerankerSettings
+from score_rag.retriever.settings import RetrieverSettings
+from score_rag.settings import OpenSettings, Settings, misfits, mistake
 
 __all__ = ["Pipeline", "load_pipeline", "pipeline_folders", "pipeline_names"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Months(_Section):
-    """Calendar months (UTC) of each split, first and last, counted from `start`."""
-
-    start: str = Field("2000-04", pattern=r"^\d{4}-(0[1-9]|1[0-2])$")
-    train: tuple[int, int] = (14, 23)
-    valid: tuple[int, int] = (24, 28)
-    test: tuple[int, int] = (29, 33)
-
-
-class Data(_Section):
-    """Where events come from and how they are split."""
-
-    source: Literal["sample", "movielens", "amazon", "recbole", "table"] = "sample"
-    path: str | None = None
-    interactions: str | None = None
-    items: str | None = None
-    columns: dict[str, str] = {}
-    item_columns: dict[str, str] = {}
-    separator: str | None = Field(None, min_length=1)
-    list_separator: str = Field("|", min_length=1)
-    encoding: str = "utf-8"
-    threshold: float = 4.0
-    k_core: int | None = Field(None, ge=1)
-    max_users: int | None = Field(None, ge=1)
-    split: Literal["quantiles", "months", "leave-last-out", "column"] = "quantiles"
-    train: float = Field(0.8, gt=0, lt=1)
-    valid: float = Field(0.1, gt=0, lt=1)
-    months: Months = Months()
-    background: bool = False
-    history: Literal["all", "positives"] = "all"
-    ties: Literal["strict", "file-order"] = "strict"
-    negatives: int = Field(0, ge=0)
-    negative_sampling: Literal["uniform", "popularity"] = "uniform"
-
-    @model_validator(mode="after")
-    def _fits_the_source(self) -> Data:
-        usual = {"list_separator": "|", "encoding": "utf-8"}
-        own = ("columns", "item_columns", "separator", *usual)
-        strangers = [name for name in own if getattr(self, name) not in (usual.get(name), None, {}) and self.source != "table"]
-        if strangers:
-            raise ValueError(f"{', '.join(strangers)}: for source table alone, this is {self.source}")
-        named = [name for name in ("interactions", "items") if getattr(self, name) and self.source in ("sample", "movielens")]
-        if named:
-            raise ValueError(f"{', '.join(named)}: the source {self.source} has files of its own names")
-        if self.source == "sample" and self.path:
-            raise ValueError("path: the source sample has no files; for your own, say source: table (or movielens, amazon, recbole)")
-        return self
-
-    def reading(self) -> dict[str, Any]:
-        """What `score_rag.data.read_source` takes of it."""
-        own = ("columns", "item_columns", "separator", "list_separator", "encoding") if self.source == "table" else ()
-        return {name: getattr(self, name) for name in ("interactions", "items", *own)}
-
-    def preparing(self) -> dict[str, Any]:
-        """What `score_rag.data.prepare` takes of it."""
-        names = ("threshold", "k_core", "max_users", "split", "train", "valid", "ties", "negatives", "negative_sampling", "background")
-        months = {name: getattr(self.months, name) for name in ("train", "valid", "test")}
-        return {**{name: getattr(self, name) for name in names}, "months": months, "start": self.months.start}
-
-
-class Crm(_Section):
-    """The conventional recommender: CAR's teacher."""
-
-    model: Literal["sasrec", "lightgcn", "din", "mf", "file"] = "lightgcn"
-    user_vectors: str | None = None
-    item_vectors: str | None = None
-    loss: Literal["bce", "softmax"] = "bce"
-    dim: int = Field(48, ge=2)
-    layers: int = Field(2, ge=1)
-    heads: int = Field(2, ge=1)
-    dropout: float = Field(0.2, ge=0, lt=1)
-    max_length: int = Field(50, ge=2)
-    content: bool = True
-    negatives: int = Field(0, ge=0)
-    negative_weight: float = Field(0.2, ge=0)
-    epochs: int = Field(40, ge=1)
-    patience: int = Field(12, ge=1)
-    choose_by: Literal["auc", "ndcg"] = "auc"
-    batch_size: int | None = Field(None, ge=1)
-    learning_rate: float | None = Field(None, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    neighbours: int = Field(5, ge=1)
-    experts: tuple[Literal["sasrec", "lightgcn", "din", "mf", "item-knn", "ease"], ...] = ("lightgcn", "din")
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.model == "file" and not (self.user_vectors and self.item_vectors):
-            raise ValueError("model: file needs user_vectors and item_vectors, two files")
-        if self.model == "din" and self.loss == "softmax":
-            raise ValueError("model: din knows loss: bce alone")
-        return self
-
-    def fitting(self) -> dict[str, Any]:
-        """What the model's `fit` takes of it."""
-        return {"users": self.user_vectors, "items": self.item_vectors} if self.model == "file" else self.training()
-
-    def training(self) -> dict[str, Any]:
-        """What `fit` of any learned model takes of it."""
-        names = ("epochs", "patience", "choose_by", "batch_size", "learning_rate", "weight_decay", "device", "negatives", "negative_weight")
-        return {name: getattr(self, name) for name in names}
-
-
-class Documents(_Section):
-    """A user's behaviour, told in words."""
-
-    prompt: str = "describe_user"
-    max_liked: int = Field(10, ge=0)
-    max_disliked: int = Field(5, ge=0)
-    max_tokens: int | None = Field(None, ge=8)
-    tokenizer: str = "embedded"
-    every: int = Field(16, ge=1)
-    sparser_after: int = Field(6, ge=1)
-
-
-class Retriever(_Section):
-    """CAR."""
-
-    encoder: str = "embedded"
-    max_tokens: int = Field(112, ge=8)
-    tune_layers: int | None = Field(3, ge=1)
-    lora_rank: int | None = Field(None, ge=1)
-    epochs: int = Field(4, ge=0)
-    patience: int | None = Field(None, ge=1)
-    batch_size: int = Field(64, ge=2)
-    chunk: int | None = Field(None, ge=1)
-    negatives: int = Field(0, ge=0)
-    hard_negatives: int = Field(0, ge=0)
-    learning_rate: float = Field(1e-4, gt=0)
-    temperature: float = Field(0.05, gt=0)
-    hold_out: float = Field(0.1, ge=0, lt=1)
-    similarity_top_k: int = Field(10, ge=1)
-    index_dtype: Literal["float32", "bfloat16"] = "float32"
-    store: str = "chroma"
-    store_options: dict[str, Any] = {}
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.patience is not None and not self.hold_out:
-            raise ValueError("patience: nothing tells a gain where hold_out is 0")
-        return self
-
-
-class Reranker(_Section):
-    """SARE."""
-
-    encoder: str = "embedded"
-    layers: int | None = Field(2, ge=1)
-    max_tokens: int = Field(192, ge=8)
-    assessor: str = "score-rag/offline"
-    assess_prompt: str = "assess"
-    api_base: str | None = None
-    pairs: int = Field(300, ge=10)
-    concurrency: int = Field(4, ge=1)
-    max_answer_tokens: int = Field(400, ge=16)
-    epochs: int = Field(2, ge=0)
-    batch_size: int = Field(8, ge=1)
-    learning_rate: float = Field(2e-4, gt=0)
-    hold_out: float = Field(0.15, gt=0, lt=1)
-    top_n: int = Field(2, ge=1)
-
-
-class Predictor(AdapterTraining):
-    """The language model that answers Yes or No."""
-
-    base: str = "embedded"
-    embedded_base: BaseTraining = BaseTraining()
-    prompt: str = "predict"
-    history: int = Field(10, ge=0)
-    neighbours: NeighbourChoice = "any"
-    base_examples: int | None = Field(None, ge=20)
-    examples: int | None = Field(1500, ge=20)
-    valid_examples: int = Field(2000, ge=20)
-
-
-class Evaluation(_Section):
+class EvaluationSettings(Settings):
     """What is held out, and how much of it is scored."""
 
-    split: Literal["train", "valid", "test"] = "test"
-    rows: int | None = Field(3000, ge=1)
-    resamples: int = Field(1000, ge=10)
+    split: Split = Field("test", description="train | valid | test")
+    rows: int | None = Field(3000, ge=1, description="at most, as whole users; null takes all")
+    resamples: int = Field(1000, ge=10, description="of the bootstrap over users")
 
 
-class Pipeline(_Section):
-    """A whole pipeline file."""
+class Pipeline(OpenSettings):
+    """A whole pipeline file: the rooms' settings, a section each. A section of another name is that of a stage from outside."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    description: str = ""
-    seed: int = Field(17, ge=0)
-    runs: str = "runs"
-    data: Data = Data()
-    crm: Crm = Crm()
-    documents: Documents = Documents()
-    retriever: Retriever = Retriever()
-    reranker: Reranker = Reranker()
-    predictor: Predictor = Predictor()
-    evaluation: Evaluation = Evaluation()
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the run's folder")
+    description: str = Field("", description="what it is, in a line")
+    seed: int = Field(17, ge=0, description="of all random sampling")
+    runs: str = Field("runs", description="folder of all runs; this one is in RUNS/NAME")
+    data: DataSettings = DataSettings()
+    crm: CrmSettings = CrmSettings()
+    documents: DocumentSettings = DocumentSettings()
+    retriever: RetrieverSettings = RetrieverSettings()
+    reranker: RerankerSettings = RerankerSettings()
+    predictor: PredictorSettings = PredictorSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
 
     _path: Path | None = PrivateAttr(None)
     _typed: str | None = PrivateAttr(None)
     _overrides: tuple[str, ...] = PrivateAttr(())
+
+    @classmethod
+    def own_model(cls, values: Mapping[str, Any]) -> type[Settings]:
+        from score_rag.pipeline.stages import STAGE_REGISTRY
+
+        sections = {name: STAGE_REGISTRY[name].settings for name in values if name not in cls.model_fields and name in STAGE_REGISTRY}
+        fields: dict[str, Any] = {name: (model, Field(default_factory=model)) for name, model in sections.items()}
+        return create_model("Sections", __base__=Settings, **fields)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        own = self.predictor.embedded_base
+        if self.predictor.base == "embedded" and own.width % own.heads:
+            told = f"the heads do not divide the width: {own.heads} heads, width {own.width}"
+            raise misfits({"predictor.embedded_base.heads": told})
+        return self
 
     @property
     def path(self) -> Path | None:
@@ -269,20 +112,33 @@ def load_pipeline(name: str, *, overrides: Sequence[str] = ()) -> Pipeline:
         raise ConfigError("a pipeline file is empty or no mapping", where=path, expected="sections such as data:, crm:, ...")
     for override in overrides:
         _set(content, override)
-    try:
-        pipeline = Pipeline.model_validate(content)
-    except ValidationError as error:
-        found = "\n    ".join(_said(e["loc"], e["type"], e["msg"], e.get("input")) for e in error.errors())
-        raise ConfigError(
-            f"{error.error_count()} mistake{'s' if error.error_count() > 1 else ''} in a pipeline",
-            where=path,
-            found="\n    " + found,
-            hint="every setting and what it means: score-rag pipelines show template",
-        ) from error
+    pipeline = _checked(content, path)
     pipeline._path = path
     pipeline._typed = name
     pipeline._overrides = tuple(overrides)
     return pipeline
+
+
+def _checked(content: dict[str, Any], path: Path) -> Pipeline:
+    try:
+        return Pipeline.model_validate(content)
+    except ValidationError as error:
+        found, cause = error.errors(), error
+    # What does not fit together among the other sections is told too.
+    wrong = {line["loc"][0] for line in found}
+    try:
+        Pipeline.model_validate(
+            {**{key: value for key, value in content.items() if key not in wrong}, **({"name": "x"} if "name" in wrong else {})}
+        )
+    except ValidationError as error:
+        found += error.errors()
+    told = "\n    ".join(mistake(line, _keys(line["loc"][:-1])) for line in found)
+    raise ConfigError(
+        f"{len(found)} mistake{'s' if len(found) > 1 else ''} in a pipeline",
+        where=path,
+        found="\n    " + told,
+        hint="every setting and what it means: score-rag pipelines show sample --full",
+    ) from cause
 
 
 def _find(name: str) -> Path:
@@ -321,12 +177,3 @@ def _keys(place: Sequence[Any]) -> list[str]:
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             return []
     return list(model.model_fields)
-
-
-def _said(where: Sequence[Any], kind: str, message: str, value: Any) -> str:
-    name = ".".join(map(str, where))
-    if kind == "extra_forbidden":
-        return f"{name}: unknown key; {did_you_mean(str(where[-1]), _keys(where[:-1]))}"
-    message = message.removeprefix("Value error, ")
-    # A whole section says nothing that the message does not.
-    return f"{name}: {message}" + ("" if kind == "missing" or isinstance(value, dict) else f", found {value!r}")

@@ -16,6 +16,7 @@ from score_rag.data.log import Event
 from score_rag.errors import DataError
 from score_rag.files import write_json
 from score_rag.pipeline.guard import Guard, compare
+from score_rag.pipeline.ranking import compare_orders
 from score_rag.predictor.packing import PromptGroup
 from score_rag.predictor.train import fit_adapter, fit_base
 from score_rag.progress import Report, silent
@@ -28,6 +29,8 @@ __all__ = ["OTHERS", "fit_from_run"]
 
 OTHERS = (*FROM_OTHERS, "neighbours")
 """All that a prompt tells of other users: collaborative information."""
+_RANKED = 60
+"""Users whose rankings are compared: fifty questions each."""
 
 
 def fit_from_run(
@@ -75,8 +78,9 @@ def fit_from_run(
     elif embedded:
         metrics["base"] = _fit_base(run, writer, told, checks, folder, hide, checkpoints, report)
     tuned_on = spread_out(told, settings.examples, seed=pipeline.seed)
+    fitting = _fitting_writer(run, levels, base)
     metrics["lora"] = fit_adapter(
-        _real_groups(run, _fitting_writer(run, levels, base, embedded), tuned_on, hide, report),
+        _real_groups(run, fitting, tuned_on, hide, report),
         checks,
         folder,
         settings,
@@ -87,7 +91,7 @@ def fit_from_run(
         report=report,
     )
     logits = metrics["lora"].pop("valid_logits")
-    guard = _guard(run, valid, logits, adapter=metrics["lora"]["used"], report=report)
+    guard = _guard(run, fitting, folder, valid, logits, adapter=metrics["lora"]["used"], report=report)
     guard.write(folder)
     metrics["guard"] = guard.to_dict()
     return metrics
@@ -122,7 +126,7 @@ def _levels(run: Run, events: Sequence[Event]) -> Levels:
     return Levels.fit(values)
 
 
-def _fitting_writer(run: Run, levels: Levels, base: str, embedded: bool) -> QuestionWriter:
+def _fitting_writer(run: Run, levels: Levels, base: str) -> QuestionWriter:
     """A writer that knows how long a prompt is for the base."""
     from score_rag.predictor.counting import prompt_counter
 
@@ -153,7 +157,7 @@ def _fit_base(
 ) -> dict[str, Any]:
     settings, own = run.pipeline.predictor, run.pipeline.predictor.embedded_base
     generator = np.random.default_rng(run.pipeline.seed)
-    asked = spread_out(events, settings.base_examples, seed=run.pipeline.seed)
+    asked = spread_out(events, own.examples, seed=run.pipeline.seed)
     epochs = [
         group_questions(asked, run.make_finder(None), writer, own, generator=generator, hide=hide, report=report) for _ in range(own.epochs)
     ]
@@ -170,8 +174,17 @@ def _fit_base(
     )
 
 
-def _guard(run: Run, events: Sequence[Event], logits: np.ndarray, *, adapter: bool, report: Report) -> Guard:
+def _guard(
+    run: Run, writer: QuestionWriter, folder: Path, events: Sequence[Event], logits: np.ndarray, *, adapter: bool, report: Report
+) -> Guard:
+    """The finished predictor beside what it must not be worse than: on validation events, and in ordering what the recommender proposes."""
     from score_rag.crm.baseline import LikeRate
+    from score_rag.predictor.predictor import Predictor
+
+    predictor = Predictor.from_pretrained(folder)
+
+    def score(texts: Sequence[str]) -> np.ndarray:
+        return np.array([answer.probability for answer in predictor.score(texts, report=report)])
 
     others = {run.crm.name: run.crm}
     others |= {model.name: model for name, model in run.experts.items() if name not in (run.crm.kind, "item-knn", "ease")}
@@ -182,5 +195,6 @@ def _guard(run: Run, events: Sequence[Event], logits: np.ndarray, *, adapter: bo
     }
     scores = {name: model.score_events(events).astype(np.float64) for name, model in (others | plain).items()}
     report("comparing with the recommender", 1, 1)
+    orders = compare_orders(run, "valid", most=_RANKED, writer=writer, score=score, report=report)
     labels = np.array([int(event.liked) for event in events])
-    return compare([event.user_id for event in events], labels, logits, scores, adapter=adapter, seed=run.pipeline.seed)
+    return compare([event.user_id for event in events], labels, logits, scores, ndcg=orders.ndcg, adapter=adapter, seed=run.pipeline.seed)

@@ -88,11 +88,6 @@ class Guard:
             f"{', '.join(better)}: trust the recommender's order more than this probability",
         )
 
-    @property
-    def advice(self) -> str:
-        """What to do where the predictor is worse."""
-        return "use more training events, a prompt that declares `expectation`, or a larger base" if self.worse_than else ""
-
     def to_dict(self) -> dict[str, Any]:
         """For JSON, what follows from it included."""
         found = asdict(self)

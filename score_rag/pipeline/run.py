@@ -254,4 +254,4 @@ class Run:
     def predictor(self) -> Predictor:
         from score_rag.predictor.predictor import Predictor
 
-        return Predictor.from_pretrained(self.folder("predictor"))
+        return Predictor.from_pretrained(self.folder("predictor"), engine=self.pipeline.predictor.scoring)

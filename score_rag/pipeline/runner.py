@@ -8,73 +8,27 @@ written aside and moved into place whole, so a process killed at any moment leav
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from score_rag.errors import DataError, InputError, StageError, did_you_mean
-from score_rag.files import digest_file, digest_folder, digest_json, folder_lock, read_json, staged_folder, write_json
+from score_rag.files import digest_file, digest_folder, folder_lock, read_json, staged_folder, write_json
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.inputs import input_digests, record_inputs
+from score_rag.pipeline.readers import settings_read_by
+from score_rag.pipeline.stage import Stage, StageContext
+from score_rag.pipeline.stages import STAGES
 from score_rag.progress import Report, silent
-from score_rag.prompts import Prompt, find_prompt
+from score_rag.prompts import find_prompt
 
 __all__ = ["STAGES", "Stage", "StageContext", "StageStatus", "finished_folder", "run", "run_folder", "status"]
 
-STAGES = ("data", "crm", "documents", "retriever", "reranker", "predictor")
-_FORMAT = 1
+_FORMAT = 2
+"""Of a stage's key in `finished.json`; 1 held whole sections."""
+
 State = Literal["finished", "stale", "missing"]
-
-
-@dataclass(frozen=True)
-class StageContext:
-    """What a stage is given.
-
-    Attributes:
-        folder: Gives the folder of a finished earlier stage.
-        prompt: Gives a prompt by name.
-        scratch: A folder that outlives killed runs.
-    """
-
-    pipeline: Pipeline
-    folder: Callable[[str], Path]
-    prompt: Callable[[str], Prompt]
-    scratch: Path
-    report: Report = silent
-
-    @property
-    def seed(self) -> int:
-        return self.pipeline.seed
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage.
-
-    Attributes:
-        name: Also the name of its settings' section and of its folder.
-        run: Does the work into the folder given; returns metrics.
-        needs: Earlier stages whose outputs it reads.
-        also: Further sections whose settings it reads.
-        prompts: Names of the prompts it uses.
-        inputs: Gives the files it reads from outside.
-        check: Raises where something from outside that the stage needs, such as a model, is not there.
-        caches: Subfolders that can be made again from the rest, and whose bytes say nothing: left out of what the stage's content is.
-        apart: Settings that say where a cache is kept, and nothing about what comes out.
-        plan: Says what running it would cost, for a dry run; it is told which stages would run.
-    """
-
-    name: str
-    run: Callable[[StageContext, Path], dict[str, Any]]
-    needs: tuple[str, ...] = ()
-    also: tuple[str, ...] = ()
-    prompts: tuple[str, ...] = ()
-    inputs: Callable[[Pipeline], Sequence[Path]] | None = None
-    check: Callable[[Pipeline], None] | None = None
-    caches: tuple[str, ...] = ()
-    apart: tuple[str, ...] = ()
-    plan: Callable[[StageContext, Collection[str]], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,16 +53,26 @@ def finished_folder(pipeline: Pipeline, stage: str) -> Path:
     """The folder of a finished stage.
 
     Raises:
-        StageError: It is not finished.
+        StageError: It is not finished, or was made by another version of score-rag.
     """
     folder = run_folder(pipeline) / stage
-    if not (folder / "finished.json").is_file():
+    if _finished(pipeline, stage) is None:
+        old = _old_format(folder)
         raise StageError(
-            f"the stage {stage!r} of {pipeline.name!r} is not finished",
+            f"the stage {stage!r} of {pipeline.name!r} {old or 'is not finished'}",
             where=folder,
             hint=f"score-rag run {pipeline.words}",
         )
     return folder
+
+
+def _old_format(folder: Path) -> str:
+    """What to say of a stage that another version of score-rag made; empty where none did."""
+    try:
+        found = read_json(folder / "finished.json")["key"]["format"]
+    except (DataError, KeyError, TypeError):
+        return ""
+    return f"was made by another version of score-rag (format {found}, this one has {_FORMAT})" if found != _FORMAT else ""
 
 
 def status(pipeline: Pipeline, stages: Sequence[Stage], *, inputs: bool = True, read: bool = False) -> list[StageStatus]:
@@ -178,7 +142,7 @@ def run(
             )
     for stage in chosen:
         # What is missing is told now, not after the stages before it have run.
-        for name in stage.prompts:
+        for name in stage.prompt_names(pipeline):
             find_prompt(name)
         if stage.check is not None and not dry_run and (force or _judge(pipeline, stage)[0] != "finished"):
             stage.check(pipeline)
@@ -226,7 +190,7 @@ def _make(pipeline: Pipeline, stage: Stage, reason: str, report: Report) -> Stag
         seconds = round(time.monotonic() - started, 1)
         files = {file.relative_to(aside).as_posix(): file.stat().st_size for file in sorted(aside.rglob("*")) if file.is_file()}
         content = digest_folder(aside, without=stage.caches)
-        where = {name: str(find_prompt(name).path) for name in stage.prompts}
+        where = {name: str(find_prompt(name).path) for name in stage.prompt_names(pipeline)}
         source = {"path": str(pipeline.path), "sha256": digest_file(pipeline.path)} if pipeline.path else None
         write_json(
             aside / "finished.json",
@@ -260,22 +224,18 @@ def _finished(pipeline: Pipeline, stage: str) -> dict[str, Any] | None:
     except DataError:
         return None
     whole = isinstance(found, dict) and found.keys() >= {"key", "content", "files", "metrics", "seconds"}
-    return found if whole and found["key"].get("format") == _FORMAT else None
+    return found if whole and isinstance(found["key"], dict) and found["key"].get("format") == _FORMAT else None
 
 
 def _key(pipeline: Pipeline, stage: Stage, *, inputs: bool = True, records: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Everything that the stage's outcome depends on; without `inputs`, but for the files from outside, which may be large: what `records`
     says of unchanged ones is not read again."""
-    settings = {name: getattr(pipeline, name).model_dump(mode="json") for name in (stage.name, *stage.also)}
+    settings = settings_read_by(pipeline, stage)
     upstream = {}
     for name in stage.needs:
         done = _finished(pipeline, name)
         upstream[name] = done["content"] if done else None
-    # Where files lie is no part of the experiment; what they say is.
-    for setting in ("data.path", *stage.apart):
-        section, _, name = setting.partition(".")
-        settings.get(section, {}).pop(name, None)
-    prompts = {name: find_prompt(name).sha256 for name in stage.prompts}
+    prompts = {name: find_prompt(name).sha256 for name in stage.prompt_names(pipeline)}
     files = input_digests(stage.inputs(pipeline) if stage.inputs and inputs else [], records)
     return {"format": _FORMAT, "seed": pipeline.seed, "settings": settings, "upstream": upstream, "prompts": prompts, "inputs": files}
 
@@ -285,7 +245,10 @@ def _judge(pipeline: Pipeline, stage: Stage, *, inputs: bool = True, read: bool 
     done = _finished(pipeline, stage.name)
     folder = run_folder(pipeline) / stage.name
     if done is None:
-        return "missing", "its finished.json is of another form" if (folder / "finished.json").exists() else "not run yet"
+        old = _old_format(folder)
+        return "missing", f"it {old}" if old else "its finished.json is of another form" if (
+            folder / "finished.json"
+        ).exists() else "not run yet"
     for cache in stage.caches:
         if not (folder / cache).is_dir():
             return "stale", f"output folder {cache} is missing"
@@ -339,8 +302,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def key_digest(pipeline: Pipeline, stage: Stage) -> str:
-    """A stage's key in one word."""
-    return digest_json(_key(pipeline, stage))

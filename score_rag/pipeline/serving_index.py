@@ -6,13 +6,16 @@ index (`runs/<name>/index`) tells every judgement that the source has, by the sa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from score_rag.documents.versions import build_documents
 from score_rag.encoders.torch_encoder import indexing_encoder
-from score_rag.errors import IndexMismatchError, InputError
+from score_rag.errors import IndexMismatchError, InputError, RenewIndex, RunStage, ScoreError
 from score_rag.index.check import Finding, check_index
 from score_rag.index.reader import BehaviourIndex
 from score_rag.index.writer import Written, build_index, update_index
@@ -22,7 +25,29 @@ from score_rag.pipeline.runner import finished_folder, run_folder
 from score_rag.pipeline.stages import load_data
 from score_rag.progress import Report, silent
 
-__all__ = ["build", "check", "index_folder", "rebuild", "update"]
+__all__ = ["Checked", "build", "check", "index_folder", "rebuild", "update"]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found of an index.
+
+    Attributes:
+        folder: Where it is.
+        findings: One for each thing that was looked at.
+        pipeline: How the pipeline was named.
+        remedy: What to do; None where nothing is wrong.
+    """
+
+    folder: Path
+    findings: list[Finding]
+    pipeline: str
+    remedy: RenewIndex | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return all(finding.ok for finding in self.findings)
 
 
 def index_folder(pipeline: Pipeline, folder: Path | None = None) -> Path:
@@ -38,8 +63,10 @@ def build(pipeline: Pipeline, folder: Path | None = None, *, report: Report = si
         StageError: The run's retriever is not trained.
     """
     place = index_folder(pipeline, folder)
-    if (place / "index.json").exists():
-        raise InputError("there is an index already", where=place, hint=f"score-rag index update {pipeline.words}, or rebuild")
+    with _named(pipeline):
+        if (place / "index.json").exists():
+            remedy = RenewIndex("update", _given(folder))
+            raise InputError("there is an index already", where=place, hint="rebuild it, or bring it up to date", remedy=remedy)
     return rebuild(pipeline, folder, report=report)
 
 
@@ -51,53 +78,55 @@ def update(pipeline: Pipeline, folder: Path | None = None, *, report: Report = s
         IndexMismatchError: There is no whole index of this run's encoder.
     """
     place = index_folder(pipeline, folder)
-    if _own(pipeline, place):
-        raise InputError("this is the run's own index: it tells training events alone", where=place, hint=f"score-rag run {pipeline.words}")
-    run, settings = _open(pipeline), pipeline.retriever
-    try:
-        encoder = indexing_encoder(run.folder("retriever") / "encoder", dtype=settings.index_dtype)
-        documents = _documents(pipeline, place, run, report)
-        options = settings.store_options or None
-        return update_index(place, encoder, documents, whole=True, store=settings.store, store_options=options, report=report)
-    except IndexMismatchError as error:
-        if not (place / "index.json").exists():
-            error.hint = f"score-rag index build {pipeline.words}"
-        elif error.hint and "rebuild PIPELINE" in error.hint:
-            error.hint = _hint(pipeline, folder)
-        raise
+    with _named(pipeline):
+        if _own(pipeline, place):
+            raise InputError("this is the run's own index: it tells training events alone", where=place, remedy=RunStage(None))
+        run, settings = _open(pipeline), pipeline.retriever
+        try:
+            encoder = indexing_encoder(run.folder("retriever") / "encoder", dtype=settings.index_dtype)
+            documents = _documents(pipeline, place, run, report)
+            options = settings.store_options or None
+            return update_index(place, encoder, documents, whole=True, store=settings.store, store_options=options, report=report)
+        except IndexMismatchError as error:
+            if not (place / "index.json").exists():
+                error.remedy = RenewIndex("build", _given(folder))
+            elif isinstance(error.remedy, RenewIndex):
+                error.remedy = RenewIndex("rebuild", _given(folder))
+            raise
 
 
 def rebuild(pipeline: Pipeline, folder: Path | None = None, *, report: Report = silent) -> Written:
     """Build an index from nothing but documents and encoder, whatever is in its place; the run's own from its own documents."""
-    run = _open(pipeline)
     place = index_folder(pipeline, folder)
     settings = pipeline.retriever
-    return build_index(
-        _documents(pipeline, place, run, report),
-        indexing_encoder(run.folder("retriever") / "encoder", dtype=settings.index_dtype),
-        place,
-        store=settings.store,
-        store_options=settings.store_options,
-        report=report,
-    )
+    with _named(pipeline):
+        run = _open(pipeline)
+        return build_index(
+            _documents(pipeline, place, run, report),
+            indexing_encoder(run.folder("retriever") / "encoder", dtype=settings.index_dtype),
+            place,
+            store=settings.store,
+            store_options=settings.store_options,
+            report=report,
+        )
 
 
-def check(pipeline: Pipeline, folder: Path | None = None, *, report: Report = silent) -> dict[Path, list[Finding]]:
+def check(pipeline: Pipeline, folder: Path | None = None, *, report: Report = silent) -> list[Checked]:
     """Look at the index in the folder, or at the run's own and its serving index: what is wrong, what has changed since, what to do."""
-    run = _open(pipeline)
     serving = index_folder(pipeline)
     places = [folder] if folder is not None else [_run_index(pipeline), *([serving] if serving.is_dir() else [])]
-    found: dict[Path, list[Finding]] = {}
-    store = pipeline.retriever.store
-    for place in places:
-        found[place] = check_index(place, run.encoder, store=store, seed=pipeline.seed, report=report)
-        if all(finding.ok for finding in found[place]):
-            found[place].append(_fresh(_documents(pipeline, place, run, report), BehaviourIndex.open(place, run.encoder)))
-        if not all(finding.ok for finding in found[place]):
-            what = "update" if found[place][-1].name == "up to date" else "rebuild"
-            where = "" if place == serving else f" --folder {place}"
-            found[place].append(Finding("next", False, f"score-rag index {what} {pipeline.words}{where}"))
-    return found
+    with _named(pipeline):
+        run = _open(pipeline)
+        return [_checked(pipeline, place, run, report) for place in places]
+
+
+def _checked(pipeline: Pipeline, place: Path, run: Run, report: Report) -> Checked:
+    where = None if place == index_folder(pipeline) else str(place)
+    findings = check_index(place, run.encoder, store=pipeline.retriever.store, seed=pipeline.seed, report=report)
+    if not all(finding.ok for finding in findings):
+        return Checked(place, findings, pipeline.words, RenewIndex("rebuild", where))
+    fresh = _fresh(_documents(pipeline, place, run, report), BehaviourIndex.open(place, run.encoder))
+    return Checked(place, [*findings, fresh], pipeline.words, None if fresh.ok else RenewIndex("update", where))
 
 
 def _fresh(now: pl.DataFrame, index: BehaviourIndex) -> Finding:
@@ -117,10 +146,9 @@ def _documents(pipeline: Pipeline, place: Path, run: Run, report: Report) -> pl.
     if _own(pipeline, place):
         return pl.read_parquet(finished_folder(pipeline, "documents") / "documents.parquet")
     interactions, _ = load_data(pipeline, progress=report)
-    settings = pipeline.documents
     # The catalogue as it is now: there may be new items.
     describer = run.make_describer(catalogue=interactions.catalogue)
-    return build_documents(interactions.log, describer, every=settings.every, sparser_after=settings.sparser_after, report=report)
+    return build_documents(interactions.log, describer, pipeline.documents, report=report)
 
 
 def _open(pipeline: Pipeline) -> Run:
@@ -135,5 +163,15 @@ def _own(pipeline: Pipeline, place: Path) -> bool:
     return place.resolve() == _run_index(pipeline).resolve()
 
 
-def _hint(pipeline: Pipeline, folder: Path | None) -> str:
-    return f"build it again: score-rag index rebuild {pipeline.words}" + (f" --folder {folder}" if folder is not None else "")
+def _given(folder: Path | None) -> str | None:
+    return None if folder is None else str(folder)
+
+
+@contextmanager
+def _named(pipeline: Pipeline) -> Iterator[None]:
+    """Whatever goes wrong in the block, its remedy names this pipeline."""
+    try:
+        yield
+    except ScoreError as error:
+        error.pipeline = error.pipeline or pipeline.words
+        raise

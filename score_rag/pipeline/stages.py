@@ -1,6 +1,8 @@
-"""The six stages, each a few lines: settings out of the pipeline file, artefacts of earlier stages in, one room's function called.
+"""The stages, each a few lines: settings out of the pipeline file, artefacts of earlier stages in, one room's function called.
 
-Only this file knows both the rooms and the pipeline file; the runner knows neither.
+`SHIPPED`, at the end, is the one list of them and of which needs which; what each reads of the settings, the settings' models say. Another
+package adds a stage by `register`, or by an entry point of the group `score_rag.stages` that names a `Stage`; it runs in the pipelines
+that have a section of its name.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from score_rag.errors import ConfigError, InputError
 from score_rag.files import write_json
 from score_rag.pipeline.config import Pipeline
-from score_rag.pipeline.runner import Stage, StageContext
+from score_rag.pipeline.stage import Stage, StageContext
 from score_rag.progress import Report, silent
+from score_rag.registry import Registry
 
 if TYPE_CHECKING:
     from score_rag.context.finder import ContextFinder
@@ -22,37 +26,7 @@ if TYPE_CHECKING:
     from score_rag.index.reader import Hit
     from score_rag.reranker.assess import AssessmentRequest
 
-__all__ = ["load_data", "stages"]
-
-
-def stages(pipeline: Pipeline) -> list[Stage]:
-    """The stages of a pipeline, in order."""
-    stores = ("retriever.store", "retriever.store_options")
-    return [
-        Stage("data", run=_data, inputs=_data_inputs),
-        Stage("crm", run=_crm, needs=("data",), also=("data",), inputs=_crm_inputs),
-        Stage("documents", run=_documents, needs=("data",), prompts=(pipeline.documents.prompt,), check=_documents_there),
-        Stage("retriever", run=_retriever, needs=("documents", "crm"), check=_retriever_there, caches=("index",), apart=stores),
-        Stage(
-            "reranker",
-            run=_reranker,
-            needs=("data", "documents", "retriever"),
-            also=("data", "documents", "retriever"),
-            prompts=(pipeline.reranker.assess_prompt,),
-            check=_reranker_there,
-            apart=stores,
-            plan=_calls,
-        ),
-        Stage(
-            "predictor",
-            run=_predictor,
-            needs=("data", "documents", "retriever", "reranker"),
-            also=("data", "documents", "retriever", "reranker"),
-            prompts=(pipeline.predictor.prompt,),
-            check=_predictor_there,
-            apart=stores,
-        ),
-    ]
+__all__ = ["SHIPPED", "STAGES", "STAGE_REGISTRY", "load_data", "register", "stages"]
 
 
 def _documents_there(pipeline: Pipeline) -> None:
@@ -65,18 +39,32 @@ def _documents_there(pipeline: Pipeline) -> None:
 def _retriever_there(pipeline: Pipeline) -> None:
     from score_rag.encoders.encoder import find_encoder
 
-    find_encoder(pipeline.retriever.encoder)
+    _reads_so_much(find_encoder(pipeline.retriever.encoder), pipeline.retriever.max_tokens, "retriever.max_tokens")
 
 
 def _reranker_there(pipeline: Pipeline) -> None:
     from score_rag.encoders.encoder import find_encoder
 
-    find_encoder(pipeline.reranker.encoder, setting="reranker.encoder")
+    found = find_encoder(pipeline.reranker.encoder, setting="reranker.encoder")
+    _reads_so_much(found, pipeline.reranker.max_tokens, "reranker.max_tokens")
+
+
+def _reads_so_much(encoder: Path, tokens: int, setting: str) -> None:
+    from score_rag.encoders.limits import longest_input
+
+    most = longest_input(encoder)
+    if most is not None and tokens > most:
+        raise ConfigError("the encoder cannot read so much", where=setting, expected=f"at most {most}", found=tokens)
 
 
 def _predictor_there(pipeline: Pipeline) -> None:
+    from score_rag.context.evidence import ALIKE, TOGETHER
+    from score_rag.context.prompt import check_predict_prompt
     from score_rag.predictor.tokens import find_base
+    from score_rag.prompts import find_prompt
 
+    experts = [name for name in pipeline.crm.experts if name != ALIKE]
+    check_predict_prompt(find_prompt(pipeline.predictor.prompt), [*experts, TOGETHER] if experts else [])
     if pipeline.predictor.base != "embedded":
         find_base(pipeline.predictor.base)
 
@@ -97,8 +85,7 @@ def load_data(pipeline: Pipeline, *, progress: Report = silent) -> tuple[Interac
     """
     from score_rag.data import load
 
-    settings = pipeline.data
-    return load(settings.source, settings.path, seed=pipeline.seed, reading=settings.reading(), progress=progress, **settings.preparing())
+    return load(pipeline.data, seed=pipeline.seed, progress=progress)
 
 
 def _data(context: StageContext, folder: Path) -> dict[str, Any]:
@@ -117,25 +104,19 @@ def _data(context: StageContext, folder: Path) -> dict[str, Any]:
 
 
 def _crm_inputs(pipeline: Pipeline) -> list[Path]:
-    if pipeline.crm.model != "file":
-        return []
-    from score_rag.crm.file import vector_files
-
-    return [file for name in (pipeline.crm.user_vectors, pipeline.crm.item_vectors) if name for file in vector_files(name)]
+    return pipeline.crm.own().files()
 
 
 def _crm(context: StageContext, folder: Path) -> dict[str, Any]:
     from score_rag.crm.artefacts import write_crm
-    from score_rag.crm.registry import make_model, settings_of
+    from score_rag.crm.registry import model_class
     from score_rag.data.interactions import Interactions
 
     settings = context.pipeline.crm
     interactions = Interactions.read(context.folder("data"))
-    own = settings.model_dump(include=settings_of(settings.model))
-    model: Any = make_model(settings.model, **own, history=context.pipeline.data.history)
+    model: Any = model_class(settings.model)(settings.own(), history=context.pipeline.data.history)
     checkpoint = context.scratch / "crm"
-    trained = {} if settings.model == "file" else {"seed": context.seed, "checkpoint": checkpoint}
-    model.fit(interactions, **settings.fitting(), **trained, report=context.report)
+    model.fit(interactions, settings, seed=context.seed, checkpoint=checkpoint, report=context.report)
     write_crm(model, interactions, folder, neighbours_k=settings.neighbours, report=context.report)
     expected = _experts(context, model, interactions, folder)
     # Last of all: until here a killed run goes on from the checkpoint.
@@ -153,10 +134,11 @@ def _experts(context: StageContext, teacher: Any, interactions: Interactions, fo
     names = list(settings.experts)
     if names and interactions.learned["item_id"].n_unique() <= MOST_ITEMS:
         names = list(dict.fromkeys([*names, "item-knn"]))
-    shared = {**settings.model_dump(), "loss": "bce", "heads": settings.heads if settings.dim % settings.heads == 0 else 1}
+    # The section is about its own model; the others have what suits them.
+    shared = {**settings.model_dump(), "loss": "bce"}
 
     def fit(name: str, world: Interactions, final: bool) -> Any:
-        kept = {key: value for key, value in shared.items() if key in settings_of(name)}
+        kept = {key: shared[key] for key in settings_of(name) if key in shared} if name == settings.model else {}
         model: Any = make_model(name, **kept, history=context.pipeline.data.history)
         if name in ("item-knn", "ease"):
             return model.fit(world)
@@ -178,9 +160,7 @@ def _documents(context: StageContext, folder: Path) -> dict[str, Any]:
     interactions = Interactions.read(context.folder("data"))
     prompt = context.prompt(settings.prompt)
     describer = make_describer(context.pipeline, prompt, interactions.catalogue)
-    documents = build_documents(
-        interactions.train_log, describer, every=settings.every, sparser_after=settings.sparser_after, report=context.report
-    )
+    documents = build_documents(interactions.train_log, describer, settings, report=context.report)
     documents.write_parquet(folder / "documents.parquet")
     _keep_prompt(prompt.path, folder, settings.prompt)
     if settings.max_tokens is not None:
@@ -207,8 +187,7 @@ def _retriever(context: StageContext, folder: Path) -> dict[str, Any]:
         pl.read_parquet(context.folder("documents") / "documents.parquet"),
         read_neighbours(context.folder("crm")),
         folder,
-        base=settings.encoder,
-        **settings.model_dump(exclude={"encoder"}),
+        settings,
         user_vectors=user_vectors,
         seed=context.seed,
         report=context.report,
@@ -237,22 +216,10 @@ def _reranker(context: StageContext, folder: Path) -> dict[str, Any]:
         finder.interactions,
         hits_for,
         folder,
-        base=settings.encoder,
-        layers=settings.layers,
-        assessor=settings.assessor,
-        api_base=settings.api_base,
+        settings,
         prompt=context.prompt(settings.assess_prompt),
         describer=finder.describer,
         assessments_path=context.scratch / "assessments.jsonl",
-        pairs=settings.pairs,
-        concurrency=settings.concurrency,
-        max_answer_tokens=settings.max_answer_tokens,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        max_tokens=settings.max_tokens,
-        hold_out=settings.hold_out,
-        top_n=settings.top_n,
         history=context.pipeline.data.history,
         seed=context.seed,
         report=context.report,
@@ -304,3 +271,67 @@ def _keep_prompt(path: Path, folder: Path, name: str) -> None:
     """Lay the prompt beside what was made with it, so that serving says things in the words of training."""
     (folder / "prompts").mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, folder / "prompts" / f"{Path(name).stem}.md")
+
+
+SHIPPED = (
+    Stage("data", run=_data, inputs=_data_inputs),
+    Stage("crm", run=_crm, needs=("data",), inputs=_crm_inputs),
+    Stage("documents", run=_documents, needs=("data",), prompts=lambda p: (p.documents.prompt,), check=_documents_there),
+    Stage("retriever", run=_retriever, needs=("documents", "crm"), check=_retriever_there, caches=("index",)),
+    Stage(
+        "reranker",
+        run=_reranker,
+        needs=("data", "documents", "retriever"),
+        prompts=lambda p: (p.reranker.assess_prompt,),
+        check=_reranker_there,
+        plan=_calls,
+    ),
+    Stage(
+        "predictor",
+        run=_predictor,
+        needs=("data", "crm", "documents", "retriever", "reranker"),
+        prompts=lambda p: (p.predictor.prompt,),
+        check=_predictor_there,
+    ),
+)
+"""The stages of every pipeline, in order."""
+
+STAGES = tuple(stage.name for stage in SHIPPED)
+
+
+def _is_stage(name: str, part: Any) -> Stage:
+    if not isinstance(part, Stage) or part.name != name:
+        raise InputError(f"the stage {name!r} is none", expected=f"a score_rag.pipeline.stage.Stage called {name!r}", found=repr(part))
+    return part
+
+
+STAGE_REGISTRY: Registry[Stage] = Registry("stage", "score_rag.stages", {stage.name: stage for stage in SHIPPED}, check=_is_stage)
+
+
+def register(stage: Stage) -> Stage:
+    """Add a stage; it runs in the pipelines that have a section of its name, after the stages that it needs.
+
+    Raises:
+        InputError: The name is taken by another.
+    """
+    STAGE_REGISTRY.register(stage.name, stage)
+    return stage
+
+
+def stages(pipeline: Pipeline) -> list[Stage]:
+    """The stages of a pipeline, in order.
+
+    Raises:
+        ConfigError: A stage from outside needs one that the pipeline does not have.
+    """
+    out = list(SHIPPED)
+    waiting = [STAGE_REGISTRY[name] for name in pipeline.model_extra or ()]
+    while waiting:
+        known = {stage.name for stage in out}
+        ready = [stage for stage in waiting if known.issuperset(stage.needs)]
+        if not ready:
+            lost = ", ".join(sorted(set(waiting[0].needs) - known))
+            raise ConfigError(f"the stage {waiting[0].name!r} needs one that is not there", where=pipeline.path, found=lost)
+        out += ready
+        waiting = [stage for stage in waiting if stage not in ready]
+    return out

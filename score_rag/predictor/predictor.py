@@ -1,267 +1,144 @@
-"""P(like) of a prompt: the softmax over the Yes and No logits where the answer would stand.
+"""P(like) of a prompt: the softmax over the Yes and No logits where the answer would stand, by whichever engine.
 
-The same numbers come out of two engines. `torch` runs any causal model of transformers with its LoRA adapter, and computes a beginning that
-all prompts share only once. `onnx` runs the embedded Llama with its adapter merged, without importing torch, for a quick first answer.
+Texts in, answers out: what a token is, and how a beginning that many prompts share is computed once, is the business of the engines
+(`score_rag.predictor.engines`).
 """
 
 from __future__ import annotations
 
-import warnings
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from pydantic import ValidationError
 
 from score_rag.errors import InputError, ModelError
 from score_rag.files import read_json
+from score_rag.predictor.answer import LOW_MASS, Answer, calibrated
+from score_rag.predictor.engines import open_engine
+from score_rag.predictor.engines.prefix import shared_beginning
+from score_rag.predictor.engines.torch import score_tokens
+from score_rag.predictor.load import load_causal_model
+from score_rag.predictor.settings import EngineSettings
 from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:
-    import torch
+    from score_rag.predictor.engines import Engine
 
 __all__ = ["LOW_MASS", "Answer", "Predictor", "load_causal_model", "score_tokens", "shared_beginning"]
 
-LOW_MASS = 0.5
-"""Below this, Yes and No together are not what the model would have written: the probability says little, and a warning is due."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One scored prompt.
-
-    Attributes:
-        probability: softmax over the two answers' logits, of Yes: P(like) in 0..1.
-        mass: What the model gave to Yes and No together, of all tokens: in 0..1; see `LOW_MASS`.
-        cut: Tokens dropped from the prompt's beginning because it was longer than the model reads.
-    """
-
-    probability: float
-    mass: float
-    cut: int = 0
-
 
 class Predictor:
-    """Scores prompts with a base model and its LoRA adapter. Make one with `from_pretrained`."""
+    """Scores prompts by an engine, and calibrates what it says.
 
-    def __init__(self, engine: Any, encode: Any, settings: dict[str, Any]) -> None:
-        self._engine = engine
-        self._encode = encode
-        self.settings = settings
+    Args:
+        engine: Anything with the interface of `score_rag.predictor.engines.Engine`.
+        temperature: Divides the logit difference of Yes and No: P = sigmoid((logit of Yes - logit of No) / temperature). 1 changes nothing;
+            the order of the answers and their mass stay as they are.
+        settings: Content of `predictor.json`, where there is one.
+
+    Attributes:
+        engine: The engine.
+        temperature: The temperature.
+        settings: As given.
+    """
+
+    def __init__(self, engine: Engine, *, temperature: float = 1.0, settings: dict[str, Any] | None = None) -> None:
+        if not temperature > 0:
+            raise InputError("the temperature of a predictor is not positive", expected="a number above 0", found=temperature)
+        self.engine = engine
+        self.temperature = temperature
+        self.settings = settings or {}
 
     @classmethod
     def from_pretrained(
-        cls, folder: Path | str, *, backend: Literal["auto", "torch", "onnx"] = "auto", device: str | None = None
+        cls,
+        folder: Path | str,
+        *,
+        engine: str | EngineSettings = "auto",
+        engine_url: str | None = None,
+        engine_model: str | None = None,
+        device: str | None = None,
     ) -> Predictor:
         """Load what `fit_predictor` saved.
 
         Args:
             folder: A finished predictor folder.
-            backend: `onnx` where the folder has it (small models), else `torch`.
+            engine: `auto` (`onnx` where the folder has it, else `torch`), `torch`, `onnx`, or a server: `vllm`, `sglang`, `openai`; or
+                all settings of an engine.
+            engine_url: Address of a server.
+            engine_model: Name of the model at the server.
             device: For torch: `cpu`, `cuda`, ...; the first GPU, if there is one, by default.
 
         Raises:
-            ModelError: The folder, its base model, or the asked backend's file is missing.
+            InputError: There is no such engine, or it lacks a URL.
+            ModelError: The folder, its base model, its adapter, or the engine's file is missing or does not fit; the server cannot be
+                reached or does not serve the model.
         """
         folder = Path(folder)
         if not (folder / "predictor.json").is_file():
             raise ModelError("there is no trained predictor here", where=folder, hint="score-rag run PIPELINE --until predictor")
-        settings = read_json(folder / "predictor.json")
-        has_onnx = (folder / "model.onnx").is_file()
-        if backend == "onnx" and not has_onnx:
-            raise ModelError("this predictor has no ONNX file", where=folder / "model.onnx", hint='use backend="torch"')
-        if backend != "torch" and has_onnx:
-            return cls(_OnnxEngine(folder, settings), _plain_encoder(folder / "base"), settings)
-        from transformers import AutoTokenizer
+        if not isinstance(engine, EngineSettings):
+            try:
+                engine = EngineSettings.model_validate({"engine": engine, "url": engine_url, "model": engine_model})
+            except ValidationError as error:
+                told = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'engine'}: {one['msg']}" for one in error.errors())
+                raise InputError("the engine's settings do not fit", found=told) from error
+        facts = read_json(folder / "predictor.json")
+        opened = open_engine(folder, facts, engine, device=device)
+        return cls(opened, temperature=float(facts.get("temperature", 1.0)), settings=facts)
 
-        base = str(folder / "base") if settings["embedded"] else settings["base"]
-        model = load_causal_model(base, dtype=settings["dtype"], device=device)
-        if (folder / "adapter").is_dir():
-            from peft import PeftModel
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a prompt as the engine reads it: shorten by whole history items until it is at most `max_tokens`."""
+        return self.engine.count_tokens(text)
 
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-                model = PeftModel.from_pretrained(model, str(folder / "adapter")).eval()
-        tokenizer = AutoTokenizer.from_pretrained(base)
-        return cls(_TorchEngine(model, settings), _chat_encoder(tokenizer), settings)
-
-    def count_tokens(self, prompt: str) -> int:
-        """How long a prompt is for the model, with what its chat form puts around it."""
-        return len(self._encode(prompt))
+    @property
+    def max_tokens(self) -> int:
+        """Longest prompt that the engine reads, in tokens."""
+        return self.engine.max_tokens
 
     def score(self, prompts: Sequence[str], *, report: Report = silent) -> list[Answer]:
         """One answer a prompt, in order; the same for a prompt alone or among others (to 1e-5 in float32).
 
+        A prompt that is too long loses its oldest lines, and `Answer.cut` says how many tokens that were; better shorten it before.
+
         Raises:
-            InputError: A prompt is empty.
+            InputError: A prompt is empty, or its last line alone is too long.
+            ModelError: The engine cannot answer.
         """
-        if any(not prompt.strip() for prompt in prompts):
-            raise InputError("a prompt is empty", expected="text that ends in the question")
-        if not prompts:
-            return []
-        most = int(self.settings["max_tokens"])
-        rows = [list(self._encode(prompt)) for prompt in prompts]
-        # A prompt that is too long loses its beginning, the oldest history; the question stands last.
-        pairs = self._engine([row[-most:] for row in rows], report)
-        return [Answer(float(p), float(mass), max(0, len(row) - most)) for (p, mass), row in zip(pairs, rows, strict=True)]
+        texts, cuts = self._fit(prompts)
+        return self._finish(self.engine.score(texts, report=report), cuts)
 
+    async def ascore(self, prompts: Sequence[str]) -> list[Answer]:
+        """`score`, without blocking the event loop."""
+        texts, cuts = self._fit(prompts)
+        return self._finish(await self.engine.ascore(texts), cuts)
 
-class _OnnxEngine:
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
-        from score_rag.inference.onnx import OnnxModel
+    def _finish(self, answers: Sequence[Answer], cuts: Sequence[int]) -> list[Answer]:
+        return [
+            dataclasses.replace(answer, probability=calibrated(answer.probability, self.temperature), cut=cut)
+            for answer, cut in zip(answers, cuts, strict=True)
+        ]
 
-        self.model = OnnxModel(folder / "model.onnx")
-        self.answers = (settings["yes"], settings["no"])
+    def _fit(self, prompts: Sequence[str]) -> tuple[list[str], list[int]]:
+        """(prompts that fit, tokens dropped from each)."""
+        pairs = [self._drop_oldest(prompt) for prompt in prompts]
+        return [text for text, _ in pairs], [cut for _, cut in pairs]
 
-    def __call__(self, rows: Sequence[list[int]], report: Report) -> np.ndarray:
-        out = np.zeros((len(rows), 2))
-        for done, batch in _by_length(rows, 16):
-            ids, mask = _pad_left([rows[row] for row in batch])
-            out[batch] = _yes_no(self.model.run({"input_ids": ids, "attention_mask": mask}), *self.answers)
-            report("asking", done, len(rows))
-        return out
-
-
-class _TorchEngine:
-    def __init__(self, model: Any, settings: dict[str, Any]) -> None:
-        self.model = model
-        self.answers = (settings["yes"], settings["no"])
-
-    def __call__(self, rows: Sequence[list[int]], report: Report) -> np.ndarray:
-        return score_tokens(self.model, rows, *self.answers, report=report)
-
-
-def load_causal_model(name: str, *, dtype: str = "float32", device: str | None = None) -> Any:
-    """A causal model of transformers, in evaluation mode on its device.
-
-    Raises:
-        ModelError: It is neither a folder nor in the hub's cache, and the hub cannot be asked.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    try:
-        model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=getattr(torch, dtype))
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"the base model {name!r} cannot be loaded",
-            expected="a folder with a saved causal model, or a model that the hub (or its cache on this disk) has",
-            found=str(error).splitlines()[0],
-            hint=f"with a network: hf download {name}; without: --set predictor.base=embedded",
-        ) from error
-    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return model.to(place).eval()
-
-
-def score_tokens(
-    model: Any,
-    rows: Sequence[Sequence[int]],
-    yes: int,
-    no: int,
-    *,
-    batch_size: int = 32,
-    share: bool = True,
-    report: Report = silent,
-) -> np.ndarray:
-    """[n, 2]: probability of Yes, and the mass of both answers, for each row of token ids.
-
-    A beginning that all rows share (64 tokens or more) is computed once.
-    """
-    import torch
-
-    beginning = shared_beginning(rows) if share and len(rows) > 1 else 0
-    beginning = beginning if beginning >= 64 else 0
-    device = next(model.parameters()).device
-    training = model.training
-    model.eval()
-    out = np.zeros((len(rows), 2))
-    with torch.inference_mode():
-        keys = _run_beginning(model, rows[0][:beginning], device) if beginning else None
-        for done, batch in _by_length(rows, batch_size):
-            ids, mask = _pad_left([list(rows[row][beginning:]) for row in batch])
-            positions = np.maximum(mask.cumsum(1) - 1, 0) + beginning
-            cache = None
-            if keys is not None:
-                import copy
-
-                cache = copy.deepcopy(keys)
-                cache.batch_repeat_interleave(len(batch))
-                mask = np.concatenate([np.ones((len(batch), beginning), dtype=np.int64), mask], axis=1)
-            logits = model(
-                input_ids=torch.from_numpy(ids).to(device),
-                attention_mask=torch.from_numpy(mask).to(device),
-                position_ids=torch.from_numpy(positions).to(device),
-                past_key_values=cache,
-                use_cache=cache is not None,
-                logits_to_keep=1,
-            ).logits[:, -1]
-            out[batch] = _yes_no(logits.float().cpu().numpy(), yes, no)
-            report("asking", done, len(rows))
-    model.train(training)
-    return out
-
-
-def _run_beginning(model: Any, ids: Sequence[int], device: torch.device) -> Any:
-    import torch
-    from transformers import DynamicCache
-
-    cache = DynamicCache(config=model.config)
-    model(input_ids=torch.tensor([list(ids)], device=device), past_key_values=cache, use_cache=True, logits_to_keep=1)
-    return cache
-
-
-def shared_beginning(rows: Sequence[Sequence[int]]) -> int:
-    """How many first tokens all rows have in common, leaving at least one token to each.
-
-    >>> shared_beginning([[1, 2, 3, 4], [1, 2, 9]])
-    2
-    """
-    first, last = min(map(list, rows)), max(map(list, rows))
-    most = min(len(row) for row in rows) - 1
-    count = 0
-    while count < most and first[count] == last[count]:
-        count += 1
-    return count
-
-
-def _by_length(rows: Sequence[Sequence[int]], size: int) -> list[tuple[int, list[int]]]:
-    """(rows done after it, row numbers) of each batch; rows of similar length stand together, so little is padded."""
-    order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
-    return [(min(start + size, len(order)), order[start : start + size]) for start in range(0, len(order), size)]
-
-
-def _pad_left(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """(ids, mask), int64 [n, longest]: the last token of every row stands in the last column."""
-    longest = max(len(row) for row in rows)
-    ids = np.zeros((len(rows), longest), dtype=np.int64)
-    mask = np.zeros((len(rows), longest), dtype=np.int64)
-    for place, row in enumerate(rows):
-        ids[place, longest - len(row) :] = row
-        mask[place, longest - len(row) :] = 1
-    return ids, mask
-
-
-def _yes_no(logits: np.ndarray, yes: int, no: int) -> np.ndarray:
-    """[n, 2] from [n, vocabulary] logits: softmax over the two, and their mass among all tokens."""
-    logits = logits.astype(np.float64)
-    top = logits.max(axis=1)
-    both = np.exp(logits[:, [yes, no]] - top[:, None])
-    every = np.exp(logits - top[:, None]).sum(axis=1)
-    difference = logits[:, no] - logits[:, yes]
-    return np.stack([1.0 / (1.0 + np.exp(difference)), both.sum(axis=1) / every], axis=1)
-
-
-def _plain_encoder(folder: Path) -> Any:
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return lambda text: tokenizer.encode(text).ids
-
-
-def _chat_encoder(tokenizer: Any) -> Any:
-    from score_rag.predictor.tokens import wrap_chat
-
-    chat = bool(getattr(tokenizer, "chat_template", None))
-    # A chat form brings its own beginning-of-text token; a second one would shift every score.
-    return lambda text: tokenizer(wrap_chat(tokenizer, text), add_special_tokens=not chat)["input_ids"]
+    def _drop_oldest(self, prompt: str) -> tuple[str, int]:
+        """The prompt without as many of its first lines as it takes to fit; whole where one line alone is too long."""
+        count, most = self.engine.count_tokens, self.engine.max_tokens
+        length = count(prompt)
+        lines = prompt.splitlines(keepends=True)
+        if length <= most or len(lines) < 2 or count(lines[-1]) > most:
+            return prompt, 0
+        fits, too_long = len(lines) - 1, 0
+        while fits - too_long > 1:
+            middle = (fits + too_long) // 2
+            if count("".join(lines[middle:])) <= most:
+                fits = middle
+            else:
+                too_long = middle
+        shorter = "".join(lines[fits:])
+        return shorter, length - count(shorter)

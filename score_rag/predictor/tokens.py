@@ -8,7 +8,7 @@ from typing import Any
 
 from score_rag.errors import ModelError
 
-__all__ = ["ANSWERS", "answer_ids", "find_base", "with_answer", "wrap_chat"]
+__all__ = ["ANSWERS", "answer_ids", "chat_encoder", "find_base", "plain_encoder", "with_answer", "wrap_chat"]
 
 ANSWERS = ("Yes", "No")
 
@@ -83,3 +83,25 @@ def with_answer(prompt: str, liked: bool) -> str:
     """
     gap = "" if prompt.endswith((" ", "\n")) else " "
     return f"{prompt}{gap}{ANSWERS[0] if liked else ANSWERS[1]}"
+
+
+def plain_encoder(folder: Path) -> Callable[[str], list[int]]:
+    """Text to token ids by a folder's `tokenizer.json`, without transformers.
+
+    Raises:
+        ModelError: There is no such file.
+    """
+    from tokenizers import Tokenizer
+
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise ModelError("a tokenizer is missing", where=file, hint="train the stage again: score-rag run PIPELINE --force")
+    tokenizer = Tokenizer.from_file(str(file))
+    return lambda text: list(tokenizer.encode(text).ids)
+
+
+def chat_encoder(tokenizer: Any) -> Callable[[str], list[int]]:
+    """Text to token ids by a tokenizer of transformers, in the model's chat form where it has one."""
+    chat = bool(getattr(tokenizer, "chat_template", None))
+    # A chat form brings its own beginning-of-text token; a second one would shift every score.
+    return lambda text: list(tokenizer(wrap_chat(tokenizer, text), add_special_tokens=not chat)["input_ids"])

@@ -16,9 +16,9 @@ from score_rag.predictor.calibration import calibration_error, fit_temperature
 from score_rag.predictor.export import export_last_logits
 from score_rag.predictor.packing import Pack, PromptGroup, pack_all
 from score_rag.predictor.predictor import load_causal_model
+from score_rag.predictor.settings import AdapterTraining, BaseTraining
 from score_rag.predictor.tokens import answer_ids, wrap_chat
 from score_rag.predictor.trainer import PackTraining, Scores, score_packs, train_on_packs
-from score_rag.predictor.training import AdapterTraining, BaseTraining
 from score_rag.progress import Report, silent
 from score_rag.seeds import forked_generators
 

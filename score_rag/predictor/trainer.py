@@ -1,7 +1,7 @@
 """Training on packs: one loop for the bundled Llama, trained whole, and for a LoRA adapter on a frozen base.
 
 The loss of a question is the cross-entropy of its answer, Yes against No alone, plus a weighted language-model loss over the vocabulary:
-on all tokens where a model learns the language, on the answers alone where it knows it (which keeps their mass).
+on the answers, which gives them their mass, and where a model learns the language, on all other tokens too.
 """
 
 from __future__ import annotations
@@ -96,11 +96,12 @@ def pack_loss(model: Any, batch: Mapping[str, torch.Tensor], answers: tuple[int,
     if not training.language_weight:
         return loss
     wanted = torch.tensor([answers[1], answers[0]], device=states.device)[labels]
+    language = cross_entropy(logits, wanted)
     if training.language == "all":
         before = batch["before"].to(states.device)
-        logits = torch.cat([logits, head(states[before[:, 0], before[:, 1]]).float()])
-        wanted = torch.cat([wanted, batch["following"].to(states.device)])
-    return loss + training.language_weight * cross_entropy(logits, wanted)
+        every = head(states[before[:, 0], before[:, 1]]).float()
+        language = language + cross_entropy(every, batch["following"].to(states.device))
+    return loss + training.language_weight * language
 
 
 def score_packs(model: Any, packs: Sequence[Pack], answers: tuple[int, int], *, batch_size: int = 16) -> np.ndarray:

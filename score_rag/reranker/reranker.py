@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.events.exception import ExceptionEvent
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
@@ -30,15 +31,26 @@ class SelfAssessingReranker(BaseNodePostprocessor):
 
     Attributes:
         top_n: How many nodes to keep (the paper's Ks).
-        model_folder: Where the model is, for those who read events.
+        model_folder: Where the model is, for those who read events, and for `from_dict`.
+        max_tokens: Longer pairs of question and behaviour are cut.
+
+    Args:
+        scorer: Where it is not given, it is opened from `model_folder`: so LlamaIndex makes one again out of `to_dict`.
     """
 
     top_n: int = Field(default=2, ge=1, description="How many nodes to keep.")
     model_folder: str = Field(description="Folder of the trained cross-encoder.")
+    max_tokens: int = Field(default=192, ge=1, description="Longer pairs of question and behaviour are cut.")
     _scorer: PairScorer = PrivateAttr()
 
-    def __init__(self, scorer: PairScorer, *, top_n: int = 2, **more: Any) -> None:
-        super().__init__(model_folder=str(scorer.folder), top_n=top_n, **more)
+    def __init__(
+        self, scorer: PairScorer | None = None, *, top_n: int = 2, model_folder: str = "", max_tokens: int = 192, **more: Any
+    ) -> None:
+        if scorer is None:
+            if not model_folder:
+                raise InputError("a reranker needs a model", expected="a scorer, or the folder of one as model_folder")
+            scorer = PairScorer(model_folder, max_tokens=max_tokens)
+        super().__init__(model_folder=str(scorer.folder), top_n=top_n, max_tokens=scorer.max_tokens, **more)
         self._scorer = scorer
 
     @classmethod
@@ -65,11 +77,18 @@ class SelfAssessingReranker(BaseNodePostprocessor):
         _dispatcher.event(
             ReRankStartEvent(query=query_bundle, nodes=nodes, top_n=self.top_n, model_name=Path(self.model_folder).parent.name)
         )
-        asked = rerank_text(query_bundle.query_str, getattr(query_bundle, "target", None))
-        scores = self._scorer.score_pairs([asked] * len(nodes), [node.node.get_content() for node in nodes])
-        order = np.argsort(-scores, kind="stable")[: self.top_n]
-        kept = [_fresh(nodes[place], float(scores[place])) for place in order]
-        _dispatcher.event(ReRankEndEvent(nodes=kept))
+        kept: list[NodeWithScore] = []
+        try:
+            asked = rerank_text(query_bundle.query_str, getattr(query_bundle, "target", None))
+            scores = self._scorer.score_pairs([asked] * len(nodes), [node.node.get_content() for node in nodes])
+            order = np.argsort(-scores, kind="stable")[: self.top_n]
+            kept = [_fresh(nodes[place], float(scores[place])) for place in order]
+        except BaseException as error:
+            _dispatcher.event(ExceptionEvent(exception=error))
+            raise
+        finally:
+            # Whoever counts what has begun and not ended must not count failures for ever.
+            _dispatcher.event(ReRankEndEvent(nodes=kept))
         return kept
 
     async def _apostprocess_nodes(self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None) -> list[NodeWithScore]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from score_rag.errors import ModelError
+from score_rag.errors import ModelError, RunStage
 from score_rag.files import read_json
 from score_rag.inference.onnx import OnnxModel, TextTokenizer, each_once
 from score_rag.progress import Report, silent
@@ -35,8 +35,9 @@ class PairScorer:
         ModelError: A file is missing or broken.
     """
 
-    def __init__(self, folder: Path | str, *, max_tokens: int = 192) -> None:
+    def __init__(self, folder: Path | str, *, max_tokens: int) -> None:
         self.folder = Path(folder)
+        self.max_tokens = max_tokens
         self._model = OnnxModel(self.folder / "model.onnx")
         self._tokenizer = TextTokenizer(folder, max_tokens=max_tokens)
 
@@ -49,7 +50,7 @@ class PairScorer:
         """
         folder = Path(folder)
         if not (folder / "reranker.json").is_file():
-            raise ModelError("there is no trained reranker here", where=folder, hint="score-rag run PIPELINE --until reranker")
+            raise ModelError("there is no trained reranker here", where=folder, remedy=RunStage("reranker"))
         return cls(folder / "model", max_tokens=int(read_json(folder / "reranker.json")["max_tokens"]))
 
     def score_pairs(self, queries: Sequence[str], behaviours: Sequence[str], *, report: Report = silent) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from score_rag.data.choices import History
 from score_rag.data.interactions import Interactions
 from score_rag.documents.describer import Describer
 from score_rag.encoders.encoder import EMBEDDED, find_encoder
@@ -23,12 +24,15 @@ from score_rag.reranker.assess import AssessmentRequest, assess, write_answers
 from score_rag.reranker.examples import RankedList, rank_by_assessment, sample_requests
 from score_rag.reranker.offline import OFFLINE_MODEL, OfflineAssessor
 from score_rag.reranker.scorer import rerank_text
+from score_rag.reranker.settings import RerankerSettings, RerankerTraining
 from score_rag.seeds import seeded
 
 if TYPE_CHECKING:
     from score_rag.index.reader import Hit
 
 __all__ = ["fit_reranker", "train_reranker"]
+
+_DEFAULTS = RerankerSettings()
 
 _CERTAIN = 100.0
 """A label so large that the list's target distribution is one-hot after its softmax: InfoNCE, best-ranked against the rest."""
@@ -38,39 +42,37 @@ def fit_reranker(
     interactions: Interactions,
     hits_for: Callable[[Sequence[AssessmentRequest]], Sequence[Sequence[Hit]]],
     folder: Path,
+    settings: RerankerSettings = _DEFAULTS,
     *,
-    base: str,
-    assessor: str,
     prompt: Prompt,
     describer: Describer,
     assessments_path: Path,
-    pairs: int = 300,
-    layers: int | None = None,
-    api_base: str | None = None,
-    concurrency: int = 4,
-    max_answer_tokens: int = 400,
-    epochs: int = 1,
-    batch_size: int = 16,
-    learning_rate: float = 5e-5,
-    max_tokens: int = 192,
-    hold_out: float = 0.15,
-    top_n: int = 2,
-    history: str = "all",
+    history: History = "all",
     seed: int = 0,
     report: Report = silent,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Ask, rank, train, export: `folder/model`, `folder/assessments.jsonl`, `folder/reranker.json`.
 
     Args:
         hits_for: What the retriever finds for requests, each as of its own time.
-        base: Encoder whose weights the cross-encoder starts from, and by whose vectors assessments are compared with behaviours.
-        assessor: LiteLLM model that writes the assessments; `score-rag/offline` is the embedded rule-based one.
+        folder: Where to write.
+        settings: Among them `encoder`, whose weights the cross-encoder starts from, and by whose vectors assessments are compared with
+            behaviours; and `assessor`, the LiteLLM model that writes the assessments.
+        prompt: What the assessor is asked.
+        describer: Tells histories.
         assessments_path: Where answers are kept; outside `folder`, so that they outlive a killed run.
+        history: What of a history is told.
+        seed: Of all random sampling.
+        report: Told how far the work is.
+        changes: Single settings, in place of those given.
 
     Returns:
         Metrics on questions held out from training: mean reciprocal rank of the best-ranked behaviour, before, after, and for random order.
     """
-    requests = sample_requests(interactions, describer, pairs, history=history, seed=seed)
+    settings = settings.changed(**changes)
+    assessor = settings.assessor
+    requests = sample_requests(interactions, describer, settings.pairs, history=history, seed=seed)
     if len(requests) < 10:
         raise DataError(
             "there are too few events to ask assessments for", expected="at least 10 with three earlier ones", found=len(requests)
@@ -80,36 +82,24 @@ def fit_reranker(
         model=assessor,
         prompt=prompt,
         out=assessments_path,
-        api_base=api_base,
-        max_answer_tokens=max_answer_tokens,
-        concurrency=concurrency,
+        api_base=settings.api_base,
+        max_answer_tokens=settings.max_answer_tokens,
+        concurrency=settings.concurrency,
         ask=OfflineAssessor(interactions).ask if assessor == OFFLINE_MODEL else None,
         report=report,
     )
     hits = hits_for(requests)
-    start = find_encoder(base, setting="reranker.encoder")
+    start = find_encoder(settings.encoder, setting="reranker.encoder")
     vectors = _embed(start, [answer.text() for answer in answers] + [hit.text for found in hits for hit in found], report)
     rest = iter(np.split(vectors[len(answers) :], np.cumsum([len(found) for found in hits])[:-1]))
     behaviours = [next(rest) for _ in hits]
     queries = [rerank_text(request.history, request.target) for request in requests]
     lists = rank_by_assessment(queries, hits, vectors[: len(answers)], behaviours)
-    metrics = train_reranker(
-        start,
-        lists,
-        folder / "model",
-        layers=layers,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        max_tokens=max_tokens,
-        hold_out=hold_out,
-        seed=seed,
-        report=report,
-    )
+    metrics = train_reranker(start, lists, folder / "model", settings, seed=seed, report=report)
     kept = folder / "assessments.jsonl"
-    write_answers(requests, answers, model=assessor, prompt=prompt, out=kept, max_answer_tokens=max_answer_tokens)
-    settings = {"top_n": top_n, "assessor": assessor, "base": base, "embedded": base == EMBEDDED, "max_tokens": max_tokens}
-    write_json(folder / "reranker.json", settings)
+    write_answers(requests, answers, model=assessor, prompt=prompt, out=kept, max_answer_tokens=settings.max_answer_tokens)
+    told = {"top_n": settings.top_n, "assessor": assessor, "base": settings.encoder, "max_tokens": settings.max_tokens}
+    write_json(folder / "reranker.json", {**told, "embedded": settings.encoder == EMBEDDED})
     return {"assessments": len(answers), **metrics}
 
 
@@ -140,21 +130,19 @@ def train_reranker(
     base: Path,
     lists: Sequence[RankedList],
     out: Path,
+    settings: RerankerTraining = _DEFAULTS,
     *,
-    layers: int | None = None,
-    epochs: int = 1,
-    batch_size: int = 16,
-    learning_rate: float = 5e-5,
-    max_tokens: int = 192,
-    hold_out: float = 0.15,
     seed: int = 0,
     report: Report = silent,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Fine-tune a cross-encoder that starts from an encoder's weights (a new head on top), and save it with its ONNX form.
 
     Args:
-        layers: Keep only the first so many transformer layers of the base, for cheaper inference; None keeps all.
-        hold_out: Share of questions kept out of training, for the metrics.
+        settings: How; of the base the first `layers` are kept, for cheaper inference.
+        seed: Of all random sampling.
+        report: Told how far the work is.
+        changes: Single settings, in place of those given.
 
     Raises:
         DataError: Too few questions.
@@ -166,17 +154,18 @@ def train_reranker(
     from transformers import AutoConfig, TrainerCallback
     from transformers.trainer_callback import PrinterCallback
 
+    settings = settings.changed(**changes)
     if len(lists) < 4:
         raise DataError("there are too few ranked questions to train a reranker", expected="at least 4", found=len(lists))
     depth = AutoConfig.from_pretrained(str(base)).num_hidden_layers
-    keep = depth if layers is None else max(1, min(layers, depth))
+    keep = depth if settings.layers is None else max(1, min(settings.layers, depth))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # It logs that an encoder becomes a cross-encoder, which is what is wanted here.
     with quiet():
         model = CrossEncoder(
             str(base),
             num_labels=1,
-            max_length=max_tokens,
+            max_length=settings.max_tokens,
             local_files_only=True,
             device=device,
             activation_fn=torch.nn.Identity(),
@@ -185,7 +174,7 @@ def train_reranker(
     network: Any = model.model
     network.base_model.embeddings.requires_grad_(False)
     order = np.random.default_rng(seed).permutation(len(lists))
-    held = [lists[place] for place in order[: max(1, round(hold_out * len(lists)))]]
+    held = [lists[place] for place in order[: max(1, round(settings.hold_out * len(lists)))]]
     trained = [lists[place] for place in order[len(held) :]]
 
     def reciprocal_rank() -> float:
@@ -205,10 +194,10 @@ def train_reranker(
 
     arguments = CrossEncoderTrainingArguments(
         output_dir=str(out.parent / "trainer"),
-        num_train_epochs=epochs,
-        per_device_train_batch_size=batch_size,
-        learning_rate=learning_rate,
-        warmup_steps=max(1, epochs * len(trained) // batch_size // 10),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        warmup_steps=max(1, settings.epochs * len(trained) // settings.batch_size // 10),
         seed=seed,
         data_seed=seed,
         save_strategy="no",
@@ -233,7 +222,7 @@ def train_reranker(
         callbacks=[Tell()],
     )
     trainer.remove_callback(PrinterCallback)
-    if epochs:
+    if settings.epochs:
         trainer.train()
     shutil.rmtree(out.parent / "trainer", ignore_errors=True)
     after = reciprocal_rank()

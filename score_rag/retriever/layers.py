@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from score_rag.errors import ModelError
+from score_rag.errors import ChangeSetting, ModelError
 
 __all__ = ["add_lora", "freeze_below"]
 
@@ -75,5 +75,6 @@ def _last_layers(network: Any, last: int) -> list[Any]:
         "this encoder's layers are not where they are looked for, so that no last ones can be tuned",
         where=type(network).__name__,
         expected=" or ".join(_LAYERS),
-        hint="tune all of it: --set retriever.tune_layers=null",
+        hint="tune all of it",
+        remedy=ChangeSetting({"retriever.tune_layers": None}),
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -16,10 +17,12 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent, EmbeddingStartEvent
+from llama_index.core.instrumentation.events.exception import ExceptionEvent
+from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 from score_rag.encoders.encoder import EMBEDDED, Encoder, ModelEncoder, TextEncoder
-from score_rag.errors import InputError, ModelError
+from score_rag.errors import InputError, ModelError, RunStage
 from score_rag.files import digest_text, read_json
 from score_rag.index.external import OutsideIndex
 from score_rag.index.reader import BehaviourIndex, Hit, documents_of
@@ -98,7 +101,7 @@ class CollaborativeRetriever(BaseRetriever):
         """
         folder = Path(folder)
         if not (folder / "retriever.json").is_file():
-            raise ModelError("there is no trained retriever here", where=folder, hint="score-rag run PIPELINE --until retriever")
+            raise ModelError("there is no trained retriever here", where=folder, remedy=RunStage("retriever"))
         settings = read_json(folder / "retriever.json")
         encoder = TextEncoder.from_pretrained(folder / "encoder")
         opened = BehaviourIndex.open(folder / "index" if index is None else index, encoder)
@@ -147,23 +150,25 @@ class CollaborativeRetriever(BaseRetriever):
         return cls(OutsideIndex(store, user_key=user_key, time_key=time_key), _encoder(encoder), similarity_top_k=similarity_top_k)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        self.index = index = self.index.current()
-        vector = self._known(index, query_bundle)
-        if vector is None:
-            _dispatcher.event(self._started())
-            vector = self._keep(query_bundle.query_str, self.encoder.encode([query_bundle.query_str])[0])
-        return self._nodes(index.query(vector, **self._limits(query_bundle)))
+        with _ended(query_bundle):
+            self.index = index = self.index.current()
+            vector = self._known(index, query_bundle)
+            if vector is None:
+                with self._embedding(query_bundle.query_str) as keep:
+                    vector = keep(self.encoder.encode([query_bundle.query_str])[0])
+            return [_node(hit) for hit in index.query(vector, **self._limits(query_bundle))]
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        # A new generation is read from disk: not here.
-        index = self.index
-        if index.stale:
-            self.index = index = await asyncio.to_thread(index.current)
-        vector = self._known(index, query_bundle)
-        if vector is None:
-            _dispatcher.event(self._started())
-            vector = self._keep(query_bundle.query_str, (await self.encoder.aencode([query_bundle.query_str]))[0])
-        return self._nodes(await index.aquery(vector, **self._limits(query_bundle)))
+        with _ended(query_bundle):
+            # A new generation is read from disk: not here.
+            index = self.index
+            if index.stale:
+                self.index = index = await asyncio.to_thread(index.current)
+            vector = self._known(index, query_bundle)
+            if vector is None:
+                with self._embedding(query_bundle.query_str) as keep:
+                    vector = keep((await self.encoder.aencode([query_bundle.query_str]))[0])
+            return [_node(hit) for hit in await index.aquery(vector, **self._limits(query_bundle))]
 
     def _known(self, index: BehaviourIndex | OutsideIndex, asked: QueryBundle) -> np.ndarray | None:
         """The vector of a query, where nothing must be embedded for it."""
@@ -188,16 +193,25 @@ class CollaborativeRetriever(BaseRetriever):
                 self._cache.move_to_end(key)
             return self._cache.get(key)
 
-    def _keep(self, text: str, vector: np.ndarray) -> np.ndarray:
-        _dispatcher.event(EmbeddingEndEvent(chunks=[text], embeddings=[vector.tolist()]))
-        with self._lock:
-            self._cache[digest_text(text)] = vector
-            if len(self._cache) > _CACHED:
-                self._cache.popitem(last=False)
-        return vector
+    @contextmanager
+    def _embedding(self, text: str) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
+        """Events around the embedding of a text: one when it begins, one when it ends, well or not; what is kept in between is cached."""
+        found: list[np.ndarray] = []
 
-    def _started(self) -> EmbeddingStartEvent:
-        return EmbeddingStartEvent(model_dict={"class_name": type(self.encoder).__name__, "fingerprint": self.encoder.fingerprint})
+        def keep(vector: np.ndarray) -> np.ndarray:
+            found.append(vector)
+            with self._lock:
+                self._cache[digest_text(text)] = vector
+                if len(self._cache) > _CACHED:
+                    self._cache.popitem(last=False)
+            return vector
+
+        model = {"class_name": type(self.encoder).__name__, "fingerprint": self.encoder.fingerprint}
+        _dispatcher.event(EmbeddingStartEvent(model_dict=model))
+        try:
+            yield keep
+        finally:
+            _dispatcher.event(EmbeddingEndEvent(chunks=[text], embeddings=[vector.tolist() for vector in found]))
 
     def _limits(self, asked: QueryBundle) -> dict[str, Any]:
         return {
@@ -206,9 +220,16 @@ class CollaborativeRetriever(BaseRetriever):
             "exclude_user": getattr(asked, "user_id", None),
         }
 
-    @staticmethod
-    def _nodes(hits: list[Hit]) -> list[NodeWithScore]:
-        return [_node(hit) for hit in hits]
+
+@contextmanager
+def _ended(asked: QueryBundle) -> Iterator[None]:
+    """Where a retrieval fails, tell what went wrong and that it has ended; LlamaIndex tells the end of those alone that do not fail."""
+    try:
+        yield
+    except BaseException as error:
+        _dispatcher.event(ExceptionEvent(exception=error))
+        _dispatcher.event(RetrievalEndEvent(str_or_query_bundle=asked, nodes=[]))
+        raise
 
 
 def _encoder(given: str | Encoder | BaseEmbedding) -> Encoder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,44 +21,49 @@ from score_rag.progress import Report, silent
 from score_rag.retriever.examples import Neighbourhood, contrastive_batches
 from score_rag.retriever.layers import add_lora, freeze_below
 from score_rag.retriever.negatives import hard_negatives as find_hard_negatives
+from score_rag.retriever.settings import RetrieverSettings, RetrieverTraining
 from score_rag.retriever.validation import BestEpoch, Examination
 from score_rag.seeds import seeded
 
 __all__ = ["fit_retriever", "train_encoder"]
+
+_DEFAULTS = RetrieverSettings()
 
 
 def fit_retriever(
     documents: pl.DataFrame,
     neighbours: pl.DataFrame,
     folder: Path,
+    settings: RetrieverSettings = _DEFAULTS,
     *,
-    base: str,
-    similarity_top_k: int = 10,
-    index_dtype: str = "float32",
-    store: str = "chroma",
-    store_options: Mapping[str, Any] | None = None,
+    user_vectors: tuple[list[str], np.ndarray] | None = None,
+    seed: int = 0,
     report: Report = silent,
-    **training: Any,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Train, export, index: `folder/encoder`, `folder/index`, `folder/retriever.json`.
 
     Args:
         documents: Frame of `build_documents`.
         neighbours: Frame of `crm.neighbours` (the teacher).
-        base: Encoder to start from, as `find_encoder` takes it.
-        similarity_top_k: How many users the retriever returns unless it is told otherwise.
-        index_dtype: What the documents are embedded in, as `indexing_encoder` takes it.
-        store: Where the newest documents are kept for approximate search, as `open_store` takes it.
-        store_options: Likewise.
-        training: Settings of `train_encoder`.
+        folder: Where to write.
+        settings: The encoder to start from, its training, the index, and how many users are returned unless told otherwise.
+        user_vectors: As `train_encoder` takes them.
+        seed: Of all random sampling.
+        report: Told how far the work is.
+        changes: Single settings, in place of those given.
 
     Returns:
         Metrics of `train_encoder`.
     """
-    metrics = train_encoder(find_encoder(base), documents, neighbours, folder / "encoder", report=report, **training)
-    encoder = indexing_encoder(folder / "encoder", dtype=index_dtype)
-    build_index(documents, encoder, folder / "index", store=store, store_options=store_options, report=report)
-    write_json(folder / "retriever.json", {"similarity_top_k": similarity_top_k, "base": base, "embedded": base == EMBEDDED})
+    settings = settings.changed(**changes)
+    base = find_encoder(settings.encoder)
+    out = folder / "encoder"
+    metrics = train_encoder(base, documents, neighbours, out, settings, user_vectors=user_vectors, seed=seed, report=report)
+    encoder = indexing_encoder(out, dtype=settings.index_dtype)
+    build_index(documents, encoder, folder / "index", store=settings.store, store_options=settings.store_options, report=report)
+    told = {"similarity_top_k": settings.similarity_top_k, "base": settings.encoder, "embedded": settings.encoder == EMBEDDED}
+    write_json(folder / "retriever.json", told)
     return metrics
 
 
@@ -68,22 +73,12 @@ def train_encoder(
     documents: pl.DataFrame,
     neighbours: pl.DataFrame,
     out: Path,
+    settings: RetrieverTraining = _DEFAULTS,
     *,
-    epochs: int = 1,
-    patience: int | None = None,
-    batch_size: int = 64,
-    chunk: int | None = None,
-    negatives: int = 0,
-    hard_negatives: int = 0,
     user_vectors: tuple[list[str], np.ndarray] | None = None,
-    learning_rate: float = 5e-5,
-    temperature: float = 0.05,
-    max_tokens: int = 128,
-    tune_layers: int | None = None,
-    lora_rank: int | None = None,
-    hold_out: float = 0.1,
     seed: int = 0,
     report: Report = silent,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Fine-tune an encoder contrastively and save it with its ONNX form.
 
@@ -91,16 +86,12 @@ def train_encoder(
     only reported.
 
     Args:
-        epochs: At most so many; 0 saves the base as it is.
-        patience: Stop after so many epochs without gain; None runs all. The best epoch is kept either way.
-        batch_size: Users a batch, negatives not counted.
-        chunk: Documents in memory at a time (gradient caching); None takes a batch at once.
-        negatives: Users from outside a batch, drawn by lot, as negatives only.
-        hard_negatives: For each user of a batch so many users who read alike and are collaboratively far, as negatives only.
+        settings: How. No epochs save the base as it is; the best epoch is kept with and without patience. With `lora_rank`, low-rank
+            additions to the attention are tuned instead of the layers' weights, and merged before saving.
         user_vectors: The teacher's (ids, vectors [users, dim]), to tell who is far; without, the neighbours tell.
-        tune_layers: Tune only the last so many transformer layers (and nothing below); None tunes all but the word embeddings.
-        lora_rank: Tune low-rank additions to the attention in those layers instead of their weights; merged before saving.
-        hold_out: Share of users who are in no batch.
+        seed: Of all random sampling.
+        report: Told how far the work is.
+        changes: Single settings, in place of those given.
 
     Returns:
         `users`, `held_out`, `held_out_choosing` and `held_out_reported` (those with neighbours who are asked), `steps`, `best_epoch`,
@@ -115,11 +106,12 @@ def train_encoder(
 
     from score_rag.retriever.loss import NeighbourLoss
 
+    settings = settings.changed(**changes)
     world = Neighbourhood.of(documents, neighbours)
     if len(world.users) < 3:
         raise DataError("there are too few users to train a retriever", expected="at least 3 with training events", found=len(world.users))
-    held = world.hold_out(hold_out, seed)
-    model = open_model(base, max_tokens=max_tokens, device="cuda" if torch.cuda.is_available() else "cpu")
+    held = world.hold_out(settings.hold_out, seed)
+    model = open_model(base, max_tokens=settings.max_tokens, device="cuda" if torch.cuda.is_available() else "cpu")
 
     def encode(texts: list[str]) -> np.ndarray:
         # Which epoch is best can be told in the precision of the training.
@@ -128,26 +120,26 @@ def train_encoder(
         return torch.stack(list(found)).float().cpu().numpy()
 
     examination = Examination.of(world, held, seed=seed)
-    best = BestEpoch(model[0].model, examination, encode, patience=patience)
+    best = BestEpoch(model[0].model, examination, encode, patience=settings.patience)
     _, before = best.examine()
     hard = None
-    if hard_negatives and epochs:
+    if settings.hard_negatives and settings.epochs:
         teacher = world.vectors_of(*user_vectors) if user_vectors else None
-        hard = find_hard_negatives(encode([texts[-1] for texts in world.texts]), world, held, hard_negatives, teacher=teacher)
+        hard = find_hard_negatives(encode([texts[-1] for texts in world.texts]), world, held, settings.hard_negatives, teacher=teacher)
     drawn = [
-        contrastive_batches(world, held, batch_size=batch_size, seed=seed * 1000 + epoch, negatives=negatives, hard=hard)
-        for epoch in range(epochs)
+        contrastive_batches(world, held, batch_size=settings.batch_size, seed=seed * 1000 + epoch, negatives=settings.negatives, hard=hard)
+        for epoch in range(settings.epochs)
     ]
     steps = 0
     if any(drawn):
         network, lora = model[0].model, None
-        if lora_rank is None:
-            freeze_below(network, tune_layers)
+        if settings.lora_rank is None:
+            freeze_below(network, settings.tune_layers)
         else:
-            lora = add_lora(network, lora_rank, tune_layers)
-        loss = NeighbourLoss(model, torch.from_numpy(world.neighbours), temperature=temperature, chunk=chunk)
+            lora = add_lora(network, settings.lora_rank, settings.tune_layers)
+        loss = NeighbourLoss(model, torch.from_numpy(world.neighbours), temperature=settings.temperature, chunk=settings.chunk)
         scratch = out.parent / "trainer"
-        steps = _run_trainer(model, loss, drawn, best.end_epoch, scratch, learning_rate=learning_rate, seed=seed, report=report)
+        steps = _run_trainer(model, loss, drawn, best.end_epoch, scratch, learning_rate=settings.learning_rate, seed=seed, report=report)
         best.restore()
         if lora is not None:
             lora.merge_and_unload()
@@ -165,7 +157,7 @@ def train_encoder(
     }
     model.cpu().eval()
     model.save_pretrained(str(out), create_model_card=False)
-    export_encoder(model, out, max_tokens=max_tokens)
+    export_encoder(model, out, max_tokens=settings.max_tokens)
     return metrics
 
 

@@ -1,6 +1,7 @@
-"""Worlds with known answers and parts without models, for tests."""
+"""Worlds with known answers, parts without models and servers without GPUs, for tests."""
 
+from score_rag.testing.server import ScoringServer
 from score_rag.testing.toy import toy_world
 from score_rag.testing.words import WordEncoder
 
-__all__ = ["WordEncoder", "toy_world"]
+__all__ = ["ScoringServer", "WordEncoder", "toy_world"]

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from score_rag.settings import Settings, serving
 
 __all__ = ["TrainerSettings", "trainer_arguments"]
 
 
-class TrainerSettings(BaseModel):
+class TrainerSettings(Settings):
     """Settings of transformers' trainer that all trained parts share."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     accumulation: int = Field(1, ge=1, description="batches whose gradients are summed before a step")
-    checkpoint_gradients: bool = Field(False, description="compute activations twice instead of keeping them: less memory, slower")
+    checkpoint_gradients: Annotated[bool, serving()] = Field(
+        False, description="compute activations twice instead of keeping them: less memory, slower"
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="of forward and backward passes; auto is bfloat16 on a GPU that multiplies it natively, else float32"
     )
-    save_every: int = Field(200, ge=1, description="steps between checkpoints, from which a killed training resumes to the same weights")
-    report_to: str | None = Field(None, description="tensorboard | mlflow | wandb: where losses are logged, if that package is installed")
+    save_every: Annotated[int, serving()] = Field(
+        200, ge=1, description="steps between checkpoints, from which a killed training resumes to the same weights"
+    )
+    report_to: Annotated[str | None, serving()] = Field(
+        None, description="tensorboard | mlflow | wandb: where losses are logged, if that package is installed"
+    )
 
 
 def trainer_arguments(settings: TrainerSettings, checkpoints: Path, *, seed: int) -> dict[str, Any]:
@@ -38,10 +44,16 @@ def trainer_arguments(settings: TrainerSettings, checkpoints: Path, *, seed: int
 
     gpu = torch.cuda.is_available()
     bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and gpu and fast_bfloat16())
+    from transformers import TrainingArguments
+
+    # Renamed in transformers 5.2x; the old name is gone in 6.
+    known = TrainingArguments.__dataclass_fields__
+    name = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
+    memory = {name: True} if settings.checkpoint_gradients else {}
     return {
+        **memory,
         "output_dir": str(checkpoints),
         "gradient_accumulation_steps": settings.accumulation,
-        "gradient_checkpointing": settings.checkpoint_gradients,
         "bf16": bf16,
         "fp16": settings.precision == "float16" and gpu,
         "save_strategy": "steps",

@@ -1,0 +1,45 @@
+"""What the library advises, as a command to type: the only place that knows both."""
+
+from __future__ import annotations
+
+import shlex
+
+from score_rag.errors import ChangeSetting, FetchDataset, Remedy, RenewIndex, RunStage, ScoreError
+
+__all__ = ["advice", "command", "options"]
+
+
+def advice(error: ScoreError) -> str | None:
+    """An error's hint with the command that follows it; None where there is neither."""
+    typed = command(error.remedy, pipeline=error.pipeline or "PIPELINE") if error.remedy is not None else None
+    return ": ".join(part for part in (error.hint, typed) if part is not None) or None
+
+
+def command(remedy: Remedy, *, pipeline: str = "PIPELINE") -> str:
+    """The command, or the options of one.
+
+    Args:
+        pipeline: How the pipeline was named, with the settings that were changed; quoted for a shell already.
+
+    >>> command(RunStage("crm", again=True), pipeline="sample")
+    'score-rag run sample --only crm --force'
+    >>> command(ChangeSetting({"data.separator": ";"}))
+    '--set \\'data.separator=";"\\''
+    """
+    match remedy:
+        case ChangeSetting():
+            return options(remedy)
+        case RunStage(stage=None, again=again):
+            return f"score-rag run {pipeline}{' --force' if again else ''}"
+        case RunStage(stage=stage, again=again):
+            return f"score-rag run {pipeline} " + (f"--only {stage} --force" if again else f"--until {stage}")
+        case RenewIndex(how=how, folder=folder):
+            return f"score-rag index {how} {pipeline}" + (f" --folder {shlex.quote(folder)}" if folder is not None else "")
+        case FetchDataset(name=name, into=into, force=force):
+            where = f" --into {shlex.quote(into)}" if into is not None else ""
+            return f"score-rag data fetch {shlex.quote(name)}{where}{' --force' if force else ''}"
+
+
+def options(settings: ChangeSetting) -> str:
+    """Settings as the end of a command."""
+    return " ".join(f"--set {shlex.quote(one)}" for one in settings.assignments)

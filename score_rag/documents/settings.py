@@ -1,0 +1,34 @@
+"""Settings of documents: how a user's behaviour is told, and when a new version is written."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from score_rag.settings import Settings, also
+
+__all__ = ["DocumentSettings"]
+
+_QUERIES = also("reranker", "predictor")
+"""Queries are told as documents are."""
+
+
+class DocumentSettings(Settings):
+    """A user's behaviour, told in words."""
+
+    prompt: Annotated[str, _QUERIES] = Field(
+        "describe_user", description="prompts/describe_user.md; or describe_profile, describe_liked, describe_genres, describe_titles"
+    )
+    max_liked: Annotated[int, _QUERIES] = Field(8, ge=0, description="most recent liked items told")
+    max_disliked: Annotated[int, _QUERIES] = Field(4, ge=0, description="most recent disliked items told")
+    max_tokens: Annotated[int | None, _QUERIES] = Field(
+        None, ge=8, description="a longer document is told again with fewer items, then fewer words; null tells all"
+    )
+    tokenizer: Annotated[str, _QUERIES] = Field(
+        "embedded", description="what counts them (the retriever's encoder, say): embedded | a hub name | a folder"
+    )
+    every: int = Field(16, ge=1, description="a new version of a user's document each so many events")
+    sparser_after: int = Field(
+        6, ge=1, description="from so many versions on, the next one only when the history has grown by that share (of 6: 1/6)"
+    )

@@ -1,0 +1,74 @@
+"""How far SCORE's probabilities mean what they say: log-loss, expected calibration error, and the reliability table behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from score_rag.metrics.auc import log_loss
+from score_rag.predictor.calibration import Bin, calibration_error, reliability
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["Calibration"]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Probabilities beside what came true.
+
+    Attributes:
+        log_loss: Mean negative log-likelihood, nats.
+        error: Expected calibration error over `bins`.
+        bins: Of equal numbers of questions, lowest probabilities first.
+    """
+
+    log_loss: float
+    error: float
+    bins: tuple[Bin, ...]
+
+    @classmethod
+    def of(cls, probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 10) -> Self:
+        """Compare probabilities [n] with labels [n] of 0 and 1.
+
+        >>> found = Calibration.of(np.array([0.25, 0.25, 0.75, 0.75]), np.array([0, 1, 1, 1]), bins=2)
+        >>> round(found.error, 4), found.bins[1]
+        (0.25, Bin(questions=2, said=0.75, liked=1.0))
+        """
+        found = tuple(reliability(probabilities, labels, bins=bins))
+        return cls(log_loss(labels, probabilities), calibration_error(probabilities, labels, bins=bins), found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "log_loss": round(self.log_loss, 5),
+            "expected_calibration_error": round(self.error, 5),
+            "reliability": [{"questions": one.questions, "said": round(one.said, 5), "liked": round(one.liked, 5)} for one in self.bins],
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """What `to_dict` gave."""
+        bins = tuple(Bin(**one) for one in value["reliability"])
+        return cls(value["log_loss"], value["expected_calibration_error"], bins)
+
+    def to_table(self) -> Table:
+        """For the screen."""
+        from rich import box
+        from rich.table import Table
+
+        table = Table(
+            title=f"reliability of SCORE: log-loss {self.log_loss:.4f}, expected calibration error {self.error:.4f}",
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )
+        for column in ("questions", "said", "liked"):
+            table.add_column(column, justify="right")
+        for one in self.bins:
+            table.add_row(f"{one.questions:,}", f"{one.said:.3f}", f"{one.liked:.3f}")
+        return table

@@ -1,0 +1,140 @@
+"""Tables in the run's folder: written whole under the run's lock, each with digests of what it was made from.
+
+A table that is shown again later says what has changed since.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import polars as pl
+
+from score_rag.data.interactions import SPLITS
+from score_rag.errors import DataError, InputError, LockedError, did_you_mean
+from score_rag.files import digest_json, folder_lock, read_json, write_json
+from score_rag.pipeline.config import Pipeline
+from score_rag.pipeline.runner import STAGES, run_folder
+
+__all__ = ["SCORECARD", "changes_since", "find_table", "made_from", "store_table", "table_name"]
+
+SCORECARD = "scorecard"
+"""The kind of table that has no word of its own in its file's name."""
+_APART = ("name", "description", "runs", "data.path", "evaluation.split")
+"""Settings that say where things lie, or what a table's own name says: no part of what it was made from."""
+
+
+def made_from(pipeline: Pipeline) -> dict[str, Any]:
+    """Digests of what a table depends on: `settings`, and the content of each stage (None where it is not finished).
+
+    `values` are the settings themselves, so that a change can be named.
+    """
+    values = _flat(pipeline.model_dump(mode="json"))
+    values = {name: value for name, value in values.items() if name not in _APART}
+    return {"settings": digest_json(values), "values": values, **{stage: _content(pipeline, stage) for stage in STAGES}}
+
+
+def changes_since(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What differs between two `made_from`, in words.
+
+    >>> before = {"settings": "a", "values": {"seed": 1}, "data": "d", "predictor": "p"}
+    >>> changes_since(before, {"settings": "b", "values": {"seed": 2}, "data": "d", "predictor": "q"})
+    ['settings: seed: 1 → 2', 'predictor: another one was made since']
+    """
+    out = []
+    if old.get("settings") != new.get("settings"):
+        before, after = old.get("values", {}), new.get("values", {})
+        named = [f"{key}: {before.get(key)} → {after.get(key)}" for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
+        out.append("settings: " + ("; ".join(named) or "changed"))
+    for stage in STAGES:
+        if old.get(stage) != new.get(stage):
+            missing, unknown = new.get(stage) is None, old.get(stage) is None
+            out.append(f"{stage}: {'it is not finished now' if missing else 'finished since' if unknown else 'another one was made since'}")
+    return out
+
+
+def table_name(split: str, rows: int | None, kind: str = SCORECARD) -> str:
+    """The stem of a table's files; a quick look at fewer rows does not take the place of the whole.
+
+    >>> table_name("test", None), table_name("valid", 500, "evidence")
+    ('test', 'valid-evidence-500-rows')
+    """
+    return split + ("" if kind == SCORECARD else f"-{kind}") + ("" if rows is None else f"-{rows}-rows")
+
+
+def store_table(pipeline: Pipeline, name: str, content: Mapping[str, Any], scores: pl.DataFrame) -> list[str]:
+    """Write `NAME.json` and `NAME.parquet` under the run's lock.
+
+    Args:
+        content: The table, `made_from` as it was before anything was scored.
+        scores: The rows with a column for each scorer.
+
+    Returns:
+        What a reader must know: what changed meanwhile, and that the table was not stored where another process writes to the run.
+    """
+    told = [f"the run changed while it was evaluated: {change}" for change in changes_since(content["made_from"], made_from(pipeline))]
+    written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    out = run_folder(pipeline) / "evaluation"
+    try:
+        with folder_lock(run_folder(pipeline), doing=f"score-rag evaluate {pipeline.name}"):
+            out.mkdir(exist_ok=True)
+            _write_parquet(out / f"{name}.parquet", scores)
+            write_json(out / f"{name}.json", {**content, "notes": [*content["notes"], *told], "written": written})
+    except LockedError as error:
+        # An hour of scoring is not thrown away because something else writes: the table is told, and that it was not kept.
+        told.append(f"this table was not stored: {error.what} ({error.found})")
+    return told
+
+
+def find_table(pipeline: Pipeline, split: str, rows: int | None, kind: str = SCORECARD) -> dict[str, Any]:
+    """The stored table; where `rows` is None, the one of this kind and split that was written last, of however many rows.
+
+    Raises:
+        InputError: No such split, or nothing is stored.
+    """
+    if split not in SPLITS:
+        raise InputError(f"there is no split {split!r}", hint=did_you_mean(split, SPLITS))
+    out = run_folder(pipeline) / "evaluation"
+    first = table_name(split, None, kind)
+    names = [first, *(file.stem for file in sorted(out.glob(f"{first}-*-rows.json")))] if rows is None else [table_name(split, rows, kind)]
+    found = [table for name in names if (table := _read(out / f"{name}.json")) is not None and table.get("kind", SCORECARD) == kind]
+    if not found:
+        flag = {"evidence": " --evidence", "shuffled": " --shuffle-evidence"}.get(kind, "")
+        raise InputError(
+            f"no table of the {split} split is stored" + (f" ({kind})" if kind != SCORECARD else ""),
+            where=out,
+            hint=f"score-rag evaluate {pipeline.words} --split {split}{flag}",
+        )
+    return max(found, key=lambda table: str(table.get("written", "")))
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        found = read_json(file)
+    except DataError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _write_parquet(path: Path, table: pl.DataFrame) -> None:
+    aside = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
+    try:
+        table.write_parquet(aside)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _content(pipeline: Pipeline, stage: str) -> str | None:
+    found = _read(run_folder(pipeline) / stage / "finished.json")
+    return None if found is None else found.get("content")
+
+
+def _flat(tree: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, value in tree.items():
+        out.update(_flat(value, f"{before}{name}.") if isinstance(value, dict) else {f"{before}{name}": value})
+    return out

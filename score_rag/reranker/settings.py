@@ -1,0 +1,45 @@
+"""Settings of the reranker (SARE): its assessor, its training, how many users it keeps."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from score_rag.encoders.limits import longest_input
+from score_rag.settings import Settings, misfits, serving
+
+__all__ = ["RerankerSettings", "RerankerTraining"]
+
+
+class RerankerTraining(Settings):
+    """How the cross-encoder is trained."""
+
+    layers: int | None = Field(2, ge=1, description="keep only the first so many layers of the base; null keeps all")
+    max_tokens: int = Field(160, ge=8, description="longer pairs are cut")
+    epochs: int = Field(2, ge=0, description="over all questions")
+    batch_size: int = Field(8, ge=1, description="questions")
+    learning_rate: float = Field(2e-4, gt=0, description="of AdamW")
+    hold_out: float = Field(0.15, gt=0, lt=1, description="share of questions kept out of training, for its metrics")
+
+
+class RerankerSettings(RerankerTraining):
+    """SARE."""
+
+    encoder: str = Field("embedded", description="embedded | a hub name such as BAAI/bge-reranker-large | a folder")
+    assessor: str = Field(
+        "score-rag/offline", description="score-rag/offline (bundled rules) | any LiteLLM model, such as gpt-4o-mini or ollama/llama3.1"
+    )
+    assess_prompt: str = Field("assess", description="prompts/assess.md")
+    api_base: Annotated[str | None, serving()] = Field(None, description="address of your own OpenAI-compatible server")
+    pairs: int = Field(300, ge=10, description="(user, item) questions to ask the assessor about")
+    concurrency: Annotated[int, serving()] = Field(4, ge=1, description="calls at a time")
+    max_answer_tokens: int = Field(400, ge=16, description="longest answer of the assessor")
+    top_n: Annotated[int, serving(feeds=("predictor",))] = Field(2, ge=1, description="Ks, users kept")
+
+    @model_validator(mode="after")
+    def _encoder_reads_so_much(self) -> Self:
+        most = longest_input(self.encoder)
+        if most is not None and self.max_tokens > most:
+            raise misfits({"max_tokens": f"the encoder {self.encoder} reads at most {most} tokens, found {self.max_tokens}"})
+        return self
