@@ -1,7 +1,8 @@
 """Random small worlds, each with a question and with another future: what the tests of leaks draw from.
 
 Times lie just before and after month ends (UTC), told from several zones; seconds are shared within and across users, years lie between
-some, users may have a single event, events may be repeated, negatives may be drawn, and ties may be either policy's.
+some, users may have a single event, events may be repeated, negatives may be drawn, the earliest events may be background, and ties may
+be either policy's.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import polars as pl
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from score_rag.data.interactions import Interactions, items_frame
+from score_rag.data.interactions import LEARNED, QUESTIONS, Interactions, items_frame
 from score_rag.data.log import Item
 from score_rag.data.mistakes import Mistakes
 from score_rag.data.negatives import add_negatives
@@ -52,13 +53,21 @@ def plain(world):
 
 
 @st.composite
-def worlds(draw):
+def worlds(draw, *, background=None):
+    """A world; the earliest of its training events are background, or none, or (None) whatever is drawn."""
     one = st.tuples(st.sampled_from(USERS), st.sampled_from(COMMON), st.integers(0, 1), st.sampled_from(TIMES))
     rows = draw(st.lists(one, min_size=5, max_size=20))
     rows += draw(st.lists(st.sampled_from(rows), max_size=3))
     frame = pl.DataFrame(rows, schema=COLUMNS[:4], orient="row").sort("timestamp", maintain_order=True)
     frame = frame.cast({"user_id": pl.Categorical(), "item_id": pl.Categorical(), "label": pl.Int8()})
     frame = split_events(frame, split="quantiles", train=0.6, valid=0.2, report=DataReport("random"))
+    train = frame.filter(pl.col("split") == "train")["timestamp"].unique().sort().to_list()
+    if len(train) > 1 and (draw(st.booleans()) if background is None else background):
+        first = draw(st.sampled_from(train[1:]))
+        frame = frame.with_columns(
+            split=pl.when(pl.col("timestamp") < first).then(pl.lit("background")).otherwise(pl.col("split").cast(pl.String()))
+        )
+    assume(background is None or (frame["split"] == "background").any() == background)
     if draw(st.booleans()):
         frame = add_negatives(frame.with_columns(label=pl.lit(1, dtype=pl.Int8)), pl.Series([i.item_id for i in ITEMS]), count=1, seed=1)
     return Interactions(frame, items_frame(ITEMS), ties=draw(st.sampled_from(["strict", "file-order"])))
@@ -70,8 +79,9 @@ def questions(draw, *, held_out=False, happens=True):
     world = draw(worlds())
     events = list(world.rows())
     splits = world.events["split"].to_list()
-    places = [n for n, split in enumerate(splits) if split != "train"] if held_out else range(len(events))
-    assume(len(places) and splits[0] == "train")
+    # Background events are no questions.
+    places = [n for n, split in enumerate(splits) if split in QUESTIONS and not (held_out and split == "train")]
+    assume(len(places) and splits[0] in LEARNED)
     asked = events[draw(st.sampled_from(places))]
     rows, now = plain(world), asked.timestamp
     fates = draw(st.lists(st.sampled_from("kfi" + "g" * happens), min_size=len(rows), max_size=len(rows)))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from score_rag.data.interactions import SPLITS
+from score_rag.data.interactions import QUESTIONS
 
 __all__ = ["SHOWN", "Audit", "Check", "compared", "draw", "moment"]
 
@@ -79,11 +79,11 @@ def compared(name: str, looked_at: int, of: str, wrong: Iterable[str], violation
 
 
 def draw(events: pl.DataFrame, count: int, seed: int) -> pl.DataFrame:
-    """About `count` rows, uniform without replacement within each split, as many of each; in order of time."""
+    """About `count` rows that are questions, uniform without replacement within each split, as many of each; in order of time."""
     generator = np.random.default_rng(seed)
-    places = [rows for split in SPLITS if len(rows := np.flatnonzero((events["split"] == split).to_numpy()))]
+    places = [rows for split in QUESTIONS if len(rows := np.flatnonzero((events["split"] == split).to_numpy()))]
     chosen = [generator.choice(rows, min(-(-count // len(places)), len(rows)), replace=False) for rows in places]
-    return events[np.sort(np.concatenate(chosen))] if chosen else events
+    return events[np.sort(np.concatenate(chosen))] if chosen else events.clear()
 
 
 def moment(time: int) -> str:

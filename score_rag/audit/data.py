@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from score_rag.audit.check import SHOWN, Audit, Check, compared, draw, moment
-from score_rag.data.interactions import SPLITS, Interactions, event_rows
+from score_rag.data.interactions import QUESTIONS, SPLITS, Interactions, event_rows
 from score_rag.data.settings import DataSettings
 from score_rag.progress import Report, silent
 
@@ -33,7 +33,7 @@ def audit_interactions(
     """
     events = interactions.events
     splits, notes = _splits(events, settings)
-    checks = [_order(events), splits, _counts(events, kept, dated=interactions.clock == "seconds")]
+    checks = [_order(events), splits, _counts(interactions, kept)]
     if settings is not None and settings.split == "months":
         checks.append(_months(events, settings))
     checks.append(_histories(interactions, draw(events, sample, seed)))
@@ -80,29 +80,35 @@ def _splits(events: pl.DataFrame, settings: DataSettings | None) -> tuple[Check,
     return compared("splits", len(events), "rows" + (", within each user" if within else ", no overlap in time"), told, len(rows)), notes
 
 
-def _counts(events: pl.DataFrame, kept: Mapping[str, int] | None, *, dated: bool) -> Check:
-    judged = events.filter(~pl.col("sampled"))
+def _counts(interactions: Interactions, kept: Mapping[str, int] | None) -> Check:
+    judged, splits = interactions.events.filter(~pl.col("sampled")), interactions.splits
     counted = judged.group_by("split").agg(pl.len(), first=pl.col("timestamp").min(), last=pl.col("timestamp").max())
     found = {row["split"]: row for row in counted.to_dicts()}
-    rows = {split: int(found[split]["len"]) if split in found else 0 for split in SPLITS}
+    rows = {split: int(found[split]["len"]) if split in found else 0 for split in splits}
     # A mere order within each user has no dates to tell.
-    spans = {name: f" from {moment(row['first'])} to {moment(row['last'])}" for name, row in found.items() if dated}
-    told = "; ".join(f"{split} {rows[split]:,}{spans.get(split, '')}" for split in SPLITS)
-    wrong = [f"{split}: {rows[split]:,} rows, but {kept[split]:,} were reported" for split in SPLITS if kept and kept[split] != rows[split]]
+    spans = {
+        name: f" from {moment(row['first'])} to {moment(row['last'])}" for name, row in found.items() if interactions.clock == "seconds"
+    }
+    told = "; ".join(f"{split} {rows[split]:,}{spans.get(split, '')}" for split in splits)
+    said = {split: kept.get(split, 0) for split in SPLITS} if kept else {}
+    off = [split for split in said if said[split] != rows.get(split, 0)]
+    wrong = [f"{split}: {rows.get(split, 0):,} rows, but {said[split]:,} were reported" for split in off]
     return compared("counts", len(judged), f"judgements: {told}", wrong if rows["train"] else [*wrong, "there are no training events"])
 
 
 def _months(events: pl.DataFrame, settings: DataSettings) -> Check:
-    """Each row's calendar month (UTC), by Python's own calendar, lies within its split's range."""
+    """Each row's calendar month (UTC), by Python's own calendar, lies within its split's range; background lies before that of train."""
     year, month = (int(part) for part in settings.months.start.split("-"))
     wrong, count = [], 0
-    for split in SPLITS:
-        first, last = getattr(settings.months, split)
-        # The first second of the range, and of the month after it: what lies between is inside, with no calendar in the comparison itself.
-        begin, end = (
+    # The first second of the range, and of the month after it: what lies between is inside, with no calendar in the comparison itself.
+    spans = {
+        split: [
             int(datetime(year + (month - 1 + index) // 12, (month - 1 + index) % 12 + 1, 1, tzinfo=UTC).timestamp())
             for index in (first, last + 1)
-        )
+        ]
+        for split, (first, last) in ((split, getattr(settings.months, split)) for split in QUESTIONS)
+    }
+    for split, (begin, end) in {**spans, "background": [0, spans["train"][0]]}.items():
         rows = events.filter((pl.col("split") == split) & ~pl.col("timestamp").is_between(begin, end - 1))
         count += len(rows)
         wrong += [

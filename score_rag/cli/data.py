@@ -127,7 +127,7 @@ def summarise(name: str, *, picture: Path | None, overrides: list[str], quiet: b
             from score_rag.data.plot import plot as draw
 
             draw(interactions, picture, title=pipeline.name)
-        return describe(interactions, report)
+        return describe(interactions, report, history=pipeline.data.history)
 
 
 @app.command()

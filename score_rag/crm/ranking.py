@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 
 from score_rag.crm.interface import CollaborativeModel, UserHistory
-from score_rag.data.interactions import SPLITS, Interactions
+from score_rag.data.interactions import SPLITS, Interactions, event_rows
 from score_rag.metrics.ranking import Ranked, ndcg_and_recall
 
 __all__ = ["RankingTask"]
@@ -14,8 +15,8 @@ __all__ = ["RankingTask"]
 class RankingTask:
     """Who is asked, what must not be recommended to them, and what they went on to like.
 
-    A user's history is their judgements of the splits before `split`; what is in it is no candidate. Users who liked nothing new in `split`
-    are left out.
+    A user's history is their judgements of the splits before `split`, background among them; what is in it is no candidate. Users who
+    liked nothing new in `split` are left out.
 
     Args:
         interactions: Events and catalogue.
@@ -26,10 +27,9 @@ class RankingTask:
     def __init__(self, interactions: Interactions, split: str, *, most: int | None = None) -> None:
         place = {item_id: number for number, item_id in enumerate(interactions.catalogue)}
         earlier: dict[str, list] = {}  # type: ignore[type-arg]
-        for name in SPLITS[: SPLITS.index(split)]:
-            for event in interactions.rows(name):
-                if not event.sampled:
-                    earlier.setdefault(event.user_id, []).append(event)
+        for event in event_rows(interactions.events.filter(pl.col("split").is_in(SPLITS[: SPLITS.index(split)]))):
+            if not event.sampled:
+                earlier.setdefault(event.user_id, []).append(event)
         liked: dict[str, set[int]] = {}
         for event in interactions.rows(split):
             if event.liked and not event.sampled:

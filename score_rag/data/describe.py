@@ -1,7 +1,7 @@
 """Summary statistics of the data: sizes, density, like rates, cold-start shares, text coverage, and the data report.
 
-Events are judgements, and sampled negatives are counted beside them. Only what is asked of the rows that will be scored (like rates, cold
-shares, users with one class) takes them in, and says so.
+Events are judgements of every split, background among them; sampled negatives are counted beside them. Only what is
+asked of the rows that will be scored (like rates, cold shares, users with one class) takes them in, and says so.
 """
 
 from __future__ import annotations
@@ -14,43 +14,14 @@ import numpy as np
 import polars as pl
 
 from score_rag.data.choices import Ties
-from score_rag.data.interactions import SPLITS, Clock, Interactions
-from score_rag.data.report import DataReport
+from score_rag.data.interactions import LEARNED, Clock, Interactions
+from score_rag.data.report import DataReport, information
+from score_rag.data.spread import BINS, Spread
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 __all__ = ["BINS", "DataSummary", "SplitSummary", "Spread", "describe", "event_counts", "warm_mask"]
-
-BINS = {"1": 1, "2": 2, "3-4": 3, "5-9": 5, "10-19": 10, "20-49": 20, "50-99": 50, "100-199": 100, "200-499": 200, "500+": 500}
-"""Bins of numbers of events: the bin's name to the least number in it."""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How many events each user (or item) has, over those that have any; quartiles are interpolated.
-
-    >>> spread = Spread.of(np.array([1, 2, 4, 9]))
-    >>> spread.q1, spread.median, spread.mean, spread.histogram["3-4"]
-    (1.75, 3.0, 4.0, 1)
-    """
-
-    min: int
-    q1: float
-    median: float
-    q3: float
-    mean: float
-    max: int
-    histogram: Mapping[str, int]
-
-    @classmethod
-    def of(cls, counts: np.ndarray) -> Spread:
-        """From counts [users], each at least 1."""
-        q1, median, q3 = np.quantile(counts, (0.25, 0.5, 0.75)).tolist()
-        binned = np.bincount(np.searchsorted(list(BINS.values()), counts, side="right") - 1, minlength=len(BINS))
-        return cls(
-            int(counts.min()), q1, median, q3, float(counts.mean()), int(counts.max()), dict(zip(BINS, binned.tolist(), strict=True))
-        )
 
 
 @dataclass(frozen=True)
@@ -60,7 +31,8 @@ class SplitSummary:
     Attributes:
         first: Second of the first judgement (UTC, ISO 8601), as `last` of the last; `order only` where times are a mere order.
         one_class_users: Users whose rows here are all likes or none: UAUC cannot count them.
-        cold_user: Share whose user has fewer than 3 training judgements, `cold_item` whose item has, `cold_either`; None for train.
+        cold_user: Share whose user has fewer than 3 training judgements (background counts), `cold_item` whose item has, `cold_either`;
+            None for train and background.
     """
 
     name: str
@@ -83,6 +55,7 @@ class DataSummary:
 
     Attributes:
         reading: The account of the reading: rows read, dropped by reason, decisions, warnings.
+        information: What predictions may know; see `score_rag.data.report.information`.
         events: Judgements kept; negatives `sampled` come beside them.
         labels: `given`, or `sampled negatives`: what like rates, cold shares and one-class users rest on.
         users: Users with judgements; `items` counts the catalogue, `items_with_events` those with judgements.
@@ -93,6 +66,7 @@ class DataSummary:
     """
 
     reading: DataReport
+    information: str
     events: int
     sampled: int
     labels: str
@@ -103,7 +77,7 @@ class DataSummary:
     liked: float | None
     events_a_user: Spread | None
     events_an_item: Spread | None
-    splits: tuple[SplitSummary, ...]
+    splits: tuple[SplitSummary, ...]  # background only where there is any
     same_second_own: float | None
     same_second_any: float | None
     texts: Mapping[str, float | None]
@@ -121,6 +95,7 @@ class DataSummary:
         shared = f"; {own} of events share their second with another of the same user, {other} with any other"
         whole: list[tuple[object, ...]] = [
             ("rows read", f"{self.reading.rows_read:,}, {left_out:,} dropped"),
+            ("information", self.information),
             ("events", f"{self.events:,}" + (f", and {self.sampled:,} {self.labels}" if self.sampled else "")),
             ("users", self.users),
             ("items", f"{self.items:,} in the catalogue, {self.items_with_events:,} with events"),
@@ -138,18 +113,24 @@ class DataSummary:
         counts += [(f"with {name}", *(f"{spread.histogram[name]:,}" for spread in spreads)) for name in BINS]
         return [
             _table(f"data: {self.reading.source}", [], whole),
-            _table(f"splits{rests}", ["", *SPLITS], splits, f"cold start: fewer than 3 training events; shares of all rows{rests}"),
+            _table(
+                f"splits{rests}",
+                ["", *(split.name for split in self.splits)],
+                splits,
+                f"cold start: fewer than 3 training events; shares of all rows{rests}",
+            ),
             _table("events", ["", "per user", "per item"], counts),
             _table("data report", [], [(line,) for line in self.reading.lines() or ["nothing"]]),
         ]
 
 
-def describe(interactions: Interactions, report: DataReport) -> DataSummary:
+def describe(interactions: Interactions, report: DataReport, *, history: str = "all") -> DataSummary:
     """Count what `load` or `prepare` made, by whole columns: some seconds for 25 million rows.
 
     Args:
         interactions: The table.
         report: The account of the reading that made it.
+        history: The pipeline's policy of histories, `all` or `positives`.
     """
     events, items = interactions.events, interactions.items
     judged = events.filter(~pl.col("sampled")) if interactions.sampled else events
@@ -159,6 +140,7 @@ def describe(interactions: Interactions, report: DataReport) -> DataSummary:
     own, other = _same_second(judged) if interactions.clock == "seconds" else (None, None)
     return DataSummary(
         reading=report,
+        information=information(interactions, history),
         events=len(judged),
         sampled=len(events) - len(judged),
         labels="sampled negatives" if interactions.sampled else "given",
@@ -169,7 +151,7 @@ def describe(interactions: Interactions, report: DataReport) -> DataSummary:
         liked=_mean(events["label"]),
         events_a_user=Spread.of(a_user) if pairs else None,
         events_an_item=Spread.of(an_item) if pairs else None,
-        splits=tuple(_split(interactions, name) for name in SPLITS),
+        splits=tuple(_split(interactions, name) for name in interactions.splits),
         same_second_own=own,
         same_second_any=other,
         texts=_texts(items, of_items),
@@ -179,7 +161,10 @@ def describe(interactions: Interactions, report: DataReport) -> DataSummary:
 
 
 def warm_mask(interactions: Interactions, rows: pl.DataFrame, least: int = 3) -> np.ndarray:
-    """bool [rows of an events frame]: user and item both have at least `least` training judgements (METHOD); sampled negatives are none."""
+    """bool [rows of an events frame]: user and item both have at least `least` training judgements (METHOD).
+
+    Background judgements count; sampled negatives are none.
+    """
     return np.asarray(_often(interactions, rows, "user_id", least) & _often(interactions, rows, "item_id", least))
 
 
@@ -189,8 +174,8 @@ def event_counts(events: pl.DataFrame, column: str) -> np.ndarray:
 
 
 def _often(interactions: Interactions, rows: pl.DataFrame, column: str, least: int) -> np.ndarray:
-    train = interactions.events.filter((pl.col("split") == "train") & ~pl.col("sampled"))
-    return np.asarray(_of_ids(event_counts(train, column), rows[column]) >= least)
+    judged = interactions.learned.filter(~pl.col("sampled"))
+    return np.asarray(_of_ids(event_counts(judged, column), rows[column]) >= least)
 
 
 def _of_ids(counts: np.ndarray, ids: pl.Series) -> np.ndarray:
@@ -208,7 +193,7 @@ def _split(interactions: Interactions, name: str) -> SplitSummary:
     alone = int(((asked > 0) & ((likes == 0) | (likes == asked))).sum())
     users, items = (int((event_counts(judged, column) > 0).sum()) for column in ("user_id", "item_id"))
     user, item = (~_often(interactions, rows, column, 3) for column in ("user_id", "item_id"))
-    cold = [None if name == "train" else _mean(share) for share in (user, item, user | item)]
+    cold = [None if name in LEARNED else _mean(share) for share in (user, item, user | item)]
     return SplitSummary(name, len(judged), len(rows) - len(judged), users, items, first, last, _mean(rows["label"]), alone, *cold)
 
 

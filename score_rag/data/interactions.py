@@ -34,6 +34,7 @@ QUESTIONS: tuple[Split, ...] = get_args(Split)
 SPLITS = ("background", *QUESTIONS)
 """In the order of time. `background` events are learned from and told like training events, and are never questions."""
 LEARNED = ("background", "train")
+"""Splits whose events are learned from and told."""
 Clock = Literal["seconds", "order"]
 
 EVENT_COLUMNS = {
@@ -135,6 +136,11 @@ class Interactions:
         """Number of background events."""
         return int((self.events["split"] == "background").sum())
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that a report tells of: those of the questions, and background only where there is any."""
+        return SPLITS if self.background else QUESTIONS
+
     @cached_property
     def sampled(self) -> bool:
         """Whether some labels are sampled negatives: every number that rests on them must say so."""
@@ -142,7 +148,7 @@ class Interactions:
 
     @property
     def train_end(self) -> int:
-        """First second after the last training event: `as_of` for everything that knows all of train.
+        """First second after the last event that is learned from: `as_of` for everything that knows all of train (and background).
 
         Raises:
             DataError: There are no training events.

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from score_rag.data.choices import Sampling
+from score_rag.data.interactions import LEARNED
 from score_rag.errors import ChangeSetting, DataError
 
 __all__ = ["add_negatives"]
@@ -16,14 +17,15 @@ _ROUNDS = 100
 def add_negatives(events: pl.DataFrame, item_ids: pl.Series, *, count: int, sampling: Sampling = "uniform", seed: int = 0) -> pl.DataFrame:
     """Events, each preceded by `count` drawn negatives of its user and time, distinct among themselves.
 
-    A negative is never an item that the user has at any time, in any split. It stands before its event, so that no order within the second
-    could tell it what its event was.
+    Background events are no questions and have none. A negative is never an item that the user has at any time, in any split, background
+    among them. It stands before its event, so that no order within the second could tell it what its event was.
 
     Args:
         events: Sorted; all of them likes; with `user_id`, `item_id`, `split`.
         item_ids: The whole catalogue, to draw from.
         count: Negatives an event.
-        sampling: `uniform` over the catalogue, or by `popularity`: in proportion to training events (plus one, so that cold items occur).
+        sampling: `uniform` over the catalogue, or by `popularity`: in proportion to training events, background among them (plus one, so
+            that cold items occur).
         seed: Of the draw.
 
     Raises:
@@ -49,8 +51,11 @@ def add_negatives(events: pl.DataFrame, item_ids: pl.Series, *, count: int, samp
         )
     generator = np.random.default_rng(seed)
     chance = None
+    split = events["split"].cast(pl.String())
+    questions = np.flatnonzero((split != "background").to_numpy())
+    asking = users[questions]
     if sampling == "popularity":
-        chance = np.bincount(items[(events["split"] == "train").to_numpy()], minlength=len(names)) + 1.0
+        chance = np.bincount(items[split.is_in(LEARNED).to_numpy()], minlength=len(names)) + 1.0
         chance = np.cumsum(chance / chance.sum())
 
     def draw(size: int) -> np.ndarray:
@@ -58,17 +63,17 @@ def add_negatives(events: pl.DataFrame, item_ids: pl.Series, *, count: int, samp
             return generator.integers(0, len(names), size)
         return np.minimum(np.searchsorted(chance, generator.random(size), side="right"), len(names) - 1)
 
-    drawn = draw(len(events) * count).reshape(len(events), count)
+    drawn = draw(len(questions) * count).reshape(len(questions), count)
     for _ in range(_ROUNDS):
-        bad = _refused(drawn, users, own, len(names))
+        bad = _refused(drawn, asking, own, len(names))
         if not bad.any():
             break
         drawn[bad] = draw(int(bad.sum()))
-    for row in np.flatnonzero(_refused(drawn, users, own, len(names)).any(axis=1)):
+    for row in np.flatnonzero(_refused(drawn, asking, own, len(names)).any(axis=1)):
         # Somebody who has nearly everything: choose from what is left, one by one.
-        taken = own[np.searchsorted(own, users[row] * len(names)) : np.searchsorted(own, (users[row] + 1) * len(names))] % len(names)
+        taken = own[np.searchsorted(own, asking[row] * len(names)) : np.searchsorted(own, (asking[row] + 1) * len(names))] % len(names)
         drawn[row] = generator.choice(np.setdiff1d(np.arange(len(names)), taken), count, replace=False)
-    place = np.repeat(np.arange(len(events)), count)
+    place = np.repeat(questions, count)
     negatives = events[place].with_columns(
         item_id=names.gather(drawn.ravel()).cast(pl.Categorical()), label=pl.lit(0, dtype=pl.Int8), sampled=pl.lit(True)
     )

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["plot"]
 
 # Told apart by hue in every common kind of colour blindness, and by lightness in grey; markers say the same again.
-_COLOURS = {"train": "#0072B2", "valid": "#E69F00", "test": "#882255"}
-_MARKERS = {"train": "o", "valid": "s", "test": "^"}
+_COLOURS = {"background": "#56B4E9", "train": "#0072B2", "valid": "#E69F00", "test": "#882255"}
+_MARKERS = {"background": "D", "train": "o", "valid": "s", "test": "^"}
 # Polars' words for a unit of calendar time, and its seconds.
 _UNITS = {"minute": ("1m", 60), "hour": ("1h", 3600), "day": ("1d", 86_400), "week": ("1w", 604_800)}
 _UNITS |= {"month": ("1mo", 2_629_746), "quarter": ("1q", 7_889_238), "year": ("1y", 31_556_952)}

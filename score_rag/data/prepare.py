@@ -9,7 +9,7 @@ import polars as pl
 
 from score_rag.data.catalogue import complete_items
 from score_rag.data.choices import Sampling
-from score_rag.data.interactions import Clock, Interactions
+from score_rag.data.interactions import SPLITS, Clock, Interactions
 from score_rag.data.negatives import add_negatives
 from score_rag.data.report import DataReport
 from score_rag.data.settings import DataSettings
@@ -36,7 +36,8 @@ def prepare(
         events: `user_id`, `item_id` (categorical); `label` or `rating` (without either every row is a like); `timestamp` in seconds
             (without it the rows of a user are in order); `split` with `split="column"`.
         items: Tidied catalogue.
-        settings: Threshold, k-core, split, ties, negatives, ...; where the data comes from is not read here.
+        settings: Threshold, k-core, split, ties, negatives, ...; where the data comes from is not read here. `max_users` draws among all
+            users, and `k_core` counts events of all splits, background among them (and what the split then drops).
         report: Takes every drop and decision, and is settled here.
         seed: Of all random sampling.
         changes: Single settings, in place of those given.
@@ -136,9 +137,10 @@ def _some_users(events: pl.DataFrame, most: int, seed: int, report: DataReport) 
 
 
 def _in_order_of_splits(events: pl.DataFrame) -> pl.DataFrame:
-    """Places instead of times: all of train comes before all of valid, and that before all of test."""
+    """Places instead of times: all of the background comes before all of train, that before all of valid, and that before all of test."""
     longest = int(events["timestamp"].max() or 0)  # type: ignore[arg-type]  # whole numbers
-    later = pl.when(pl.col("split") == "train").then(0).when(pl.col("split") == "valid").then(longest).otherwise(2 * longest)
+    there = [name for name in SPLITS if name != "background" or (events["split"] == name).any()]
+    later = pl.col("split").cast(pl.String()).replace_strict({name: number * longest for number, name in enumerate(there)})
     return events.with_columns(timestamp=pl.col("timestamp") + later).sort("timestamp", maintain_order=True)
 
 

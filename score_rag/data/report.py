@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from score_rag.data.interactions import SPLITS, Interactions
+from score_rag.data.interactions import QUESTIONS, SPLITS, Interactions
 from score_rag.errors import DataError
 
-__all__ = ["DataReport"]
+__all__ = ["DataReport", "information"]
 
 
 @dataclass
@@ -25,7 +25,7 @@ class DataReport:
         decisions: Recoverable anomalies that were kept: what was done, to how many values.
         warnings: What a reader of results should know.
         sampled: Sampled negatives, beside the rows read.
-        kept: Split to rows kept.
+        kept: Split to rows kept; `background` is there only where it has rows.
     """
 
     source: str
@@ -58,9 +58,9 @@ class DataReport:
             DataError: Rows are unaccounted for.
         """
         counted = {(split, sampled): count for split, sampled, count in interactions.events.group_by("split", "sampled").len().iter_rows()}
-        self.kept = {split: counted.get((split, False), 0) for split in SPLITS}
+        self.kept = {split: counted.get((split, False), 0) for split in interactions.splits}
         self.sampled = sum(counted.get((split, True), 0) for split in SPLITS)
-        for split in SPLITS:
+        for split in QUESTIONS:
             if not self.kept[split]:
                 self.warn(f"the {split} split is empty")
         accounted = sum(self.kept.values()) + sum(self.dropped.values())
@@ -82,3 +82,14 @@ class DataReport:
         said = [f"{count:,} rows dropped: {reason}" for reason, count in self.dropped.items()]
         said += [f"{count:,} {what}" for what, count in self.decisions.items()]
         return said + self.warnings
+
+
+def information(interactions: Interactions, history: str = "all") -> str:
+    """What predictions may know, in a word that every table of results states: `positives`, `all`, or either with `+ background`.
+
+    Numbers of different information are not comparable.
+
+    Args:
+        history: The policy of histories, `all` or `positives`.
+    """
+    return f"{history} + background" if interactions.background else history

@@ -7,12 +7,12 @@ from typing import Any, get_args
 import polars as pl
 
 from score_rag.data.choices import SplitKind
-from score_rag.data.interactions import EVENT_COLUMNS
+from score_rag.data.interactions import EVENT_COLUMNS, QUESTIONS, SPLITS
 from score_rag.data.report import DataReport
 from score_rag.data.settings import DataSettings, Months
-from score_rag.errors import ChangeSetting, DataError, InputError
+from score_rag.errors import ChangeSetting, DataError, InputError, did_you_mean
 
-__all__ = ["LEAKS", "SPLIT_KINDS", "month_index", "split_events"]
+__all__ = ["LEAKS", "SPLIT_KINDS", "month_index", "require_questions", "split_events"]
 
 SPLIT_KINDS: tuple[str, ...] = get_args(SplitKind)
 LEAKS = (
@@ -49,14 +49,15 @@ def split_events(
         events: Sorted by `timestamp`; with `user_id`, and `split` where the source gave one.
         settings: Their `split` says how. `quantiles` cuts the global time line so that about a share `train` of events comes first, then
             `valid`, the rest is test (a second never lies in two splits, so shares are met as nearly as ties allow); `months` takes ranges
-            of calendar months (UTC), and drops the rest; `leave-last-out` takes each user's last event for test and the one before for
-            valid (users with fewer than three are all train); `column` keeps what the source said.
+            of calendar months (UTC), and drops the rest (with `background`, only what lies behind the first of train); `leave-last-out`
+            takes each user's last event for test and the one before for valid (users with fewer than three are all train); `column` keeps
+            what the source said, `background` among it.
         report: Takes dropped rows and warnings.
         ordered_only: Times are a mere order within each user, so that there is no global time line.
         changes: Single settings, in place of those given: `split`, `train`, `valid`, `months`.
 
     Raises:
-        InputError: Settings that make no sense, or a split by time where there is none.
+        InputError: Settings that make no sense, a split by time where there is none, or `background` where the split makes none.
         DataError: With `column`, the source gave no split; or there are no events.
 
     >>> frame = pl.DataFrame({"user_id": ["u", "u", "v", "u"], "timestamp": [1, 2, 3, 4]})
@@ -75,6 +76,14 @@ def split_events(
             expected="leave-last-out or column",
             remedy=ChangeSetting({"data.split": "leave-last-out"}),
         )
+    if settings.background and how != "months":
+        raise InputError(
+            f"the split {how!r} makes no background",
+            where="data.background",
+            expected="split: months; with split: column the column itself says background",
+            found="background: true",
+            remedy=ChangeSetting({"data.background": False}),
+        )
     if how == "column":
         if "split" not in events.columns:
             raise DataError(
@@ -89,6 +98,24 @@ def split_events(
         report.warn(LEAKS)
         return events.with_columns(split=_last_out())
     return _months(events, settings.months, settings.background, report)
+
+
+def require_questions(split: str) -> None:
+    """A split must be one whose events are questions.
+
+    Raises:
+        InputError: It is `background`, or no split.
+    """
+    if split in QUESTIONS:
+        return
+    if split in SPLITS:
+        raise InputError(
+            "background events are learned from and told, and are no questions: there is nothing to evaluate",
+            expected=" or ".join(QUESTIONS),
+            found=split,
+            hint="choose another: --split valid",
+        )
+    raise InputError(f"there is no split {split!r}", hint=did_you_mean(split, QUESTIONS))
 
 
 def _quantiles(events: pl.DataFrame, train: float, valid: float) -> pl.Expr:

@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 
 from score_rag.data.describe import warm_mask
-from score_rag.data.interactions import SPLITS, Interactions
-from score_rag.errors import DataError, InputError, did_you_mean
+from score_rag.data.interactions import Interactions
+from score_rag.data.split import require_questions
+from score_rag.errors import DataError
 
 __all__ = ["choose_rows", "warm_and_cold"]
 
@@ -16,11 +17,10 @@ def choose_rows(interactions: Interactions, split: str, most: int | None, *, see
     """Events of a split, as whole users in a seeded order until `most` rows are reached (all of them where it is None).
 
     Raises:
-        InputError: No such split.
+        InputError: No such split, or background, whose events are no questions.
         DataError: The split is empty.
     """
-    if split not in SPLITS:
-        raise InputError(f"there is no split {split!r}", hint=did_you_mean(split, SPLITS))
+    require_questions(split)
     rows = interactions.events.filter(pl.col("split") == split)
     if not len(rows):
         raise DataError(f"the {split} split is empty", hint="choose another: --split valid")

@@ -89,6 +89,8 @@ def load_data(pipeline: Pipeline, *, progress: Report = silent) -> tuple[Interac
 
 
 def _data(context: StageContext, folder: Path) -> dict[str, Any]:
+    from score_rag.data.report import information
+
     interactions, report = load_data(context.pipeline, progress=context.report)
     interactions.write(folder)
     write_json(folder / "report.json", report.to_dict())
@@ -97,7 +99,7 @@ def _data(context: StageContext, folder: Path) -> dict[str, Any]:
         "items": len(interactions.items),
         "events": report.kept,
         "liked": round(float(interactions.events["label"].mean() or 0.0), 4),  # type: ignore[arg-type]
-        "notes": report.lines(),
+        "notes": [f"information: {information(interactions, context.pipeline.data.history)}", *report.lines()],
     }
 
 
