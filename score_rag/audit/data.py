@@ -108,7 +108,7 @@ def _months(events: pl.DataFrame, settings: DataSettings) -> Check:
         ]
         for split, (first, last) in ((split, getattr(settings.months, split)) for split in QUESTIONS)
     }
-    for split, (begin, end) in {**spans, "background": [0, spans["train"][0]]}.items():
+    for split, (begin, end) in [*spans.items(), ("background", [0, spans["train"][0]])]:
         rows = events.filter((pl.col("split") == split) & ~pl.col("timestamp").is_between(begin, end - 1))
         count += len(rows)
         wrong += [
