@@ -100,7 +100,7 @@ MISFITS = {
     "data: {path: here}": ["data.path: the source sample has no files"],
     "data: {source: table, columns: {user: u}}": ["data.columns: there is no column 'user' of ours to map; did you mean 'user_id'?"],
     "data: {source: table, columns: {user_id: u, item_id: u}}": ["data.columns: one column cannot be two of ours: u"],
-    "data: {source: table, encoding: utf-9}": ["data.encoding: there is no encoding utf-9"],
+    "data: {source: table, encoding: utf-9}": ["data.encoding: there is no such encoding: utf-9"],
     "retriever: {max_tokens: 513}": ["retriever.max_tokens: the encoder embedded reads at most 512 tokens, found 513"],
     "reranker: {max_tokens: 600}": ["reranker.max_tokens: the encoder embedded reads at most 512 tokens, found 600"],
     "retriever: {patience: 2, hold_out: 0}": ["retriever.patience: nothing tells a gain"],

@@ -114,7 +114,7 @@ class DataSettings(OpenSettings):
         try:
             codecs.lookup(self.encoding)
         except LookupError:
-            found["encoding"] = f"there is no encoding {self.encoding}"
+            found["encoding"] = f"there is no such encoding: {self.encoding}"
         if self.separator and set(self.separator) & set('"\r\n\0'):
             found["separator"] = f"this cannot separate cells: {self.separator!r}"
         if self.split == "quantiles" and self.train + self.valid > 1 + 1e-9:

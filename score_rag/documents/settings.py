@@ -23,7 +23,7 @@ class DocumentSettings(Settings):
     max_liked: Annotated[int, _QUERIES] = Field(8, ge=0, description="most recent liked items told")
     max_disliked: Annotated[int, _QUERIES] = Field(4, ge=0, description="most recent disliked items told")
     max_tokens: Annotated[int | None, _QUERIES] = Field(
-        None, ge=8, description="a longer document is told again with fewer items, then fewer words; null tells all"
+        None, ge=1, description="a longer document is told again with fewer items, then fewer words; null tells all"
     )
     tokenizer: Annotated[str, _QUERIES] = Field(
         "embedded", description="what counts them (the retriever's encoder, say): embedded | a hub name | a folder"
