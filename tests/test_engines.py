@@ -282,7 +282,7 @@ def test_an_answer_missing_from_the_likeliest_tokens_is_bounded_and_said(api, fo
     # As if Yes were not on the list: the list's least likely token, and what the list leaves over, bound it.
     engine._names = (("never written",), engine._names[1])
     for found, true in zip(remote.score(TEXTS), answers, strict=True):
-        assert "Yes is not among the 20 likeliest tokens" in found.warning and "at most" in found.warning
+        assert found.warning.startswith("Yes is not among the ") and found.warning.endswith(" at most")
         no = (1 - true.probability) * true.mass
         assert no - 1e-5 <= found.mass <= no + (1 - true.mass) + 1e-5 and found.probability < 0.5
     engine._names = (("never written",), ("nor this",))
@@ -559,6 +559,10 @@ def test_the_doctor_compares_a_server_with_the_local_engine(folder, local, serve
     server = serve()
     found = compare(through(folder, server, engine="openai").engine, local.engine, TEXTS)
     assert found["ok"] and found["prompts"] == len(TEXTS) and found["largest_difference"] < 1e-5 and found["warnings"] == 0
+    # A random model is thrown off by the line that makes a prompt new: here it writes Yes or No whatever stands before.
+    plain, likely = server._next_logits, np.zeros(len(server._next_logits([1])))
+    likely[[*local.engine.answers]] = 30.0
+    server._next_logits = lambda ids: plain(ids) + likely
     cache = prefix_cache(through(folder, server, engine="openai").engine, TEXTS)
     assert 0 < cache["cached_tokens"] <= cache["repeated_tokens"] and cache["ratio"] > 0
     assert prefix_cache(through(folder, server, engine="sglang").engine, TEXTS)["cached_tokens"] is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,20 +13,13 @@ from typing import Any, TypeVar
 from score_rag.errors import ModelError, did_you_mean
 from score_rag.predictor.answer import Answer
 from score_rag.predictor.engines.engine import TokenEngine
+from score_rag.predictor.engines.retry import AGAIN, HINTS, Unavailable, persist, said
 from score_rag.predictor.settings import EngineSettings
 from score_rag.progress import Report
 
-__all__ = ["AGAIN", "HttpEngine", "Unavailable", "Usage", "api_key"]
-
-AGAIN = (408, 425, 429, 500, 502, 503, 504)
-"""Statuses of a server that may answer a moment later."""
-
+__all__ = ["HttpEngine", "Usage", "api_key"]
 
 T = TypeVar("T")
-
-
-class Unavailable(Exception):
-    """The server could not answer just now; it may a moment later."""
 
 
 @dataclass
@@ -188,9 +180,9 @@ class HttpEngine(TokenEngine):
             except httpx.HTTPError as error:
                 raise Unavailable(str(error) or type(error).__name__) from error
             if response.status_code in AGAIN:
-                raise Unavailable(_said(response))
+                raise Unavailable(said(response))
             if response.status_code != 200:
-                raise self.refused(url, response.status_code, _said(response))
+                raise self.refused(url, response.status_code, said(response))
             try:
                 answer = response.json()
             except ValueError as error:
@@ -202,47 +194,12 @@ class HttpEngine(TokenEngine):
         return self.persist(attempt, url)
 
     def persist(self, attempt: Callable[[], T], where: str) -> T:
-        """What an attempt returns; one that raises `Unavailable` is repeated after a pause.
-
-        Raises:
-            ModelError: The last attempt failed too.
-        """
-        for number in range(self.settings.retries + 1):
-            if number:
-                time.sleep(min(0.1 * 2**number, 5.0))
-            try:
-                return attempt()
-            except Unavailable as error:
-                last = error
-        raise ModelError(
-            f"the {self.kind} server does not answer",
-            where=where,
-            found=f"{last} ({self.settings.retries + 1} attempts)",
-            hint="is it running? try: score-rag doctor --engine URL",
-        ) from last
+        """What an attempt returns, after as many as the settings allow; see `persist`."""
+        return persist(attempt, retries=self.settings.retries, kind=self.kind, where=where)
 
     def refused(self, where: str, status: int | None, said: str) -> ModelError:
         """The error of a request that no repetition will mend."""
-        return ModelError(f"the {self.kind} server refused", where=where, found=said, hint=_HINTS.get(status or 0))
-
-
-_HINTS = {
-    401: "set the environment variable that holds its key, and name it: api_key_env",
-    403: "set the environment variable that holds its key, and name it: api_key_env",
-    404: "does this server have this call, and this model? see its /v1/models",
-}
-
-
-def _said(response: Any) -> str:
-    """Status and message of an error, in whichever of their forms."""
-    try:
-        body = response.json()
-    except ValueError:
-        body = response.text
-    if isinstance(body, dict):
-        error = body.get("error", body)
-        body = error.get("message", error) if isinstance(error, dict) else error
-    return f"HTTP {response.status_code}: {str(body)[:300]}"
+        return ModelError(f"the {self.kind} server refused", where=where, found=said, hint=HINTS.get(status or 0))
 
 
 def api_key(settings: EngineSettings) -> str | None:

@@ -13,7 +13,8 @@ from typing import Any
 
 from score_rag.errors import ModelError
 from score_rag.predictor.answer import Answer, from_probabilities
-from score_rag.predictor.engines.http import AGAIN, HttpEngine, Unavailable, api_key
+from score_rag.predictor.engines.http import HttpEngine, api_key
+from score_rag.predictor.engines.retry import AGAIN, Unavailable
 from score_rag.predictor.settings import EngineSettings
 from score_rag.predictor.tokens import ANSWERS
 from score_rag.progress import Report, silent
@@ -78,10 +79,10 @@ class OpenAIEngine(HttpEngine):
             try:
                 return self._call(prompt)
             except Exception as error:  # litellm wraps every provider's errors in classes of its own and of openai's
-                status, said = getattr(error, "status_code", None), (str(error).splitlines() or [type(error).__name__])[0][:300]
+                status, told = getattr(error, "status_code", None), (str(error).splitlines() or [type(error).__name__])[0][:300]
                 if status is None or status in AGAIN:
-                    raise Unavailable(said) from error
-                raise self.refused(where, status, said) from error
+                    raise Unavailable(told) from error
+                raise self.refused(where, status, told) from error
 
         answer = self.persist(attempt, where)
         usage = getattr(answer, "usage", None)
