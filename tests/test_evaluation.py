@@ -149,7 +149,7 @@ class _Popular:
     def __init__(self, items):
         self.item_ids = items
 
-    def _scores(self, asked, places):
+    def score_places(self, asked, places):
         return [-row.astype(np.float32) for row in places]
 
 
