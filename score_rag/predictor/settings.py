@@ -61,7 +61,7 @@ class BaseTraining(Settings):
     vocabulary: int = Field(2000, ge=300, description="most tokens to learn")
     examples: int | None = Field(None, ge=20, description="training questions an epoch, at most; null takes all")
     questions: int = Field(8, ge=1, description="most questions a sequence, where the prompt tells the history")
-    epochs: int = Field(2, ge=1, description="at most; the epoch with the best AUC on validation questions is kept")
+    epochs: int = Field(3, ge=1, description="at most; the epoch with the best AUC on validation questions is kept")
     batch_size: int = Field(4, ge=1, description="sequences")
     learning_rate: float = Field(2e-3, gt=0, description="highest; it warms up, then falls as a cosine")
     weight_decay: float = Field(0.5, ge=0, description="of matrices")
