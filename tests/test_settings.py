@@ -19,6 +19,7 @@ from score_rag.pipeline.readers import all_settings, stale_stages
 from score_rag.pipeline.runner import STAGES, run, status
 from score_rag.pipeline.show import changed_settings, full_yaml, settings_page
 from score_rag.pipeline.stages import SHIPPED
+from score_rag.predictor.settings import EngineSettings
 from score_rag.retriever.settings import RetrieverSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,8 +55,13 @@ WORDS: dict[str, list[Any]] = {
     "predictor.embedded_base.width": [64],
     "predictor.embedded_base.heads": [2, 8],
     "predictor.lora_targets": [["k_proj"]],
+    "predictor.scoring.engine": ["torch", "onnx"],
+    "predictor.scoring.model": ["llama"],
+    "predictor.scoring.api_key_env": ["KEY"],
+    "crm.experts": [["sasrec"], []],
+    **{f"{section}.trainer.report_to": ["tensorboard"] for section in ("retriever", "reranker", "predictor")},
 }
-CHANGEABLE = [name for name in EVERY if name not in ("name", "runs", "data.path")]
+CHANGEABLE = [name for name in EVERY if name not in ("name", "runs", "data.path", "predictor.scoring.url")]
 
 
 def others(name: str) -> list[Any]:
@@ -134,6 +140,12 @@ def test_serving_settings_train_nothing_again_but_what_learns_from_them():
         "reranker.api_base": (),
         "reranker.concurrency": (),
         "reranker.top_n": ("predictor",),
+        **{
+            f"{section}.trainer.{name}": ()
+            for section in ("retriever", "reranker", "predictor")
+            for name in ("checkpoint_gradients", "save_every", "report_to")
+        },
+        **{f"predictor.scoring.{name}": () for name in EngineSettings.model_fields},
     }
 
 
@@ -157,7 +169,6 @@ def test_the_full_form_says_the_same_and_the_difference_is_what_was_said(overrid
     assert full.model_dump() == pipeline.model_dump()
     assert changed_settings(load_pipeline("sample")) == {
         "reranker.pairs": (300, 240),
-        "predictor.embedded_base.vocabulary": (3000, 2000),
         "predictor.examples": (1500, 400),
         "evaluation.rows": (3000, 2000),
     }
