@@ -2,8 +2,9 @@
 
     python benchmarks/scoring.py [--candidates 200] [--prefix 400] [--suffix 12] [--models small 100m]
 
-Theirs is the usual loop: pad to the left, 16 prompts a batch, last logits. Both run in the same process, in turn, on one thread; CPU seconds
-of the best round count, so that a busy machine changes little. The limit is arithmetic: tokens computed by theirs over tokens computed by ours. Weights are random.
+Theirs is the usual loop: pad to the left, 16 prompts a batch, last logits. Both run in the same process, in turn, on one thread; CPU
+seconds of the best round count, so that a busy machine changes little. The limit is arithmetic: tokens computed by theirs over tokens
+computed by ours. Weights are random.
 """
 
 from __future__ import annotations
