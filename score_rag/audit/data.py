@@ -59,10 +59,12 @@ def _order(events: pl.DataFrame) -> Check:
 def _splits(events: pl.DataFrame, settings: DataSettings | None) -> tuple[Check, list[str]]:
     """Every row of a later split is later than all of the earlier ones; with leave-last-out only within a user, and the rest is noted."""
     within = settings is not None and settings.split == "leave-last-out"
-    wrong: list[pl.DataFrame] = []
+    wrong: list[pl.DataFrame] = [events.clear()]
     overlap = 0
     for place, name in enumerate(SPLITS[1:], start=1):
         known = events.filter(pl.col("split").cast(pl.String()).is_in(SPLITS[:place]))
+        if not len(known):
+            continue
         early = events.filter((pl.col("split") == name) & (pl.col("timestamp") <= known["timestamp"].max()))
         if within:
             overlap += len(early)
