@@ -9,8 +9,9 @@ from score_rag.audit import Audit, audit, audit_interactions, audit_run
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import UserLog
 from score_rag.data.negatives import add_negatives
+from score_rag.data.settings import DataSettings
 from score_rag.evaluation.evaluate import open_run
-from score_rag.pipeline.config import Data, load_pipeline
+from score_rag.pipeline.config import load_pipeline
 from score_rag.pipeline.runner import STAGES
 from score_rag.reranker.offline import OfflineAssessor
 
@@ -49,7 +50,7 @@ def test_an_audit_sees_what_is_wrong_with_data(toy):
     assert wrong(audit_interactions(world(mixed))) == {"splits"}
     assert wrong(audit_interactions(toy, kept={"train": 1, "valid": 50, "test": 51})) == {"counts"}
     months = {"train": (17, 17), "valid": (18, 18), "test": (19, 19)}
-    assert wrong(audit_interactions(toy, Data(split="months", months=months))) == {"months"}
+    assert wrong(audit_interactions(toy, DataSettings(split="months", months=months))) == {"months"}
     leaky = world(events)
     leaky.log.earlier = lambda event: [known for known in leaky.log.of(event.user_id) if known.timestamp <= event.timestamp]
     assert wrong(audit_interactions(leaky)) == {"histories"}
@@ -69,7 +70,7 @@ def test_leave_last_out_is_a_known_leak_across_users_and_is_noted(toy):
     )
     world = Interactions(frame, toy.items)
     assert wrong(audit_interactions(world)) == {"splits"}
-    found = audit_interactions(world, Data(split="leave-last-out"))
+    found = audit_interactions(world, DataSettings(split="leave-last-out"))
     assert found.ok and "leave-last-out" in found.notes[0]
 
 
