@@ -17,7 +17,8 @@ from score_rag.errors import DataError
 from score_rag.files import read_json
 from score_rag.predictor.packing import PromptGroup
 from score_rag.predictor.settings import AdapterTraining, BaseTraining
-from score_rag.predictor.train import fit_adapter, fit_base
+from score_rag.predictor.train import fit_adapter
+from score_rag.predictor.train_base import fit_base
 from score_rag.training.settings import TrainerSettings
 
 SMALL = BaseTraining(width=32, layers=1, heads=2, vocabulary=400, epochs=2, batch_size=4, learning_rate=5e-3, weight_decay=0.01)

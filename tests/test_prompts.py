@@ -8,7 +8,7 @@ import pytest
 
 from score_rag.context.levels import Fact
 from score_rag.context.neighbours import Neighbour
-from score_rag.context.prompt import Told
+from score_rag.context.variables import Told
 from score_rag.data.log import Item
 from score_rag.errors import InputError, PromptError
 from score_rag.files import shipped_folder

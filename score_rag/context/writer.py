@@ -12,8 +12,9 @@ from score_rag.context.evidence import Evidence
 from score_rag.context.finder import RetrievedContext
 from score_rag.context.levels import Levels
 from score_rag.context.neighbours import Neighbour, Witnesses
-from score_rag.context.prompt import Facts, PromptBuilder, Written
+from score_rag.context.prompt import PromptBuilder, Written
 from score_rag.context.question import Question, told_questions
+from score_rag.context.variables import Facts
 
 __all__ = ["QuestionWriter", "Told"]
 

@@ -18,7 +18,8 @@ from score_rag.files import write_json
 from score_rag.pipeline.guard import Guard, compare
 from score_rag.pipeline.ranking import compare_orders
 from score_rag.predictor.packing import PromptGroup
-from score_rag.predictor.train import fit_adapter, fit_base
+from score_rag.predictor.train import fit_adapter
+from score_rag.predictor.train_base import fit_base
 from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:

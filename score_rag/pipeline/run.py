@@ -201,37 +201,10 @@ class Run:
         return self.make_writer(Levels.from_dict(read_json(self.folder("predictor") / "levels.json")), self.predictor.count_tokens)
 
     def make_writer(self, levels: Levels, count_tokens: Callable[[str], int] | None = None) -> QuestionWriter:
-        """A writer of questions.
+        """A writer of questions; see `score_rag.pipeline.writing`."""
+        from score_rag.pipeline.writing import make_writer
 
-        Args:
-            levels: What numbers are called.
-            count_tokens: How long a prompt is for the model; without, none is shortened.
-        """
-        from score_rag.context.evidence import Evidence
-        from score_rag.context.neighbours import Witnesses
-        from score_rag.context.prompt import PromptBuilder
-        from score_rag.context.writer import QuestionWriter
-        from score_rag.crm.experts import read_expectations
-
-        settings, kinds = self.pipeline.predictor, set(self.prompt.variables)
-        experts = self.experts if kinds & {"expectation", "alike"} else {}
-        evidence = Evidence(
-            self.interactions,
-            experts,
-            read_expectations(self.folder("crm")) if experts else None,
-            self.judges if "crowd" in kinds else None,
-            history=self.pipeline.data.history,
-        )
-        builder = PromptBuilder(
-            self.prompt,
-            self.interactions.catalogue,
-            experts=evidence.expected,
-            history=settings.history,
-            kind=self.pipeline.data.history,
-            max_tokens=settings.max_tokens,
-            count_tokens=count_tokens,
-        )
-        return QuestionWriter(builder, evidence, levels, Witnesses(self.interactions.train_log, self.interactions.catalogue, levels))
+        return make_writer(self, levels, count_tokens)
 
     def write(self, questions: Sequence[Question], *, report: Report = silent, **options: Any) -> tuple[list[RetrievedContext], list[Told]]:
         """What each question is told: (who was found, the prompt with its evidence).

@@ -59,7 +59,7 @@ def _reads_so_much(encoder: Path, tokens: int, setting: str) -> None:
 
 def _predictor_there(pipeline: Pipeline) -> None:
     from score_rag.context.evidence import ALIKE, TOGETHER
-    from score_rag.context.prompt import check_predict_prompt
+    from score_rag.context.variables import check_predict_prompt
     from score_rag.predictor.tokens import find_base
     from score_rag.prompts import find_prompt
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from score_rag.context.levels import Fact
 from score_rag.context.neighbours import Neighbour, Witnesses
-from score_rag.context.prompt import Facts
+from score_rag.context.variables import Facts
 from score_rag.context.writer import Told
 from score_rag.data.log import Event, Item
 from score_rag.predictor.predictor import LOW_MASS, Answer

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from score_rag.context.prompt import PREDICT_VARIABLES
 from score_rag.context.question import Question
+from score_rag.context.variables import PREDICT_VARIABLES
 from score_rag.documents.describer import DOCUMENT_VARIABLES, describe_item
 from score_rag.errors import InputError
 from score_rag.pipeline.config import Pipeline
