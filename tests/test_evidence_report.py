@@ -13,6 +13,7 @@ import pytest
 from score_rag.context.finder import RetrievedContext
 from score_rag.context.question import Question
 from score_rag.data.log import Event
+from score_rag.errors import InputError
 from score_rag.evaluation.asked import AskedQuestions, cut_contexts
 from score_rag.evaluation.evidence import (
     ALL_OTHERS,
@@ -203,3 +204,11 @@ def test_a_finished_run_is_asked_otherwise_and_its_tables_are_shown_again(toy_ru
     assert again.to_dict()["rows"] == card.to_dict()["rows"] and len(again.tables()) == 2
     (late,) = stored(name, ["evidence"], split="test", rows=None, overrides=["crm.dropout=0.3"]).values()
     assert "STALE" in late.notes[0] and "crm.dropout" in late.notes[0]
+
+
+@pytest.mark.parametrize("option", ["show", "shuffle", "evidence_"])
+def test_options_of_another_table_are_refused_beside_those_of_a_scorecard(option):
+    from score_rag.cli.evaluate import evaluate
+
+    with pytest.raises(InputError, match="new scorecard"):
+        evaluate("sample", baselines=True, **{option: True})
