@@ -9,7 +9,7 @@ import numpy as np
 
 from score_rag.errors import DataError
 from score_rag.predictor.packing import Pack, PromptGroup, pack_all
-from score_rag.predictor.trainer import Scores
+from score_rag.predictor.trainer import Scores, score_packs
 
 __all__ = ["PACKED", "both_answers", "packs_of", "validation_of"]
 

@@ -17,7 +17,7 @@ from score_rag.predictor.packing import PromptGroup
 from score_rag.predictor.quantize import load_base
 from score_rag.predictor.settings import AdapterTraining
 from score_rag.predictor.tokens import answer_ids, wrap_chat
-from score_rag.predictor.trainer import PackTraining
+from score_rag.predictor.trainer import PackTraining, score_packs, train_on_packs
 from score_rag.progress import Report, silent
 from score_rag.seeds import forked_generators
 

@@ -11,7 +11,7 @@ from score_rag.predictor.groups import PACKED, both_answers, packs_of, validatio
 from score_rag.predictor.packing import PromptGroup
 from score_rag.predictor.settings import AdapterTraining, BaseTraining
 from score_rag.predictor.tokens import answer_ids
-from score_rag.predictor.trainer import PackTraining
+from score_rag.predictor.trainer import PackTraining, train_on_packs
 from score_rag.progress import Report, silent
 
 __all__ = ["fit_base"]
