@@ -76,10 +76,10 @@ def test_a_beginning_computed_once_gives_the_same_numbers(toy_parts):
     np.testing.assert_allclose(shared, score_tokens(model, rows, settings["yes"], settings["no"], share=False), atol=1e-5)
 
 
-def test_a_prompt_that_is_too_long_loses_its_beginning_and_says_so(toy_parts):
+def test_a_prompt_that_is_too_long_is_refused_and_an_empty_one_too(toy_parts):
     long = "Sunny Garden (1980), Comedy: Yes\n" * 200 + "Dark Garden (1981), Horror:"
-    (answer,) = toy_parts.predictor.score([long])
-    assert answer.cut > 0 and 0 < answer.probability < 1 and 0 < answer.mass <= 1
+    with pytest.raises(InputError, match="longer"):
+        toy_parts.predictor.score([long])
     with pytest.raises(InputError, match="empty"):
         toy_parts.predictor.score(["  "])
     assert toy_parts.predictor.score([]) == []

@@ -20,14 +20,11 @@ class Answer:
     Attributes:
         probability: softmax over the two answers' logits, of Yes: P(like) in 0..1.
         mass: What the model gave to Yes and No together, of all tokens: in 0..1; see `LOW_MASS`.
-        cut: Tokens that `Predictor.score` dropped with the prompt's oldest lines, because the prompt was longer than the engine reads.
-            Engines never cut.
         warning: What makes this answer less certain than it looks, in words; empty where nothing does.
     """
 
     probability: float
     mass: float
-    cut: int = 0
     warning: str = ""
 
 

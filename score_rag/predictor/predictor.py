@@ -104,44 +104,15 @@ class Predictor:
     def score(self, prompts: Sequence[str], *, report: Report = silent) -> list[Answer]:
         """One answer a prompt, in order; the same for a prompt alone or among others (to 1e-5 in float32).
 
-        A prompt that is too long loses its oldest lines, and `Answer.cut` says how many tokens that were; better shorten it before.
-
         Raises:
-            InputError: A prompt is empty, or its last line alone is too long.
+            InputError: A prompt is empty, or longer than `max_tokens`: `PromptBuilder` shortens by whole items before it comes here.
             ModelError: The engine cannot answer.
         """
-        texts, cuts = self._fit(prompts)
-        return self._finish(self.engine.score(texts, report=report), cuts)
+        return self._calibrated(self.engine.score(prompts, report=report))
 
     async def ascore(self, prompts: Sequence[str]) -> list[Answer]:
         """`score`, without blocking the event loop."""
-        texts, cuts = self._fit(prompts)
-        return self._finish(await self.engine.ascore(texts), cuts)
+        return self._calibrated(await self.engine.ascore(prompts))
 
-    def _finish(self, answers: Sequence[Answer], cuts: Sequence[int]) -> list[Answer]:
-        return [
-            dataclasses.replace(answer, probability=calibrated(answer.probability, self.temperature, self.shift), cut=cut)
-            for answer, cut in zip(answers, cuts, strict=True)
-        ]
-
-    def _fit(self, prompts: Sequence[str]) -> tuple[list[str], list[int]]:
-        """(prompts that fit, tokens dropped from each)."""
-        pairs = [self._drop_oldest(prompt) for prompt in prompts]
-        return [text for text, _ in pairs], [cut for _, cut in pairs]
-
-    def _drop_oldest(self, prompt: str) -> tuple[str, int]:
-        """The prompt without as many of its first lines as it takes to fit; whole where one line alone is too long."""
-        count, most = self.engine.count_tokens, self.engine.max_tokens
-        length = count(prompt)
-        lines = prompt.splitlines(keepends=True)
-        if length <= most or len(lines) < 2 or count(lines[-1]) > most:
-            return prompt, 0
-        fits, too_long = len(lines) - 1, 0
-        while fits - too_long > 1:
-            middle = (fits + too_long) // 2
-            if count("".join(lines[middle:])) <= most:
-                fits = middle
-            else:
-                too_long = middle
-        shorter = "".join(lines[fits:])
-        return shorter, length - count(shorter)
+    def _calibrated(self, answers: Sequence[Answer]) -> list[Answer]:
+        return [dataclasses.replace(answer, probability=calibrated(answer.probability, self.temperature, self.shift)) for answer in answers]

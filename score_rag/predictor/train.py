@@ -13,6 +13,7 @@ from score_rag.files import read_json, write_json
 from score_rag.predictor.calibration import calibration_error, fit_calibration
 from score_rag.predictor.export import export_last_logits
 from score_rag.predictor.groups import both_answers, packs_of, validation_of
+from score_rag.predictor.load import base_digest, base_folder
 from score_rag.predictor.packing import PromptGroup
 from score_rag.predictor.quantize import load_base
 from score_rag.predictor.settings import AdapterTraining
@@ -108,12 +109,14 @@ def fit_adapter(
         if embedded:
             told = read_json(folder / "adapter" / "adapter_config.json")
             write_json(folder / "adapter" / "adapter_config.json", {**told, "base_model_name_or_path": "base"})
+    there = base_folder(base)
     write_json(
         folder / "predictor.json",
         {
             "base": "embedded" if embedded else base,
             "embedded": embedded,
             "adapter": used,
+            **({"base_digest": base_digest(there)} if there is not None else {}),
             "dtype": settings.dtype,
             "max_tokens": settings.max_tokens,
             "yes": answers[0],

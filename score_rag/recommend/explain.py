@@ -70,6 +70,8 @@ def _warnings(asked: FoundQuestion, told: Told, answer: Answer) -> list[str]:
     warnings = []
     if answer.mass < LOW_MASS:
         warnings.append(f"the model gave Yes and No together only {answer.mass:.2f} of its probability: the answer says little")
+    if answer.warning:
+        warnings.append(answer.warning)
     if told.left_out:
         warnings.append(f"the whole prompt is longer than the model reads; left out: {told.left_out}")
     if not asked.question.history:
