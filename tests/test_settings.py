@@ -168,8 +168,10 @@ def test_the_full_form_says_the_same_and_the_difference_is_what_was_said(overrid
     full = Pipeline.model_validate(yaml.safe_load(full_yaml(pipeline)))
     assert full.model_dump() == pipeline.model_dump()
     assert changed_settings(load_pipeline("sample")) == {
+        "retriever.similarity_top_k": (10, 6),
         "reranker.pairs": (300, 240),
         "predictor.examples": (1500, 400),
+        "predictor.valid_examples": (2000, 1000),
         "evaluation.rows": (3000, 2000),
     }
     if overrides:
