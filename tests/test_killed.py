@@ -25,6 +25,15 @@ class Killed(BaseException):
     """The process is no more."""
 
 
+@pytest.fixture(autouse=True)
+def only_new_garbage() -> Iterator[None]:
+    """A collection after each kill need not look at what was there before."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 class Killer:
     """Counts the calls of the file system, and lets the process die before the one with a given number; a dead process does nothing."""
 

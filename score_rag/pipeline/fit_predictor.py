@@ -193,10 +193,10 @@ def _guard(
     others = {run.crm.name: run.crm}
     others |= {model.name: model for name, model in run.experts.items() if name not in (run.crm.kind, "item-knn", "ease")}
     interactions = run.histories
-    plain = {
-        "item's like-rate in train": LikeRate().fit(interactions),
-        "+ user's like-rate so far": LikeRate(user="earlier").fit(interactions),
-    }
+    plain = {"item's like-rate in train": LikeRate().fit(interactions)}
+    if run.pipeline.data.history == "all":
+        # It reads dislikes.
+        plain["+ user's like-rate so far"] = LikeRate(user="earlier").fit(interactions)
     scores = {name: model.score_events(events).astype(np.float64) for name, model in (others | plain).items()}
     report("comparing with the recommender", 1, 1)
     orders = compare_orders(run, "valid", most=_RANKED, writer=writer, score=score, report=report)
