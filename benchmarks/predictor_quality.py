@@ -44,7 +44,9 @@ def main() -> None:
     for row in guard["rows"]:
         gains = " ".join(f"{gain[0]:+.4f} to {gain[1]:+.4f}" if gain else "-" for gain in (row["auc_gain"], row["uauc_gain"]))
         print(f"{row['name']:<28} AUC {row['auc']:.4f}  UAUC {row['uauc']:.4f}  log-loss {row['log_loss']:.4f}  gain {gains}")
-    print(f"NDCG@10 (predictor, recommender): {guard['ndcg']}; route: {guard['route']}; CPU minutes: {(time.process_time() - began) / 60:.1f}")
+    print(
+        f"NDCG@10 (predictor, recommender): {guard['ndcg']}; route: {guard['route']}; CPU minutes: {(time.process_time() - began) / 60:.1f}"
+    )
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 
 from score_rag.audit import Audit, audit, audit_interactions, audit_run
+from score_rag.context.rates import ItemRates
 from score_rag.data.interactions import Interactions
-from score_rag.data.log import UserLog
 from score_rag.data.negatives import add_negatives
 from score_rag.data.settings import DataSettings
 from score_rag.evaluation.evaluate import open_run
@@ -92,9 +92,9 @@ def test_an_audit_sees_neighbours_from_the_future(toy_run):
 
 
 def test_an_audit_sees_assessments_and_answers_that_know_the_future(toy_run, monkeypatch):
-    told, verdict = OfflineAssessor.characteristics, UserLog.verdict
+    told, mean = OfflineAssessor.characteristics, ItemRates.mean
     run = open_run(toy_run)
     monkeypatch.setattr(OfflineAssessor, "characteristics", lambda self, user, item, as_of: [*told(self, user, item, as_of), "more"])
     assert wrong(audit_run(run, ["reranker"])) == {"assessments"}
-    monkeypatch.setattr(UserLog, "verdict", lambda self, user, item, as_of: verdict(self, user, item, None))
+    monkeypatch.setattr(ItemRates, "mean", lambda self, as_of: mean(self, None))
     assert wrong(audit_run(run, ["predictor"], sample=60)) == {"answers"}

@@ -149,7 +149,7 @@ def test_bce_loss_is_the_hand_computed_one():
     logits = (2.0 + 0.5 + 0.25, -2.0)
     expected = (math.log1p(math.exp(-logits[0])) + math.log1p(math.exp(logits[1]))) / 2
     args = (user, items, bias, torch.tensor([1, 2]), torch.tensor([1.0, 0.0]))
-    assert pair_loss(*args, offset=torch.tensor([0.25, 0.0])).item() == pytest.approx(expected, abs=1e-6)
+    assert pair_loss(*args, kind="bce", offset=torch.tensor([0.25, 0.0])).item() == pytest.approx(expected, abs=1e-6)
 
     class Drawn:
         def integers(self, low, high, shape):
@@ -157,7 +157,7 @@ def test_bce_loss_is_the_hand_computed_one():
             return np.array([[1], [2]])
 
     away = (math.log1p(math.exp(2.0)) + math.log1p(math.exp(-2.0))) / 2
-    loss = pair_loss(*args, offset=torch.tensor([0.25, 0.0]), negatives=1, negative_weight=0.5, generator=Drawn())
+    loss = pair_loss(*args, kind="bce", offset=torch.tensor([0.25, 0.0]), negatives=1, negative_weight=0.5, generator=Drawn())
     assert loss.item() == pytest.approx(expected + 0.5 * away, abs=1e-6)
 
 

@@ -108,7 +108,7 @@ MALFORMED = [
     (
         "a split of its own",
         table(HEAD[:-1] + ",split\nu,1,1,10,train\nu,2,0,20,dev\n"),
-        ["line 3: split: expected train or valid or test, found 'dev'"],
+        ["line 3: split: expected background or train or valid or test, found 'dev'"],
     ),
     (
         "years that are none",

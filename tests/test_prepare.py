@@ -42,7 +42,7 @@ def prepared(rows, *, rated=True, timed=True, **settings) -> tuple[Interactions,
 def test_the_books_add_up_and_no_row_is_lost_or_invented(rows, split, k_core):
     try:
         world, report = prepared(
-            rows, split=split, k_core=k_core, months={"train": (-3, -3), "valid": (-2, -2), "test": (-1, -1)}, start="1970-04"
+            rows, split=split, k_core=k_core, months={"start": "1970-04", "train": (-3, -3), "valid": (-2, -2), "test": (-1, -1)}
         )
     except DataError as error:
         assert "no events" in str(error) or "no event is left" in str(error)

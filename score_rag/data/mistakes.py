@@ -82,7 +82,7 @@ def require_columns(found: Sequence[str], wanted: Mapping[str, str], *, file: Pa
             where=file,
             expected=", ".join(wanted.values()),
             found=", ".join(found)[:300] or "nothing",
-            hint=hint or "say what they are called there: data.columns (see: score-rag pipelines show NAME --full)",
+            hint=hint or "say what they are called there, in data.columns: our names to yours",
         )
 
 
