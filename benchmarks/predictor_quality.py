@@ -1,12 +1,12 @@
-"""The predictor beside its recommenders, on all validation rows: python benchmarks/predictor_quality.py PIPELINE [--set KEY=VALUE] [--no-rerank].
+"""The predictor beside its recommenders, on all validation rows.
 
     score-rag run ml-1m-collm --set data.path=FOLDER --until reranker
-    python benchmarks/predictor_quality.py ml-1m-collm --set data.path=FOLDER --no-rerank
+    python benchmarks/predictor_quality.py ml-1m-collm --set data.path=FOLDER [--no-rerank]
 
 Fits the predictor of a run whose earlier stages are finished into a temporary folder and prints AUC and UAUC of everything that the guard
-compares, each with the 95 % interval of the predictor's gain (paired over users), and NDCG@10 of both orders of the recommender's candidates.
-`--no-rerank` keeps the most similar judges instead of those that the reranker keeps: it saves ten pairs of a cross-encoder a question, which is
-most of the time where there is no GPU. Epoch and calibration are chosen on the same rows; so are those of the recommenders.
+compares, each with the 95 % interval of the predictor's gain (paired over users), and NDCG@10 of both orders of the recommender's
+candidates. `--no-rerank` keeps the most similar judges instead of those that the reranker keeps: it saves ten pairs of a cross-encoder a
+question, which is most of the time where there is no GPU. Epoch and calibration are chosen on the same rows; so are the recommenders'.
 """
 
 from __future__ import annotations

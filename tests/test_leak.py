@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
 from leak_worlds import COMMON, ITEMS, TIMES, USERS, questions, seconds, table, worlds
 
@@ -193,6 +193,8 @@ def test_what_others_later_judged_reaches_no_document_and_no_neighbour(pair):
 @settings(QUICK, max_examples=200, phases=[Phase.generate], derandomize=True)
 @given(questions())
 def test_whether_others_later_judged_at_all_reaches_no_document_and_no_neighbour(pair):
+    # A sampled negative stands in the second of a like: without the like the log may end before the question does.
+    assume(not pair[1].sampled)
     assert moved(VERSIONED, pair) == []
 
 
