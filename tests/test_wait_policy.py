@@ -35,9 +35,13 @@ def test_the_wait_policy_is_there_before_the_first_heavy_import(entry, given, tm
     environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), str(ROOT)])
     if given is not None:
         environment["OMP_WAIT_POLICY"] = given
-    ran = subprocess.run(
-        [sys.executable, *ENTRIES[entry], "data", "list", "--json"], env=environment, capture_output=True, text=True, cwd=tmp_path
+    (tmp_path / "interactions.csv").write_text(
+        "user_id,item_id,label,timestamp\n" + "".join(f"u,i{n % 3},{n % 2},{n}\n" for n in range(12))
     )
+    (tmp_path / "items.csv").write_text("item_id,title\n" + "".join(f"i{n},Film {n}\n" for n in range(3)))
+    (tmp_path / "tiny.yaml").write_text("name: tiny\ndata: {source: table, path: .}\n")
+    words = [sys.executable, *ENTRIES[entry], "data", "show", "tiny.yaml", "--json"]
+    ran = subprocess.run(words, env=environment, capture_output=True, text=True, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     seen = [line.split() for line in ran.stderr.splitlines() if line.startswith("spy ")]
     assert "polars" in {name for _, name, _ in seen}, "nothing heavy was imported: this shows nothing"
