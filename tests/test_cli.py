@@ -213,7 +213,8 @@ def test_prompts_and_pipelines_are_listed_shown_checked_and_copied(monkeypatch, 
     words = ["prompts", "preview", "predict", "--pipeline", toy_pipeline, "--user", "0", "--item", "1"]
     assert "What this user did" in typed(monkeypatch, capsys, *words)[1]
     assert "sample" in typed(monkeypatch, capsys, "pipelines", "list")[1]
-    assert typed(monkeypatch, capsys, "pipelines", "show", "sample")[1].count("\n") > 60
+    assert "predict_evidence" in typed(monkeypatch, capsys, "pipelines", "show", "sample")[1]
+    assert typed(monkeypatch, capsys, "pipelines", "show", "sample", "--full")[1].count("\n") > 60
     assert typed(monkeypatch, capsys, "init", tmp_path)[1].count("wrote") >= 6
     mine = tmp_path / "prompts" / "predict.md"
     mine.write_text(mine.read_text() + "!")
