@@ -9,7 +9,6 @@ from typing import Any
 import yaml
 
 from score_rag.pipeline.config import Pipeline
-from score_rag.pipeline.meanings import meaning
 from score_rag.pipeline.readers import all_settings, stale_stages
 from score_rag.pipeline.stages import SHIPPED
 from score_rag.settings import Setting
@@ -33,7 +32,7 @@ def full_yaml(pipeline: Pipeline) -> str:
                 open_sections = sections[: depth + 1]
         open_sections = sections
         said = f"{'  ' * len(sections)}{name}: {_value(_at(content, setting.name))}"
-        lines.append(_commented(said, meaning(setting)))
+        lines.append(_commented(said, setting.field.description or ""))
     return "\n".join(lines) + "\n"
 
 
@@ -83,7 +82,7 @@ def _row(setting: Setting) -> str:
     if setting.name in ("name", "runs"):
         stale = "another run's folder"
     mark = f" (*{setting.kind}*)" if setting.kind else ""
-    return f"| `{setting.name}` | {default} | {meaning(setting).replace('|', chr(92) + '|')} | {stale}{mark} |"
+    return f"| `{setting.name}` | {default} | {(setting.field.description or '').replace('|', chr(92) + '|')} | {stale}{mark} |"
 
 
 def _about(pipeline: Pipeline, sections: list[str]) -> str:
