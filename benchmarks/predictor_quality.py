@@ -20,7 +20,7 @@ from pathlib import Path
 from score_rag.pipeline.config import load_pipeline
 from score_rag.pipeline.fit_predictor import fit_from_run
 from score_rag.pipeline.run import Run
-from score_rag.pipeline.runner import finished_folder
+from score_rag.pipeline.state import finished_folder
 from score_rag.prompts import find_prompt
 
 

@@ -181,7 +181,7 @@ class IndexMismatchError(ScoreError):
 
 
 class AssessorError(ScoreError):
-    """The language model asked for self-assessments failed or kept answering out of form."""
+    """The language model asked for self-assessments failed, or returned invalid answers after all retries."""
 
 
 class LockedError(ScoreError):

@@ -17,7 +17,21 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from score_rag.errors import InputError, did_you_mean
 
-__all__ = ["FrozenMapping", "OpenSettings", "ReadBy", "Setting", "Settings", "also", "location", "misfits", "mistake", "serving", "walk"]
+__all__ = [
+    "BUNDLED",
+    "FrozenMapping",
+    "ModelName",
+    "OpenSettings",
+    "ReadBy",
+    "Setting",
+    "Settings",
+    "also",
+    "location",
+    "misfits",
+    "mistake",
+    "serving",
+    "walk",
+]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -49,6 +63,12 @@ def _frozen(value: Any) -> Any:
 
 FrozenMapping = Annotated[Mapping[K, V], AfterValidator(_frozen)]
 """A mapping that stays as it was read."""
+
+BUNDLED = "bundled"
+"""The name of a model that comes with score-rag, where a hub name or a folder may stand."""
+
+ModelName = Annotated[str, AfterValidator(lambda name: BUNDLED if name == "embedded" else name)]
+"""`bundled`, a hub name or a folder; `embedded`, which earlier versions wrote, means `bundled`."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ reranker: {{layers: 1, max_tokens: 96, pairs: 24, epochs: 1, batch_size: 4, top_
 predictor:
   prompt: predict_evidence
   neighbours: judges
-  embedded_base: {{width: 32, heads: 2, vocabulary: 600, epochs: 6, batch_size: 4, learning_rate: 0.005, weight_decay: 0.01}}
+  bundled_base: {{width: 32, heads: 2, vocabulary: 600, epochs: 6, batch_size: 4, learning_rate: 0.005, weight_decay: 0.01}}
   examples: 60
   valid_examples: 80
   epochs: 1

@@ -12,7 +12,7 @@ from score_rag.data.negatives import add_negatives
 from score_rag.data.settings import DataSettings
 from score_rag.evaluation.evaluate import open_run
 from score_rag.pipeline.config import load_pipeline
-from score_rag.pipeline.runner import STAGES
+from score_rag.pipeline.stages import STAGES
 from score_rag.reranker.offline import OfflineAssessor
 
 

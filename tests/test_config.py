@@ -28,7 +28,7 @@ def test_shipped_pipeline_is_valid_short_and_named_like_its_file(path):
     shown = {"data.source", "crm.model", "reranker.assessor", "predictor.base", "predictor.prompt"}
     said = {f"{section}.{name}" for section, values in content.items() if isinstance(values, dict) for name in values}
     assert shown <= said, "what a reader must see"
-    assert {name.split(".embedded_base.")[0] for name in said - shown} <= {
+    assert {name.split(".bundled_base.")[0] for name in said - shown} <= {
         ".".join(name.split(".")[:2]) for name in changed_settings(pipeline)
     }
     for prompt in (pipeline.documents.prompt, pipeline.reranker.assess_prompt, pipeline.predictor.prompt):
@@ -101,11 +101,11 @@ MISFITS = {
     "data: {source: table, columns: {user: u}}": ["data.columns: there is no column 'user' of ours to map; did you mean 'user_id'?"],
     "data: {source: table, columns: {user_id: u, item_id: u}}": ["data.columns: one column cannot be two of ours: u"],
     "data: {source: table, encoding: utf-9}": ["data.encoding: there is no such encoding: utf-9"],
-    "retriever: {max_tokens: 513}": ["retriever.max_tokens: the encoder embedded reads at most 512 tokens, found 513"],
-    "reranker: {max_tokens: 600}": ["reranker.max_tokens: the encoder embedded reads at most 512 tokens, found 600"],
+    "retriever: {max_tokens: 513}": ["retriever.max_tokens: the encoder bundled reads at most 512 tokens, found 513"],
+    "reranker: {max_tokens: 600}": ["reranker.max_tokens: the encoder bundled reads at most 512 tokens, found 600"],
     "retriever: {patience: 2, hold_out: 0}": ["retriever.patience: nothing tells a gain"],
     "retriever: {store_options: {collection: a}}": ["retriever.store_options: the store chroma has no option 'collection'; it has none"],
-    "predictor: {embedded_base: {width: 30, heads: 4}}": ["predictor.embedded_base.heads: the heads do not divide the width"],
+    "predictor: {bundled_base: {width: 30, heads: 4}}": ["predictor.bundled_base.heads: the heads do not divide the width"],
     "tally: {}": ["tally: unknown key"],
 }
 
@@ -135,3 +135,9 @@ def test_an_encoder_in_a_folder_says_how_much_it_reads(tmp_path):
         load_pipeline("sample", overrides=[f"retriever.encoder={tmp_path}", f"retriever.max_tokens={most}"])
         with pytest.raises(ConfigError, match=f"reads at most {most} tokens, found {most + 1}"):
             load_pipeline("sample", overrides=[f"retriever.encoder={tmp_path}", f"retriever.max_tokens={most + 1}"])
+
+
+def test_the_earlier_name_of_bundled_models_still_works():
+    old = ["predictor.base=embedded", "retriever.encoder=embedded", "predictor.embedded_base.width=64", "predictor.bundled_base.heads=2"]
+    new = ["predictor.base=bundled", "retriever.encoder=bundled", "predictor.bundled_base.width=64", "predictor.bundled_base.heads=2"]
+    assert load_pipeline("sample", overrides=old).model_dump() == load_pipeline("sample", overrides=new).model_dump()

@@ -19,8 +19,9 @@ from score_rag.crm.sasrec import SASRec
 from score_rag.errors import ConfigError, DataError, StageError
 from score_rag.files import read_json
 from score_rag.pipeline.config import load_pipeline
-from score_rag.pipeline.runner import finished_folder, run, status
+from score_rag.pipeline.runner import run
 from score_rag.pipeline.stages import stages
+from score_rag.pipeline.state import finished_folder, status
 
 
 def tastes(names):

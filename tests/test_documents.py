@@ -119,7 +119,7 @@ def test_the_oldest_go_first_liked_and_disliked_in_proportion_and_tastes_last():
 
 
 def test_the_encoder_s_own_tokenizer_counts_what_it_adds_too():
-    count = token_counter(find_encoder("embedded"))
+    count = token_counter(find_encoder("bundled"))
     assert count("") == 2 and count("heat") == 3
     history = [Event("u", str(n), True, n) for n in range(20)]
     text = make("describe_genres", 64, count).describe(history)

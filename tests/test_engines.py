@@ -75,7 +75,7 @@ def folder(tmp_path_factory):
         model.lm_head.weight[no] = 16 * mean / (mean @ mean) - apart
     model.save_pretrained(folder / "base")
     tuned.save_pretrained(str(folder / "adapter"))
-    facts = {"base": "embedded", "embedded": True, "dtype": "float32", "max_tokens": 256, "yes": yes, "no": no}
+    facts = {"base": "bundled", "bundled": True, "dtype": "float32", "max_tokens": 256, "yes": yes, "no": no}
     (folder / "predictor.json").write_text(json.dumps(facts), encoding="utf-8")
     return folder
 
@@ -265,7 +265,7 @@ def test_an_answer_out_of_form_is_refused(engine, said, folder, serve, monkeypat
     server = serve()
     remote = through(folder, server, engine=engine)
     monkeypatch.setattr(server, "answer", lambda path, body, key: (200, said))
-    with pytest.raises(ModelError, match="out of form"):
+    with pytest.raises(ModelError, match="another form than its API promises"):
         remote.score(TEXTS[:2])
 
 

@@ -15,7 +15,9 @@ from score_rag.files import digest_file, read_json
 from score_rag.pipeline import inputs
 from score_rag.pipeline.config import load_pipeline
 from score_rag.pipeline.inputs import input_digests, record_inputs
-from score_rag.pipeline.runner import Stage, run, run_folder, status
+from score_rag.pipeline.runner import run
+from score_rag.pipeline.stage import Stage
+from score_rag.pipeline.state import run_folder, status
 
 
 @pytest.fixture

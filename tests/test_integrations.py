@@ -185,7 +185,7 @@ def test_embedding_models_of_llama_index_are_encoders_too():
     assert ModelEncoder(Words()).fingerprint != ModelEncoder(Words(model_name="another")).fingerprint
 
 
-def test_the_embedded_encoder_serves_untrained_and_is_exported_once(tmp_path, monkeypatch):
+def test_the_bundled_encoder_serves_untrained_and_is_exported_once(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     retriever = CollaborativeRetriever.from_texts({**TEXTS, "eva": "Liked: musicals with singing and dancing."})
     assert users(retriever.retrieve("people who love song and dance films"))[0] in ("eva", "cat")

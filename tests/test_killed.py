@@ -268,3 +268,15 @@ def test_an_exchange_is_one_or_changes_nothing(tmp_path):
         with pytest.raises(FileNotFoundError):
             exchange_module.exchange(tmp_path / "one", tmp_path / "missing")
     assert (tmp_path / "one").is_dir() and (tmp_path / "other").is_dir()
+
+
+def test_a_killed_holder_of_a_lock_leaves_nothing_to_the_next_one(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+
+    def hold() -> None:
+        with folder_lock(folder, doing="a short job"):
+            pass
+
+    for _last in killed_everywhere(monkeypatch, lambda: shutil.rmtree(folder, ignore_errors=True), hold):
+        with folder_lock(folder, doing="the next one"):
+            assert {path.name for path in folder.iterdir()} == {".lock", ".lock.json"}

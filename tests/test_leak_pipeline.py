@@ -12,8 +12,8 @@ from score_rag.evaluation.baselines import score_events, trivial_models
 from score_rag.evaluation.evaluate import open_run
 from score_rag.files import read_json
 from score_rag.pipeline.config import load_pipeline
-from score_rag.pipeline.runner import STAGES, run
-from score_rag.pipeline.stages import stages
+from score_rag.pipeline.runner import run
+from score_rag.pipeline.stages import STAGES, stages
 
 DONE = list(STAGES)
 

@@ -12,11 +12,12 @@ from score_rag.data.sources import register as register_source
 from score_rag.errors import ConfigError, InputError
 from score_rag.files import read_json
 from score_rag.pipeline.config import load_pipeline
-from score_rag.pipeline.runner import STAGES, finished_folder, run, status
+from score_rag.pipeline.runner import run
 from score_rag.pipeline.show import full_yaml
 from score_rag.pipeline.stage import Stage
-from score_rag.pipeline.stages import STAGE_REGISTRY, stages
+from score_rag.pipeline.stages import STAGE_REGISTRY, STAGES, stages
 from score_rag.pipeline.stages import register as register_stage
+from score_rag.pipeline.state import finished_folder, status
 
 PACKAGE = """
 import polars as pl

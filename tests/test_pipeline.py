@@ -13,7 +13,9 @@ import pytest
 from score_rag.errors import DataError, InputError, LockedError, ModelError, StageError
 from score_rag.files import folder_lock, read_json
 from score_rag.pipeline.config import load_pipeline
-from score_rag.pipeline.runner import Stage, finished_folder, run, status
+from score_rag.pipeline.runner import run
+from score_rag.pipeline.stage import Stage
+from score_rag.pipeline.state import finished_folder, status
 
 
 def make(calls, inputs=None, prompts=()):
@@ -127,7 +129,7 @@ def test_a_base_or_encoder_that_is_not_there_is_told_at_once(toy_pipeline, tmp_p
         pipeline = load_pipeline(str(toy_pipeline), overrides=[f"{setting}=nobody/nothing", f"runs={tmp_path}"])
         with pytest.raises(ModelError, match="nobody/nothing") as caught:
             run(pipeline, stages(pipeline))
-        assert f"{setting}=embedded" in str(caught.value)
+        assert f"{setting}=bundled" in str(caught.value)
     assert not (tmp_path / "toy" / "data").exists()
 
 

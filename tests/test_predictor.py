@@ -119,4 +119,4 @@ def test_likeness_counts_rare_shared_facts_more():
 def test_a_base_that_is_not_here_is_named_with_what_to_do():
     with pytest.raises(ModelError, match="cannot be loaded") as caught:
         load_causal_model("nobody/has-this-llama")
-    assert "predictor.base=embedded" in caught.value.hint
+    assert "predictor.base=bundled" in caught.value.hint

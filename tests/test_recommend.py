@@ -37,7 +37,7 @@ def test_a_recommendation_brings_its_evidence(recommender, toy_parts):
         assert all(names[name] in mine & theirs for group in told for name in group)
         assert bool(told) == bool(mine & theirs)
     assert found.prompt.startswith(found.item.name) and found.prompt.endswith(":")
-    assert "embedded" in found.parts["predictor"] and "rule-based" in found.parts["reranker"]
+    assert "bundled" in found.parts["predictor"] and "rule-based" in found.parts["reranker"]
     told = found.to_dict()
     assert told["item"]["item_id"] == item and told["item"]["name"] == found.item.name
     more = {"evidence", "left_out", "route"}

@@ -20,9 +20,11 @@ from score_rag.index.reader import Hit
 from score_rag.prompts import find_prompt
 from score_rag.reranker.assess import AssessmentRequest, assess, planned_calls, read_answers
 from score_rag.reranker.examples import rank_by_assessment
-from score_rag.reranker.offline import OFFLINE_MODEL, OfflineAssessor
+from score_rag.reranker.offline import OfflineAssessor
+from score_rag.reranker.settings import AssessmentSettings
 
 REQUESTS = [AssessmentRequest(Event(str(n), "1", True, 100), f"Liked: Film {n}.", "Heat (1995). Crime.") for n in range(4)]
+ASKING = AssessmentSettings(assessor="openai/test", concurrency=1, retries=1, timeout=10)
 GOOD = '{"characteristics": ["likes heist films"], "reason": "because"}'
 
 
@@ -65,8 +67,8 @@ def server():
 
 
 def ask(server, out, requests=REQUESTS, **more):
-    settings = {"model": "openai/test", "prompt": find_prompt("assess"), "out": out, "concurrency": 1, "retries": 1, "timeout": 10.0}
-    return assess(requests, api_base=f"http://127.0.0.1:{server.server_port}/v1", **{**settings, **more})
+    settings = ASKING.changed(api_base=f"http://127.0.0.1:{server.server_port}/v1", **more)
+    return assess(requests, settings, prompt=find_prompt("assess"), out=out)
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +82,7 @@ def test_answers_are_asked_once_kept_and_in_order(server, tmp_path):
     assert [one.text() for one in found] == [f"likes {n} films" for n in range(4)]
     assert ask(server, tmp_path / "a.jsonl") == found and len(server.asked) == 4
     assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 4
-    ask(server, tmp_path / "a.jsonl", model="openai/other")
+    ask(server, tmp_path / "a.jsonl", assessor="openai/other")
     assert len(server.asked) == 8, "another model's answers are other answers"
 
 
@@ -93,7 +95,7 @@ def test_a_wrapped_answer_is_read_and_a_malformed_one_asked_again(server, tmp_pa
 @pytest.mark.parametrize("rubbish", ['{"characteristics": []}', "", "\x00\x01", "[1, 2]", None], ids=repr)
 def test_rubbish_ends_with_an_error_and_keeps_what_was_paid_for(server, tmp_path, rubbish):
     server.answer = lambda count, asked: (200, GOOD if count <= 2 else rubbish)
-    with pytest.raises(AssessorError, match="out of form") as caught:
+    with pytest.raises(AssessorError, match="invalid JSON after 1 retries") as caught:
         ask(server, tmp_path / "a.jsonl")
     assert "2 of 4 answers are kept" in caught.value.hint
     server.answer = lambda count, asked: (200, GOOD)
@@ -151,17 +153,16 @@ def test_the_offline_assessor_answers_in_a_model_s_place_and_changes_nothing_tha
         assert ask(server, tmp_path / f"{request.user_id}-{request.as_of}.jsonl", REQUESTS[:1])[0].characteristics == ["likes heist films"]
         return assessor.ask(conversation, request)
 
-    found = assess(
-        requests, model=OFFLINE_MODEL, prompt=find_prompt("assess"), out=tmp_path / "own.jsonl", concurrency=4, ask=answer_offline
-    )
+    found = assess(requests, AssessmentSettings(), prompt=find_prompt("assess"), out=tmp_path / "own.jsonl", ask=answer_offline)
     assert [one.characteristics for one in found] == [assessor.characteristics(r.user_id, r.item_id, r.as_of) for r in requests]
     assert seen == [True] * len(requests) and litellm.custom_provider_map is providers
 
 
 def test_planned_calls_are_those_that_would_be_made(server, tmp_path):
-    settings = {"model": "openai/test", "prompt": find_prompt("assess"), "out": tmp_path / "a.jsonl"}
+    where = {"prompt": find_prompt("assess"), "out": tmp_path / "a.jsonl"}
     ask(server, tmp_path / "a.jsonl", REQUESTS[:3], temperature=0.5)
-    assert planned_calls(REQUESTS, **settings, temperature=0.5) == 1 and planned_calls(REQUESTS, **settings) == 4
+    assert planned_calls(REQUESTS, ASKING.changed(temperature=0.5), **where) == 1
+    assert planned_calls(REQUESTS, ASKING, **where) == 4
 
 
 def test_behaviours_are_ranked_by_their_likeness_to_the_assessment():

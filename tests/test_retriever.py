@@ -144,7 +144,7 @@ def test_an_index_of_another_encoder_or_a_broken_one_is_refused(toy_parts, tmp_p
 def test_an_encoder_that_is_not_here_is_named_with_what_to_do(tmp_path):
     with pytest.raises(ModelError, match="not on this disk") as caught:
         find_encoder("nobody/has-this-encoder")
-    assert advice(caught.value).endswith("; without: --set retriever.encoder=embedded")
+    assert advice(caught.value).endswith("; without: --set retriever.encoder=bundled")
     with pytest.raises(ModelError, match="holds no encoder"):
         find_encoder(str(tmp_path))
 
@@ -152,4 +152,4 @@ def test_an_encoder_that_is_not_here_is_named_with_what_to_do(tmp_path):
 def test_embedded_weights_of_another_digest_are_not_used(monkeypatch):
     monkeypatch.setattr("score_rag.encoders.encoder._SHA256", "0" * 64)
     with pytest.raises(ModelError, match="not the well-known ones"):
-        find_encoder("embedded")
+        find_encoder("bundled")

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from score_rag.errors import InputError
 from score_rag.pipeline.config import Pipeline, load_pipeline
 from score_rag.pipeline.readers import all_settings, stale_stages
-from score_rag.pipeline.runner import STAGES, run, status
+from score_rag.pipeline.runner import run
 from score_rag.pipeline.show import changed_settings, full_yaml, settings_page
-from score_rag.pipeline.stages import SHIPPED
+from score_rag.pipeline.stages import SHIPPED, STAGES
+from score_rag.pipeline.state import status
 from score_rag.predictor.settings import EngineSettings
 from score_rag.retriever.settings import RetrieverSettings
 
@@ -46,13 +47,15 @@ WORDS: dict[str, list[Any]] = {
     "retriever.store": ["http://localhost:9"],
     "retriever.store_options": [{"collection": "other"}],
     "reranker.encoder": ["nobody/nothing"],
+    "reranker.similarity_encoder": ["nobody/nothing"],
+    "reranker.temperature": [0.5],
     "reranker.assessor": ["nobody/nothing"],
     "reranker.assess_prompt": ["describe_user"],
     "reranker.api_base": ["http://localhost:9"],
     "predictor.base": ["nobody/nothing"],
     "predictor.prompt": ["assess"],
-    "predictor.embedded_base.width": [64],
-    "predictor.embedded_base.heads": [2, 8],
+    "predictor.bundled_base.width": [64],
+    "predictor.bundled_base.heads": [2, 8],
     "predictor.lora_targets": [["k_proj"]],
     "predictor.scoring.engine": ["torch", "onnx"],
     "predictor.scoring.model": ["llama"],
@@ -138,6 +141,8 @@ def test_serving_settings_train_nothing_again_but_what_learns_from_them():
         "retriever.similarity_top_k": ("reranker", "predictor"),
         "reranker.api_base": (),
         "reranker.concurrency": (),
+        "reranker.retries": (),
+        "reranker.timeout": (),
         "reranker.top_n": ("predictor",),
         **{
             f"{section}.trainer.{name}": ()

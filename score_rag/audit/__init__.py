@@ -8,8 +8,8 @@ from score_rag.audit.run import audit_run
 from score_rag.files import read_json
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
-from score_rag.pipeline.runner import status
 from score_rag.pipeline.stages import load_data, stages
+from score_rag.pipeline.state import status
 from score_rag.progress import Report, silent
 
 __all__ = ["Audit", "Check", "audit", "audit_interactions", "audit_run"]

@@ -121,10 +121,10 @@ def _assessments(run: Run) -> Check | str:
     requests = sample_requests(world, run.describer, settings.pairs, history=pipeline.data.history, seed=pipeline.seed)
     out, prompt = run.folder("reranker") / "assessments.jsonl", find_prompt(settings.assess_prompt)
     of = "assessments, each reproduced without any event from its question on"
-    lost = planned_calls(requests, model=settings.assessor, prompt=prompt, out=out, max_answer_tokens=settings.max_answer_tokens)
+    lost = planned_calls(requests, settings, prompt=prompt, out=out)
     if lost:
         return compared("assessments", len(requests), of, [f"{lost} questions of this run have no stored answer"], lost)
-    kept = assess(requests, model=settings.assessor, prompt=prompt, out=out, max_answer_tokens=settings.max_answer_tokens)
+    kept = assess(requests, settings, prompt=prompt, out=out)
     some = list(zip(requests, kept, strict=True))[:: max(1, len(requests) // _ASSESSED)]
     wrong = []
     for request, answer in some:

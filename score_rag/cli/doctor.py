@@ -55,14 +55,15 @@ def _check_server(url: str, kind: str, model: str | None, pipeline: str, json: b
 
 
 def examine() -> dict[str, Any]:
-    """Versions, embedded weights, hub, keys (set or not; never their values), writability."""
+    """Versions, bundled weights, hub, keys (set or not; never their values), writability."""
     import os
     import sys
     from importlib.metadata import PackageNotFoundError, version
 
     from score_rag.cli.remedies import advice
-    from score_rag.encoders.encoder import EMBEDDED, find_encoder
+    from score_rag.encoders.encoder import find_encoder
     from score_rag.errors import ModelError
+    from score_rag.settings import BUNDLED
 
     packages: dict[str, str | None] = {}
     for name in _PACKAGES:
@@ -71,16 +72,16 @@ def examine() -> dict[str, Any]:
         except PackageNotFoundError:
             packages[name] = None
     try:
-        find_encoder(EMBEDDED)
-        embedded = "all-MiniLM-L6-v2, digest as expected"
+        find_encoder(BUNDLED)
+        bundled = "all-MiniLM-L6-v2, digest as expected"
     except ModelError as error:
-        embedded = f"missing: {error.what} ({advice(error)})"
+        bundled = f"missing: {error.what} ({advice(error)})"
     cache = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")) / "hub"
     return {
-        "ok": all(packages.values()) and not embedded.startswith("missing") and sys.version_info >= (3, 11),
+        "ok": all(packages.values()) and not bundled.startswith("missing") and sys.version_info >= (3, 11),
         "python": sys.version.split()[0],
         "packages": packages,
-        "embedded_encoder": embedded,
+        "bundled_encoder": bundled,
         "hub_offline": os.environ.get("HF_HUB_OFFLINE", "0") in ("1", "true", "TRUE"),
         "hub_models_on_disk": sorted(p.name.removeprefix("models--").replace("--", "/") for p in cache.glob("models--*"))
         if cache.is_dir()
@@ -99,8 +100,8 @@ def show(found: dict[str, Any]) -> None:
     screen.print(f"python {found['python']}, threads: {found['threads']}")
     for name, number in found["packages"].items():
         screen.print(f"  {name:<24} {number or '[red]missing[/]'}")
-    screen.print(f"embedded encoder: {found['embedded_encoder']}")
-    screen.print("embedded assessor: score-rag/offline (rule-based); embedded Llama: trained from scratch on each run's text")
+    screen.print(f"bundled encoder: {found['bundled_encoder']}")
+    screen.print("bundled assessor: score-rag/offline (rule-based); bundled Llama: trained from scratch on each run's text")
     models = ", ".join(found["hub_models_on_disk"]) or "none"
     screen.print(
         f"hub: {'offline by HF_HUB_OFFLINE' if found['hub_offline'] else 'asked when a pipeline names a hub model'}; on disk: {models}"

@@ -88,8 +88,8 @@ def recommendations(
 def warn_if_stale(pipeline: Pipeline) -> None:
     """Say so where the run was made from other data, settings or prompts than it would be made from now, in the words of `status`."""
     from score_rag.cli.screen import console
-    from score_rag.pipeline.runner import status
     from score_rag.pipeline.stages import stages
+    from score_rag.pipeline.state import status
 
     late = [known for known in status(pipeline, stages(pipeline)) if known.state != "finished"]
     if late:

@@ -10,7 +10,7 @@ import typer
 from score_rag.cli.options import Json, PipelineName, Set
 
 if TYPE_CHECKING:
-    from score_rag.pipeline.runner import StageStatus
+    from score_rag.pipeline.state import StageStatus
 
 __all__ = ["run", "run_stages"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from score_rag.cli.options import Json, PipelineName, Set
 
 if TYPE_CHECKING:
-    from score_rag.pipeline.runner import StageStatus
+    from score_rag.pipeline.state import StageStatus
 
 __all__ = ["stage_states", "status"]
 
@@ -27,8 +27,8 @@ def status(pipeline: PipelineName, set_: Set = None, json: Json = False) -> None
 def stage_states(name: str, overrides: list[str]) -> list[StageStatus]:
     """The stages of a pipeline as they stand."""
     from score_rag.pipeline.config import load_pipeline
-    from score_rag.pipeline.runner import status as stage_status
     from score_rag.pipeline.stages import stages
+    from score_rag.pipeline.state import status as stage_status
 
     pipeline = load_pipeline(name, overrides=overrides)
     return stage_status(pipeline, stages(pipeline))

@@ -19,6 +19,8 @@ from score_rag.data.log import Event
 from score_rag.documents.describer import Describer, describe_item
 from score_rag.predictor.settings import NeighbourChoice
 from score_rag.progress import Report, silent
+from score_rag.reranker.settings import RerankerSettings
+from score_rag.retriever.settings import RetrieverSettings
 
 if TYPE_CHECKING:
     from score_rag.encoders.encoder import Encoder
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from score_rag.reranker.scorer import PairScorer
 
 __all__ = ["ContextFinder", "RetrievedContext"]
+
+_TOP_K, _TOP_N = RetrieverSettings().similarity_top_k, RerankerSettings().top_n
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,8 @@ class ContextFinder:
         scorer: PairScorer | None = None,
         *,
         judges: Judges | None = None,
-        similarity_top_k: int = 10,
-        top_n: int = 2,
+        similarity_top_k: int = _TOP_K,
+        top_n: int = _TOP_N,
         choice: NeighbourChoice = "any",
         kind: HistoryKind = "all",
     ) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from score_rag.settings import Settings, also
+from score_rag.settings import BUNDLED, ModelName, Settings, also
 
 __all__ = ["DocumentSettings"]
 
@@ -25,8 +25,8 @@ class DocumentSettings(Settings):
     max_tokens: Annotated[int | None, _QUERIES] = Field(
         None, ge=1, description="a longer document is told again with fewer items, then fewer words; null tells all"
     )
-    tokenizer: Annotated[str, _QUERIES] = Field(
-        "embedded", description="what counts them (the retriever's encoder, say): embedded | a hub name | a folder"
+    tokenizer: Annotated[ModelName, _QUERIES] = Field(
+        BUNDLED, description="what counts them (the retriever's encoder, say): bundled | a hub name | a folder"
     )
     every: int = Field(16, ge=1, description="a new version of a user's document each so many events")
     sparser_after: int = Field(

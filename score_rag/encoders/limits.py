@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from score_rag.settings import BUNDLED
+
 __all__ = ["longest_input"]
 
-_BUNDLED = 512
+_BUNDLED_POSITIONS = 512
 """Positions of all-MiniLM-L6-v2."""
 
 _OFFSET = {"roberta": 2, "xlm-roberta": 2, "camembert": 2, "mpnet": 2}
@@ -18,10 +20,10 @@ def longest_input(encoder: Path | str) -> int | None:
     """Most tokens that an encoder has positions for; None where its configuration is not on this disk, or says nothing.
 
     Args:
-        encoder: `embedded`, a folder, or a hub name.
+        encoder: `bundled`, a folder, or a hub name.
     """
-    if str(encoder) == "embedded":
-        return _BUNDLED
+    if str(encoder) == BUNDLED:
+        return _BUNDLED_POSITIONS
     file = Path(encoder).expanduser() / "config.json"
     try:
         told = json.loads(file.read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from score_rag.evaluation.baselines import ITEM_AVERAGE
 from score_rag.files import digest_json, make_once, read_json
 from score_rag.pipeline.config import load_pipeline
 from score_rag.pipeline.run import Run
-from score_rag.pipeline.runner import run_folder
+from score_rag.pipeline.state import run_folder
 from score_rag.progress import Report
 
 if TYPE_CHECKING:

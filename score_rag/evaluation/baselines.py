@@ -19,7 +19,7 @@ import polars as pl
 from score_rag.data.interactions import Interactions, event_rows
 from score_rag.files import digest_json, make_once, read_json
 from score_rag.pipeline.config import Pipeline
-from score_rag.pipeline.runner import finished_folder, run_folder
+from score_rag.pipeline.state import finished_folder, run_folder
 from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from score_rag.errors import StageError
 from score_rag.files import read_json
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
-from score_rag.pipeline.runner import finished_folder, run_folder, status
 from score_rag.pipeline.stages import stages
+from score_rag.pipeline.state import finished_folder, run_folder, status
 
 __all__ = ["information", "is_finished", "stale_stages", "table_notes"]
 

@@ -17,7 +17,8 @@ from score_rag.data.interactions import SPLITS
 from score_rag.errors import DataError, InputError, LockedError, did_you_mean
 from score_rag.files import digest_json, folder_lock, read_json, write_json
 from score_rag.pipeline.config import Pipeline
-from score_rag.pipeline.runner import STAGES, run_folder
+from score_rag.pipeline.stages import STAGES
+from score_rag.pipeline.state import run_folder
 
 __all__ = ["SCORECARD", "changes_since", "find_table", "made_from", "staleness", "store_table", "table_name"]
 

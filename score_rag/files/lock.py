@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from score_rag.errors import ChangeSetting, DataError, LockedError
-from score_rag.files.atomic import write_json
+from score_rag.files.atomic import leftovers, write_json
 from score_rag.files.staged import recover_folders
 
 __all__ = ["folder_lock"]
@@ -54,6 +54,9 @@ def folder_lock(folder: Path | str, *, doing: str) -> Iterator[None]:
             remedy=ChangeSetting({"runs": "FOLDER"}),
         ) from error
     try:
+        # Whoever holds the lock is this file's only writer: what lies beside it was left by one that was killed, however lately.
+        for leftover in leftovers(holder):
+            leftover.unlink(missing_ok=True)
         write_json(holder, {"pid": os.getpid(), "doing": doing, "since": time.strftime("%Y-%m-%d %H:%M:%S")})
         recover_folders(folder)
         yield

@@ -1,6 +1,6 @@
 """Trained models in a form that answers in a fresh process at once: exported when they are trained, served without torch.
 
-Importing transformers alone takes longer than a whole recommendation should. So encoder, cross-encoder and the embedded Llama are exported
+Importing transformers alone takes longer than a whole recommendation should. So encoder, cross-encoder and the bundled Llama are exported
 to ONNX at the end of their training and served by onnxruntime and tokenizers; tests hold both forms to the same numbers.
 """
 

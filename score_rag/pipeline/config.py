@@ -22,7 +22,7 @@ from score_rag.files import shipped_folder
 from score_rag.predictor.settings import PredictorSettings
 from score_rag.reranker.settings import RerankerSettings
 from score_rag.retriever.settings import RetrieverSettings
-from score_rag.settings import OpenSettings, Settings, misfits, mistake
+from score_rag.settings import BUNDLED, OpenSettings, Settings, misfits, mistake
 
 __all__ = ["Pipeline", "load_pipeline", "pipeline_folders", "pipeline_names"]
 
@@ -64,10 +64,10 @@ class Pipeline(OpenSettings):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        own = self.predictor.embedded_base
-        if self.predictor.base == "embedded" and own.width % own.heads:
+        own = self.predictor.bundled_base
+        if self.predictor.base == BUNDLED and own.width % own.heads:
             told = f"the heads do not divide the width: {own.heads} heads, width {own.width}"
-            raise misfits({"predictor.embedded_base.heads": told})
+            raise misfits({"predictor.bundled_base.heads": told})
         return self
 
     @property

@@ -21,6 +21,7 @@ from score_rag.predictor.packing import PromptGroup
 from score_rag.predictor.train import fit_adapter
 from score_rag.predictor.train_base import fit_base
 from score_rag.progress import Report, silent
+from score_rag.settings import BUNDLED
 
 if TYPE_CHECKING:
     from score_rag.context.writer import QuestionWriter
@@ -72,15 +73,15 @@ def fit_from_run(
     checks = _real_groups(run, writer, valid, hide, report)
 
     metrics: dict[str, Any] = {}
-    embedded = settings.base == "embedded"
+    bundled = settings.base == BUNDLED
     # The adapter is tuned on the latest events, which the bundled base is not given: what it learns is not there already.
-    count = min(settings.examples or len(told), len(told) // 2) if embedded else settings.examples
-    tuned_on = told[-count:] if embedded and count else spread_out(told, count, seed=pipeline.seed)
-    rest = told[: -len(tuned_on)] if embedded else told
-    base = str(folder / "base") if embedded else settings.base
-    if embedded and base_from is not None:
+    count = min(settings.examples or len(told), len(told) // 2) if bundled else settings.examples
+    tuned_on = told[-count:] if bundled and count else spread_out(told, count, seed=pipeline.seed)
+    rest = told[: -len(tuned_on)] if bundled else told
+    base = str(folder / "base") if bundled else settings.base
+    if bundled and base_from is not None:
         shutil.copytree(base_from, base)
-    elif embedded:
+    elif bundled:
         metrics["base"] = _fit_base(run, writer, rest, checks, folder, hide, checkpoints, report)
     fitting = _fitting_writer(run, levels, base)
     metrics["lora"] = fit_adapter(
@@ -89,7 +90,7 @@ def fit_from_run(
         folder,
         settings,
         base=base,
-        embedded=embedded,
+        bundled=bundled,
         checkpoints=checkpoints / "adapter" if checkpoints is not None else None,
         seed=pipeline.seed,
         report=report,
@@ -159,7 +160,7 @@ def _fit_base(
     checkpoints: Path | None,
     report: Report,
 ) -> dict[str, Any]:
-    settings, own = run.pipeline.predictor, run.pipeline.predictor.embedded_base
+    settings, own = run.pipeline.predictor, run.pipeline.predictor.bundled_base
     generator = np.random.default_rng(run.pipeline.seed)
     asked = spread_out(events, own.examples, seed=run.pipeline.seed)
     epochs = [

@@ -26,14 +26,14 @@ def provenance_of(folder: Callable[[str], Path]) -> dict[str, str]:
     if experts:
         told["crm"] += f"; expectations of {', '.join(model_class(name).name for name in experts)}"
     retriever = read_json(folder("retriever") / "retriever.json")
-    name = "all-MiniLM-L6-v2 (embedded)" if retriever["embedded"] else retriever["base"]
+    name = "all-MiniLM-L6-v2 (bundled)" if retriever["bundled"] else retriever["base"]
     told["retriever"] = f"{name}, fine-tuned on the neighbours by {crm.name}"
     reranker = read_json(folder("reranker") / "reranker.json")
-    base = "cross-encoder from all-MiniLM-L6-v2 (embedded)" if reranker["embedded"] else f"cross-encoder from {reranker['base']}"
-    rule = " (embedded: rule-based, no language model)" if reranker["assessor"].startswith("score-rag/") else ""
+    base = "cross-encoder from all-MiniLM-L6-v2 (bundled)" if reranker["bundled"] else f"cross-encoder from {reranker['base']}"
+    rule = " (bundled: rule-based, no language model)" if reranker["assessor"].startswith("score-rag/") else ""
     told["reranker"] = f"{base}, taught by assessments of {reranker['assessor']}{rule}"
     predictor = read_json(folder("predictor") / "predictor.json")
-    own = "small Llama (embedded: trained from scratch on this run's text)"
+    own = "small Llama (bundled: trained from scratch on this run's text)"
     tuned = "LoRA-tuned" if predictor.get("adapter", True) else "without an adapter: no epoch of LoRA was better than the base alone"
-    told["predictor"] = f"{own if predictor['embedded'] else predictor['base']}, {tuned}"
+    told["predictor"] = f"{own if predictor['bundled'] else predictor['base']}, {tuned}"
     return told

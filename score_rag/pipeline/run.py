@@ -17,7 +17,7 @@ from score_rag.pipeline.describe import make_describer
 from score_rag.pipeline.guard import Guard
 from score_rag.pipeline.lazy import lazy
 from score_rag.pipeline.provenance import provenance_of
-from score_rag.pipeline.runner import finished_folder
+from score_rag.pipeline.state import finished_folder
 from score_rag.progress import Report, silent
 from score_rag.prompts import Prompt, read_prompt
 

@@ -21,8 +21,8 @@ from score_rag.index.reader import BehaviourIndex
 from score_rag.index.writer import Written, build_index, update_index
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
-from score_rag.pipeline.runner import finished_folder, run_folder
 from score_rag.pipeline.stages import load_data
+from score_rag.pipeline.state import finished_folder, run_folder
 from score_rag.progress import Report, silent
 
 __all__ = ["Checked", "build", "check", "index_folder", "rebuild", "update"]

@@ -11,10 +11,11 @@ from score_rag.progress import Report, silent
 from score_rag.settings import Settings
 
 if TYPE_CHECKING:
+    from score_rag.data.interactions import Interactions
     from score_rag.pipeline.config import Pipeline
     from score_rag.prompts import Prompt
 
-__all__ = ["Stage", "StageContext"]
+__all__ = ["Stage", "StageContext", "kind_of_labels"]
 
 
 @dataclass(frozen=True)
@@ -69,3 +70,8 @@ class Stage:
     def prompt_names(self, pipeline: Pipeline) -> tuple[str, ...]:
         """Names of the prompts it uses in this pipeline."""
         return self.prompts(pipeline) if callable(self.prompts) else self.prompts
+
+
+def kind_of_labels(interactions: Interactions) -> dict[str, str]:
+    """A word for metrics that rest on labels that nobody gave."""
+    return {"labels": "sampled negatives"} if interactions.sampled else {}

@@ -33,7 +33,7 @@ def load_causal_model(name: str, *, dtype: str = "float32", device: str | None =
             f"the base model {name!r} cannot be loaded",
             expected="a folder with a saved causal model, or a model that the hub (or its cache on this disk) has",
             found=str(error).splitlines()[0],
-            hint=f"with a network: hf download {name}; without: --set predictor.base=embedded",
+            hint=f"with a network: hf download {name}; without: --set predictor.base=bundled",
         ) from error
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return model.to(place).eval()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from score_rag.settings import Settings, misfits, serving
+from score_rag.settings import BUNDLED, ModelName, Settings, misfits, serving
 from score_rag.training.settings import TrainerSettings
 
 __all__ = ["SERVERS", "AdapterTraining", "BaseTraining", "EngineSettings", "NeighbourChoice", "PredictorSettings"]
@@ -53,7 +54,7 @@ class EngineSettings(Settings):
 
 
 class BaseTraining(Settings):
-    """The bundled Llama, trained from scratch where the base is `embedded`."""
+    """The bundled Llama, trained from scratch where the base is `bundled`."""
 
     width: int = Field(96, ge=8, description="of hidden states; heads divides it")
     layers: int = Field(2, ge=1, description="of the Llama")
@@ -99,11 +100,11 @@ class AdapterTraining(Settings):
 class PredictorSettings(AdapterTraining):
     """The language model that answers Yes or No."""
 
-    base: str = Field(
-        "embedded",
-        description="embedded (a small Llama trained from scratch) | a hub name such as meta-llama/Llama-3.1-8B-Instruct | a folder",
+    base: ModelName = Field(
+        BUNDLED,
+        description="bundled (a small Llama trained from scratch) | a hub name such as meta-llama/Llama-3.1-8B-Instruct | a folder",
     )
-    embedded_base: BaseTraining = BaseTraining()
+    bundled_base: BaseTraining = BaseTraining()
     prompt: str = Field(
         "predict_evidence",
         description="prompts/<name>.md: predict (the paper's, for hub models) | predict_evidence (for the bundled Llama)",
@@ -115,3 +116,12 @@ class PredictorSettings(AdapterTraining):
     examples: int | None = Field(1500, ge=20, description="questions to tune on; null takes all")
     valid_examples: int = Field(2000, ge=20, description="validation questions that choose epochs, calibrate and compare, at most")
     scoring: EngineSettings = EngineSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_name(cls, values: Any) -> Any:
+        """`embedded_base` is what earlier versions called `bundled_base`."""
+        if not isinstance(values, Mapping) or not isinstance(values.get("embedded_base"), Mapping):
+            return values
+        given = {name: value for name, value in values.items() if name != "embedded_base"}
+        return {**given, "bundled_base": {**values["embedded_base"], **(given.get("bundled_base") or {})}}

@@ -31,9 +31,9 @@ def find_base(name: str) -> None:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         raise ModelError(
             f"the base model {name!r} is not on this disk and cannot be fetched",
-            expected="'embedded', a folder with a saved causal model, or a name on the hub",
+            expected="'bundled', a folder with a saved causal model, or a name on the hub",
             found=str(error).splitlines()[0],
-            hint=f"with a network: hf download {name}; without: --set predictor.base=embedded",
+            hint=f"with a network: hf download {name}; without: --set predictor.base=bundled",
         ) from error
 
 

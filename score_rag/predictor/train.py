@@ -38,7 +38,7 @@ def fit_adapter(
     settings: AdapterTraining,
     *,
     base: str,
-    embedded: bool = False,
+    bundled: bool = False,
     checkpoints: Path | None = None,
     seed: int = 0,
     report: Report = silent,
@@ -50,7 +50,7 @@ def fit_adapter(
     Args:
         train: Groups of prompts.
         valid: Groups to choose the epoch and the temperature by; never trained on.
-        folder: Where `adapter/`, `predictor.json` and, for small models, `model.onnx` go. With `embedded`, `folder/base` holds the base.
+        folder: Where `adapter/`, `predictor.json` and, for small models, `model.onnx` go. With `bundled`, `folder/base` holds the base.
         base: Hub name or folder of the frozen model.
 
     Returns:
@@ -106,15 +106,15 @@ def fit_adapter(
         tuned.save_pretrained(str(folder / "adapter"))
         # The card says nothing, and where the bundled base lay while it was trained is no part of the result.
         (folder / "adapter" / "README.md").unlink(missing_ok=True)
-        if embedded:
+        if bundled:
             told = read_json(folder / "adapter" / "adapter_config.json")
             write_json(folder / "adapter" / "adapter_config.json", {**told, "base_model_name_or_path": "base"})
     there = base_folder(base)
     write_json(
         folder / "predictor.json",
         {
-            "base": "embedded" if embedded else base,
-            "embedded": embedded,
+            "base": "bundled" if bundled else base,
+            "bundled": bundled,
             "adapter": used,
             **({"base_digest": base_digest(there)} if there is not None else {}),
             "dtype": settings.dtype,
@@ -126,7 +126,7 @@ def fit_adapter(
         },
     )
     trained = sum(p.numel() for p in tuned.parameters() if p.requires_grad)
-    if embedded and sum(p.numel() for p in model.parameters()) <= _EXPORT_BELOW:
+    if bundled and sum(p.numel() for p in model.parameters()) <= _EXPORT_BELOW:
         export_last_logits(tuned.merge_and_unload() if used else tuned.unload(), folder / "model.onnx")
     return {
         "questions": sum(len(group.labels) for group in train),

@@ -16,7 +16,7 @@ from score_rag.data.log import Event
 from score_rag.errors import InputError
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
-from score_rag.pipeline.runner import STAGES
+from score_rag.pipeline.stages import STAGES
 from score_rag.predictor.predictor import Answer
 from score_rag.recommend.candidates import find_candidates
 from score_rag.recommend.explain import explain

@@ -37,7 +37,7 @@ from score_rag.data.interactions import Interactions
 from score_rag.index.reader import Hit
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
-from score_rag.pipeline.runner import STAGES
+from score_rag.pipeline.stages import STAGES
 from score_rag.recommend.explain import explain
 from score_rag.recommend.question import FoundQuestion, find_question
 from score_rag.recommend.recommendation import Recommendation

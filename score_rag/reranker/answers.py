@@ -13,6 +13,7 @@ from score_rag.errors import AssessorError
 from score_rag.files import digest_json, write_text
 from score_rag.prompts import Prompt
 from score_rag.reranker.assessment import Assessment, AssessmentRequest, messages
+from score_rag.reranker.settings import AssessmentSettings
 
 __all__ = ["answer_key", "append_answer", "drop_torn_line", "read_answers", "write_answers"]
 
@@ -48,18 +49,16 @@ def read_answers(path: Path) -> dict[str, Assessment]:
 def write_answers(
     requests: Sequence[AssessmentRequest],
     answers: Sequence[Assessment],
+    settings: AssessmentSettings,
     *,
-    model: str,
     prompt: Prompt,
     out: Path,
-    max_answer_tokens: int = 400,
-    temperature: float = 0.0,
 ) -> None:
     """Write the answers to exactly these requests, in their order: the same bytes however they came in, and none of other questions."""
     lines: dict[str, str] = {}
     for request, answer in zip(requests, answers, strict=True):
-        key = answer_key(request, model, prompt, max_answer_tokens, temperature)
-        lines[key] = _line(key, model, request, answer)
+        key = answer_key(request, prompt, settings)
+        lines[key] = _line(key, settings.assessor, request, answer)
     write_text(out, "".join(lines.values()))
 
 
@@ -78,9 +77,10 @@ def drop_torn_line(path: Path) -> None:
                 stream.truncate(raw.rfind(b"\n") + 1)
 
 
-def answer_key(request: AssessmentRequest, model: str, prompt: Prompt, max_answer_tokens: int, temperature: float) -> str:
+def answer_key(request: AssessmentRequest, prompt: Prompt, settings: AssessmentSettings) -> str:
     """A digest of all that an answer depends on."""
-    facts = [model, max_answer_tokens, temperature, messages(request, prompt), request.user_id, request.item_id, request.as_of]
+    asked = settings.assessor, settings.max_answer_tokens, settings.temperature
+    facts = [*asked, messages(request, prompt), request.user_id, request.item_id, request.as_of]
     return digest_json(facts)[:32]
 
 

@@ -17,43 +17,37 @@ from score_rag.prompts import Prompt
 from score_rag.reranker.answers import answer_key, append_answer, drop_torn_line, read_answers, write_answers
 from score_rag.reranker.assessment import Assessment, AssessmentRequest, messages
 from score_rag.reranker.language_model import Ask, ask_litellm
+from score_rag.reranker.settings import AssessmentSettings
 
 __all__ = ["Assessment", "AssessmentRequest", "assess", "planned_calls", "read_answers", "write_answers"]
+
+_DEFAULTS = AssessmentSettings()
 
 
 def assess(
     requests: Sequence[AssessmentRequest],
+    settings: AssessmentSettings = _DEFAULTS,
     *,
-    model: str,
     prompt: Prompt,
     out: Path,
-    api_base: str | None = None,
-    max_answer_tokens: int = 400,
-    temperature: float = 0.0,
-    retries: int = 2,
-    concurrency: int = 4,
-    timeout: float = 60.0,
     ask: Ask | None = None,
     report: Report = silent,
 ) -> list[Assessment]:
     """Ask for every request that `out` has no answer to yet.
 
     Args:
-        model: A LiteLLM model name.
+        settings: Who is asked, and how.
         prompt: With the variables `history` and `target`.
         out: JSON lines; appended to, one flushed line an answer. A torn last line (of a killed run) is dropped.
-        retries: How often a malformed answer is asked for again, with a word on what was wrong.
-        concurrency: Calls under way at once.
-        timeout: Seconds a call.
         ask: Who answers in the model's place; None asks the model, by LiteLLM.
 
     Returns:
         One assessment a request, in order.
 
     Raises:
-        AssessorError: The model could not be reached or kept answering out of form; every answer so far is kept.
+        AssessorError: The model could not be reached, or returned invalid JSON after all retries; every answer so far is kept.
     """
-    keys = [answer_key(request, model, prompt, max_answer_tokens, temperature) for request in requests]
+    keys = [answer_key(request, prompt, settings) for request in requests]
     answers = read_answers(out)
     waiting = list(dict.fromkeys(place for place, key in enumerate(keys) if key not in answers))
     done = len(requests) - len(waiting)
@@ -61,14 +55,14 @@ def assess(
     drop_torn_line(out)
     if waiting:
         if ask is None:
-            ask = ask_litellm(model, api_base=api_base, max_answer_tokens=max_answer_tokens, temperature=temperature, timeout=timeout)
-        with out.open("a", encoding="utf-8") as stream, ThreadPoolExecutor(max_workers=concurrency) as pool:
+            ask = ask_litellm(settings)
+        with out.open("a", encoding="utf-8") as stream, ThreadPoolExecutor(max_workers=settings.concurrency) as pool:
             running: dict[Future[Assessment], int] = {}
             queue = iter(waiting)
             failure: AssessorError | None = None
             while True:
-                while failure is None and len(running) < concurrency and (place := next(queue, None)) is not None:
-                    running[pool.submit(_assess, ask, requests[place], prompt, model, retries)] = place
+                while failure is None and len(running) < settings.concurrency and (place := next(queue, None)) is not None:
+                    running[pool.submit(_assess, ask, requests[place], prompt, settings)] = place
                 if not running:
                     break
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -79,7 +73,7 @@ def assess(
                     except AssessorError as error:
                         failure = failure or error
                         continue
-                    append_answer(stream, keys[place], model, requests[place], answers[keys[place]])
+                    append_answer(stream, keys[place], settings.assessor, requests[place], answers[keys[place]])
                     done += 1
                     report("asking for assessments", done, len(requests))
             if failure is not None:
@@ -92,23 +86,21 @@ def assess(
 
 def planned_calls(
     requests: Sequence[AssessmentRequest],
+    settings: AssessmentSettings = _DEFAULTS,
     *,
-    model: str,
     prompt: Prompt,
     out: Path,
-    max_answer_tokens: int = 400,
-    temperature: float = 0.0,
 ) -> int:
     """How many of the requests `assess` would ask: those that have no answer yet."""
     answers = read_answers(out)
-    return sum(answer_key(request, model, prompt, max_answer_tokens, temperature) not in answers for request in requests)
+    return sum(answer_key(request, prompt, settings) not in answers for request in requests)
 
 
-def _assess(ask: Ask, request: AssessmentRequest, prompt: Prompt, model: str, retries: int) -> Assessment:
-    """Ask until the answer is of the form, `retries` times more at most."""
+def _assess(ask: Ask, request: AssessmentRequest, prompt: Prompt, settings: AssessmentSettings) -> Assessment:
+    """Ask until the answer is valid, `settings.retries` times more at most."""
     asked = messages(request, prompt)
     said = ""
-    for _ in range(retries + 1):
+    for _ in range(settings.retries + 1):
         said = ask(asked, request)
         try:
             return Assessment.model_validate_json(_bare_json(said))
@@ -119,7 +111,7 @@ def _assess(ask: Ask, request: AssessmentRequest, prompt: Prompt, model: str, re
             )
             asked = [*messages(request, prompt), {"role": "assistant", "content": said}, {"role": "user", "content": repair}]
     raise AssessorError(
-        f"the assessor {model!r} keeps answering out of form",
+        f"the assessor {settings.assessor!r} returned invalid JSON after {settings.retries} retries",
         where=request.where,
         expected='{"characteristics": [...], "reason": "..."}',
         found=repr(said[:200]),

@@ -8,6 +8,7 @@ from typing import Any
 
 from score_rag.errors import AssessorError
 from score_rag.reranker.assessment import AssessmentRequest
+from score_rag.reranker.settings import AssessmentSettings
 
 __all__ = ["Ask", "ask_litellm"]
 
@@ -15,23 +16,19 @@ Ask = Callable[[list[dict[str, str]], AssessmentRequest], str]
 """Answers a conversation about a request, or raises `AssessorError`. Called from several threads at once."""
 
 
-def ask_litellm(model: str, *, api_base: str | None, max_answer_tokens: int, temperature: float, timeout: float) -> Ask:
-    """A language model by its LiteLLM name.
-
-    Args:
-        timeout: Seconds a call.
-    """
+def ask_litellm(settings: AssessmentSettings) -> Ask:
+    """The language model `settings.assessor`, by its LiteLLM name."""
     litellm = _litellm()
 
     def ask(conversation: list[dict[str, str]], request: AssessmentRequest) -> str:
         try:
             answer = litellm.completion(
-                model=model,
+                model=settings.assessor,
                 messages=conversation,
-                api_base=api_base,
-                max_tokens=max_answer_tokens,
-                temperature=temperature,
-                timeout=timeout,
+                api_base=settings.api_base,
+                max_tokens=settings.max_answer_tokens,
+                temperature=settings.temperature,
+                timeout=settings.timeout,
                 num_retries=1,
                 response_format={"type": "json_object"},
                 drop_params=True,
@@ -39,7 +36,7 @@ def ask_litellm(model: str, *, api_base: str | None, max_answer_tokens: int, tem
             )
         except Exception as error:  # litellm wraps every provider's errors in classes of its own and of openai's
             raise AssessorError(
-                f"the assessor {model!r} could not be asked", where=request.where, found=str(error).splitlines()[0][:300]
+                f"the assessor {settings.assessor!r} could not be asked", where=request.where, found=str(error).splitlines()[0][:300]
             ) from error
         return (answer.choices[0].message.content or "") if answer.choices else ""
 

@@ -1,4 +1,4 @@
-"""The embedded assessor: rules in a language model's place, for machines without one.
+"""The bundled assessor: rules in a language model's place, for machines without one.
 
 It looks up what a language model would have to guess: the item itself, items that other users judged alike, what shares its makers, rare
 themes and genres. It says of itself that it is rule-based; it is a stand-in for the conversation, not for the thinking.

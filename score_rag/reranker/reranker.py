@@ -17,9 +17,11 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from score_rag.errors import InputError
 from score_rag.files import read_json
 from score_rag.reranker.scorer import PairScorer, rerank_text
+from score_rag.reranker.settings import RerankerSettings
 
 __all__ = ["SelfAssessingReranker"]
 
+_DEFAULTS = RerankerSettings()
 _dispatcher = get_dispatcher(__name__)
 
 
@@ -38,13 +40,19 @@ class SelfAssessingReranker(BaseNodePostprocessor):
         scorer: Where it is not given, it is opened from `model_folder`: so LlamaIndex makes one again out of `to_dict`.
     """
 
-    top_n: int = Field(default=2, ge=1, description="How many nodes to keep.")
+    top_n: int = Field(default=_DEFAULTS.top_n, ge=1, description="How many nodes to keep.")
     model_folder: str = Field(description="Folder of the trained cross-encoder.")
-    max_tokens: int = Field(default=192, ge=1, description="Longer pairs of question and behaviour are cut.")
+    max_tokens: int = Field(default=_DEFAULTS.max_tokens, ge=1, description="Longer pairs of question and behaviour are cut.")
     _scorer: PairScorer = PrivateAttr()
 
     def __init__(
-        self, scorer: PairScorer | None = None, *, top_n: int = 2, model_folder: str = "", max_tokens: int = 192, **more: Any
+        self,
+        scorer: PairScorer | None = None,
+        *,
+        top_n: int = _DEFAULTS.top_n,
+        model_folder: str = "",
+        max_tokens: int = _DEFAULTS.max_tokens,
+        **more: Any,
     ) -> None:
         if scorer is None:
             if not model_folder:

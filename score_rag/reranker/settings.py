@@ -7,10 +7,10 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from score_rag.encoders.limits import longest_input
-from score_rag.settings import Settings, misfits, serving
+from score_rag.settings import BUNDLED, ModelName, Settings, misfits, serving
 from score_rag.training.settings import TrainerSettings
 
-__all__ = ["RerankerSettings", "RerankerTraining"]
+__all__ = ["AssessmentSettings", "RerankerSettings", "RerankerTraining"]
 
 
 class RerankerTraining(Settings):
@@ -25,18 +25,31 @@ class RerankerTraining(Settings):
     trainer: TrainerSettings = TrainerSettings()
 
 
-class RerankerSettings(RerankerTraining):
-    """SARE."""
+class AssessmentSettings(Settings):
+    """Who writes the assessments, and how it is asked."""
 
-    encoder: str = Field("embedded", description="embedded | a hub name such as BAAI/bge-reranker-large | a folder")
     assessor: str = Field(
         "score-rag/offline", description="score-rag/offline (bundled rules) | any LiteLLM model, such as gpt-4o-mini or ollama/llama3.1"
     )
-    assess_prompt: str = Field("assess", description="prompts/assess.md")
     api_base: Annotated[str | None, serving()] = Field(None, description="address of your own OpenAI-compatible server")
-    pairs: int = Field(300, ge=10, description="(user, item) questions to ask the assessor about")
-    concurrency: Annotated[int, serving()] = Field(4, ge=1, description="calls at a time")
     max_answer_tokens: int = Field(400, ge=16, description="longest answer of the assessor")
+    temperature: float = Field(0.0, ge=0, le=2, description="of the assessor's answers")
+    retries: Annotated[int, serving()] = Field(2, ge=0, description="how often a malformed answer is asked for again, told what was wrong")
+    timeout: Annotated[float, serving()] = Field(60.0, gt=0, description="seconds a call")
+    concurrency: Annotated[int, serving()] = Field(4, ge=1, description="calls at a time")
+
+
+class RerankerSettings(RerankerTraining, AssessmentSettings):
+    """SARE."""
+
+    encoder: ModelName = Field(
+        BUNDLED, description="whose weights the cross-encoder starts from: bundled | a hub name such as BAAI/bge-reranker-large | a folder"
+    )
+    similarity_encoder: ModelName = Field(
+        BUNDLED, description="whose vectors compare assessments with behaviours: bundled | a bi-encoder's hub name | a folder"
+    )
+    assess_prompt: str = Field("assess", description="prompts/assess.md")
+    pairs: int = Field(300, ge=10, description="(user, item) questions to ask the assessor about")
     top_n: Annotated[int, serving(feeds=("predictor",))] = Field(2, ge=1, description="Ks, users kept")
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ import numpy as np
 from score_rag.data.choices import History
 from score_rag.data.interactions import Interactions
 from score_rag.documents.describer import Describer
-from score_rag.encoders.encoder import EMBEDDED, find_encoder
+from score_rag.encoders.encoder import find_encoder
 from score_rag.errors import DataError
 from score_rag.files import write_json
 from score_rag.inference.onnx import export_onnx
@@ -26,6 +26,7 @@ from score_rag.reranker.offline import OFFLINE_MODEL, OfflineAssessor
 from score_rag.reranker.scorer import rerank_text
 from score_rag.reranker.settings import RerankerSettings, RerankerTraining
 from score_rag.seeds import seeded
+from score_rag.settings import BUNDLED
 from score_rag.training.settings import trainer_arguments
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def fit_reranker(
     Args:
         hits_for: What the retriever finds for requests, each as of its own time.
         folder: Where to write.
-        settings: Among them `encoder`, whose weights the cross-encoder starts from, and by whose vectors assessments are compared with
-            behaviours; and `assessor`, the LiteLLM model that writes the assessments.
+        settings: Among them `encoder`, whose weights the cross-encoder starts from; `similarity_encoder`, by whose vectors assessments are
+            compared with behaviours; and `assessor`, the LiteLLM model that writes the assessments.
         prompt: What the assessor is asked.
         describer: Tells histories.
         assessments_path: Where answers are kept; outside `folder`, so that they outlive a killed run.
@@ -80,27 +81,25 @@ def fit_reranker(
         )
     answers = assess(
         requests,
-        model=assessor,
+        settings,
         prompt=prompt,
         out=assessments_path,
-        api_base=settings.api_base,
-        max_answer_tokens=settings.max_answer_tokens,
-        concurrency=settings.concurrency,
         ask=OfflineAssessor(interactions).ask if assessor == OFFLINE_MODEL else None,
         report=report,
     )
     hits = hits_for(requests)
     start = find_encoder(settings.encoder, setting="reranker.encoder")
-    vectors = _embed(start, [answer.text() for answer in answers] + [hit.text for found in hits for hit in found], report)
+    comparer = find_encoder(settings.similarity_encoder, setting="reranker.similarity_encoder")
+    vectors = _embed(comparer, [answer.text() for answer in answers] + [hit.text for found in hits for hit in found], report)
     rest = iter(np.split(vectors[len(answers) :], np.cumsum([len(found) for found in hits])[:-1]))
     behaviours = [next(rest) for _ in hits]
     queries = [rerank_text(request.history, request.target) for request in requests]
     lists = rank_by_assessment(queries, hits, vectors[: len(answers)], behaviours)
     metrics = train_reranker(start, lists, folder / "model", settings, seed=seed, report=report)
     kept = folder / "assessments.jsonl"
-    write_answers(requests, answers, model=assessor, prompt=prompt, out=kept, max_answer_tokens=settings.max_answer_tokens)
+    write_answers(requests, answers, settings, prompt=prompt, out=kept)
     told = {"top_n": settings.top_n, "assessor": assessor, "base": settings.encoder, "max_tokens": settings.max_tokens}
-    write_json(folder / "reranker.json", {**told, "embedded": settings.encoder == EMBEDDED})
+    write_json(folder / "reranker.json", {**told, "bundled": settings.encoder == BUNDLED})
     return {"assessments": len(answers), **metrics}
 
 

@@ -21,15 +21,18 @@ from llama_index.core.instrumentation.events.exception import ExceptionEvent
 from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
-from score_rag.encoders.encoder import EMBEDDED, Encoder, ModelEncoder, TextEncoder
+from score_rag.encoders.encoder import Encoder, ModelEncoder, TextEncoder
 from score_rag.errors import InputError, ModelError, RunStage
 from score_rag.files import digest_text, read_json
 from score_rag.index.external import OutsideIndex
 from score_rag.index.reader import BehaviourIndex, Hit, documents_of
+from score_rag.retriever.settings import RetrieverSettings
+from score_rag.settings import BUNDLED
 
 __all__ = ["CollaborativeRetriever", "UserQuery"]
 
 _CACHED = 1024
+_TOP_K = RetrieverSettings().similarity_top_k
 _dispatcher = get_dispatcher(__name__)
 
 
@@ -74,7 +77,7 @@ class CollaborativeRetriever(BaseRetriever):
         index: BehaviourIndex | OutsideIndex,
         encoder: Encoder,
         *,
-        similarity_top_k: int = 10,
+        similarity_top_k: int = _TOP_K,
         callback_manager: CallbackManager | None = None,
     ) -> None:
         super().__init__(callback_manager=callback_manager)
@@ -109,7 +112,7 @@ class CollaborativeRetriever(BaseRetriever):
 
     @classmethod
     def from_texts(
-        cls, texts: Mapping[str, str], *, encoder: str | Encoder | BaseEmbedding = EMBEDDED, similarity_top_k: int = 10
+        cls, texts: Mapping[str, str], *, encoder: str | Encoder | BaseEmbedding = BUNDLED, similarity_top_k: int = _TOP_K
     ) -> CollaborativeRetriever:
         """A retriever in memory over people known by a text each: without a conventional recommender, without training.
 
@@ -134,7 +137,7 @@ class CollaborativeRetriever(BaseRetriever):
         store: Any,
         *,
         encoder: str | Encoder | BaseEmbedding,
-        similarity_top_k: int = 10,
+        similarity_top_k: int = _TOP_K,
         user_key: str = "user_id",
         time_key: str | None = None,
     ) -> CollaborativeRetriever:

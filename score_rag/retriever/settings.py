@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from score_rag.encoders.limits import longest_input
-from score_rag.settings import FrozenMapping, Settings, misfits, serving
+from score_rag.settings import BUNDLED, FrozenMapping, ModelName, Settings, misfits, serving
 from score_rag.training.settings import TrainerSettings
 
 __all__ = ["IndexDtype", "RetrieverSettings", "RetrieverTraining"]
@@ -50,8 +50,8 @@ class RetrieverTraining(Settings):
 class RetrieverSettings(RetrieverTraining):
     """CAR."""
 
-    encoder: str = Field(
-        "embedded", description="embedded (MiniLM) | a hub name such as sentence-transformers/all-mpnet-base-v2 | a folder"
+    encoder: ModelName = Field(
+        BUNDLED, description="bundled (MiniLM) | a hub name such as sentence-transformers/all-mpnet-base-v2 | a folder"
     )
     similarity_top_k: Annotated[int, serving(feeds=("reranker", "predictor"))] = Field(
         10, ge=1, description="Ke, users handed to the reranker"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from score_rag.encoders.encoder import EMBEDDED, find_encoder
+from score_rag.encoders.encoder import find_encoder
 from score_rag.encoders.export import export_encoder, open_model
 from score_rag.encoders.torch_encoder import indexing_encoder
 from score_rag.errors import DataError
@@ -24,6 +24,7 @@ from score_rag.retriever.negatives import hard_negatives as find_hard_negatives
 from score_rag.retriever.settings import RetrieverSettings, RetrieverTraining
 from score_rag.retriever.validation import BestEpoch, Examination
 from score_rag.seeds import seeded
+from score_rag.settings import BUNDLED
 from score_rag.training.settings import TrainerSettings, trainer_arguments
 
 __all__ = ["fit_retriever", "train_encoder"]
@@ -63,7 +64,7 @@ def fit_retriever(
     metrics = train_encoder(base, documents, neighbours, out, settings, user_vectors=user_vectors, seed=seed, report=report)
     encoder = indexing_encoder(out, dtype=settings.index_dtype)
     build_index(documents, encoder, folder / "index", store=settings.store, store_options=settings.store_options, report=report)
-    told = {"similarity_top_k": settings.similarity_top_k, "base": settings.encoder, "embedded": settings.encoder == EMBEDDED}
+    told = {"similarity_top_k": settings.similarity_top_k, "base": settings.encoder, "bundled": settings.encoder == BUNDLED}
     write_json(folder / "retriever.json", told)
     return metrics
 

@@ -35,7 +35,7 @@ def open_engine(folder: Path, facts: dict[str, Any], settings: EngineSettings, *
         from score_rag.predictor.tokens import plain_encoder
 
         return OnnxEngine(onnx, plain_encoder(folder / "base"), answers, max_tokens=most, batch_tokens=batch)
-    base = str(folder / "base") if facts["embedded"] else str(facts["base"])
+    base = str(folder / "base") if facts["bundled"] else str(facts["base"])
     if settings.engine in SERVERS:
         return _server(base, facts, settings, answers)
 
@@ -66,8 +66,8 @@ def _server(base: str, facts: dict[str, Any], settings: EngineSettings, answers:
 
 
 def _encoder(base: str, facts: dict[str, Any]) -> tuple[Callable[[str], list[int]], Callable[[int], list[str]]]:
-    """(text to token ids, token id to its spellings) of a base; transformers is imported only for a base that is not embedded."""
-    if facts["embedded"]:
+    """(text to token ids, token id to its spellings) of a base; transformers is imported only for a base that is not bundled."""
+    if facts["bundled"]:
         from tokenizers import Tokenizer
 
         from score_rag.predictor.tokens import plain_encoder

@@ -124,9 +124,9 @@ class HttpEngine(TokenEngine):
                 self.usage.cached = (self.usage.cached or 0) + int(cached)
 
     def malformed(self, path: str, expected: str, found: object) -> ModelError:
-        """The error of an answer out of form."""
+        """The error of an answer that is not what the API promises."""
         return ModelError(
-            f"the {self.kind} server answered out of form",
+            f"the {self.kind} server returned an answer of another form than its API promises",
             where=f"{self.url}{path}",
             expected=expected,
             found=repr(found)[:200],

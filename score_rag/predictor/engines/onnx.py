@@ -1,4 +1,4 @@
-"""The embedded Llama with its adapter merged, in onnxruntime: no torch, for a quick first answer."""
+"""The bundled Llama with its adapter merged, in onnxruntime: no torch, for a quick first answer."""
 
 from __future__ import annotations
 

@@ -1,0 +1,72 @@
+"""What a stage needs from outside, looked for before any stage runs: models that read enough, prompts that can be filled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from score_rag.errors import ConfigError
+from score_rag.pipeline.config import Pipeline
+from score_rag.settings import BUNDLED
+
+__all__ = ["check_documents", "check_predictor", "check_reranker", "check_retriever"]
+
+
+def check_documents(pipeline: Pipeline) -> None:
+    """The prompt of documents can be filled, and its tokenizer is there.
+
+    Raises:
+        ScoreError: Otherwise.
+    """
+    from score_rag.pipeline.describe import make_describer
+    from score_rag.prompts import find_prompt
+
+    make_describer(pipeline, find_prompt(pipeline.documents.prompt), {})
+
+
+def check_retriever(pipeline: Pipeline) -> None:
+    """The encoder is there and reads `retriever.max_tokens`.
+
+    Raises:
+        ScoreError: Otherwise.
+    """
+    from score_rag.encoders.encoder import find_encoder
+
+    _check_length(find_encoder(pipeline.retriever.encoder), pipeline.retriever.max_tokens, "retriever.max_tokens")
+
+
+def check_reranker(pipeline: Pipeline) -> None:
+    """Both encoders are there, and the cross-encoder reads `reranker.max_tokens`.
+
+    Raises:
+        ScoreError: Otherwise.
+    """
+    from score_rag.encoders.encoder import find_encoder
+
+    found = find_encoder(pipeline.reranker.encoder, setting="reranker.encoder")
+    _check_length(found, pipeline.reranker.max_tokens, "reranker.max_tokens")
+    find_encoder(pipeline.reranker.similarity_encoder, setting="reranker.similarity_encoder")
+
+
+def check_predictor(pipeline: Pipeline) -> None:
+    """The prompt can be filled by this pipeline, and the base is there.
+
+    Raises:
+        ScoreError: Otherwise.
+    """
+    from score_rag.context.evidence import ALIKE, TOGETHER
+    from score_rag.context.variables import check_predict_prompt
+    from score_rag.predictor.tokens import find_base
+    from score_rag.prompts import find_prompt
+
+    experts = [name for name in pipeline.crm.experts if name != ALIKE]
+    check_predict_prompt(find_prompt(pipeline.predictor.prompt), [*experts, TOGETHER] if experts else [])
+    if pipeline.predictor.base != BUNDLED:
+        find_base(pipeline.predictor.base)
+
+
+def _check_length(encoder: Path, tokens: int, setting: str) -> None:
+    from score_rag.encoders.limits import longest_input
+
+    most = longest_input(encoder)
+    if most is not None and tokens > most:
+        raise ConfigError("the encoder cannot read so much", where=setting, expected=f"at most {most}", found=tokens)
