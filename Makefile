@@ -1,7 +1,8 @@
 # Two commands for everybody: `make demo` and `make test`. Each sets itself up on a bare machine with Python 3.11 and pip.
 PYTHON ?= python3
 BIN := .venv/bin
-# Two cores and two processes that both want both are ten times slower, not two: one process, its threads.
+# Tests run in a process a core, whole files each; a process has one thread, since two that both want both cores take many times as long.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: install demo test test-all lint docs clean
@@ -19,10 +20,10 @@ demo: install
 	$(BIN)/score-rag recommend --user 42 --item 17
 
 test: install lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: install lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: install
 	$(BIN)/ruff check .

@@ -18,7 +18,9 @@ __all__ = [
     "AssessorError",
     "ChangeSetting",
     "ConfigError",
+    "Consult",
     "DataError",
+    "Evaluate",
     "FetchDataset",
     "IndexMismatchError",
     "InputError",
@@ -87,7 +89,29 @@ class FetchDataset:
         return f"fetch the data set {self.name}{f' into {self.into}' if self.into else ''}{' with force' if self.force else ''}"
 
 
-Remedy = ChangeSetting | RunStage | RenewIndex | FetchDataset
+@dataclass(frozen=True)
+class Evaluate:
+    """Remedy: evaluate the pipeline on a split; `kind` is that of the table: `scorecard`, `evidence` or `shuffled`."""
+
+    split: str
+    kind: str = "scorecard"
+
+    def __str__(self) -> str:
+        return f"evaluate the pipeline on {self.split}{f' ({self.kind})' if self.kind != 'scorecard' else ''}"
+
+
+@dataclass(frozen=True)
+class Consult:
+    """Remedy: look at what there is (`pipelines`, `prompts`, `settings`), or have one checked (a `prompt` or an `engine`, by name)."""
+
+    what: Literal["pipelines", "prompts", "settings", "prompt", "engine"]
+    name: str | None = None
+
+    def __str__(self) -> str:
+        return f"list the {self.what}" if self.name is None else f"check the {self.what} {self.name}"
+
+
+Remedy = ChangeSetting | RunStage | RenewIndex | FetchDataset | Evaluate | Consult
 
 
 def _in_yaml(value: Any) -> str:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from score_rag.errors import InputError, PromptError, did_you_mean
+from score_rag.errors import Consult, InputError, PromptError, did_you_mean
 from score_rag.files import digest_text, shipped_folder
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Prompt:
                 f"prompt {self.name!r} cannot be filled in",
                 where=self.path,
                 found=str(error),
-                hint=f"score-rag prompts check {self.name}",
+                remedy=Consult("prompt", self.name),
             ) from error
 
     def as_llama_index(self) -> RichPromptTemplate:
@@ -114,7 +114,7 @@ def find_prompt(name: str, folders: Sequence[Path] | None = None) -> Prompt:
     for folder in folders or prompt_folders():
         if (folder / f"{name}.md").is_file():
             return read_prompt(folder / f"{name}.md")
-    raise InputError(f"there is no prompt {name!r}", hint=did_you_mean(name, prompt_names(folders)) + " (list: score-rag prompts list)")
+    raise InputError(f"there is no prompt {name!r}", hint=did_you_mean(name, prompt_names(folders)), remedy=Consult("prompts"))
 
 
 def read_prompt(path: Path | str) -> Prompt:

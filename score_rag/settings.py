@@ -7,12 +7,11 @@ of a pipeline read it. Pipeline files, functions, documentation and the runner t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, NoReturn, Self, TypeVar
+from typing import Annotated, Any, NoReturn, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
-from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from score_rag.errors import InputError, did_you_mean
@@ -23,14 +22,12 @@ __all__ = [
     "ModelName",
     "OpenSettings",
     "ReadBy",
-    "Setting",
     "Settings",
     "also",
     "location",
     "misfits",
     "mistake",
     "serving",
-    "walk",
 ]
 
 K = TypeVar("K")
@@ -187,40 +184,6 @@ class OpenSettings(Settings):
         if found:
             raise ValidationError.from_exception_data(cls.__name__, found)
         return made
-
-
-class Setting(NamedTuple):
-    """One setting: its full name, what the model says of it, its default and value, and the stages that read it."""
-
-    name: str
-    field: FieldInfo
-    default: Any
-    value: Any
-    readers: tuple[str, ...]
-    kind: str
-
-
-def walk(settings: BaseModel, stage: str, before: str = "", default: BaseModel | None = None) -> Iterator[Setting]:
-    """All settings of a section, those of its parts included.
-
-    Args:
-        settings: The section's values.
-        stage: The stage of that name, which reads what is not marked otherwise; empty where there is none.
-        before: What full names begin with.
-        default: The values where nothing is said.
-    """
-    extra: dict[str, Any] = settings.model_extra or {}
-    own = settings.own_model(extra | dict(settings)) if isinstance(settings, OpenSettings) and extra else None
-    fields = {**type(settings).model_fields, **{name: own.model_fields[name] for name in extra if own and name in own.model_fields}}
-    for name, field in fields.items():
-        value = getattr(settings, name)
-        usual = getattr(default, name, None) if default is not None and name not in extra else field.get_default(call_default_factory=True)
-        if isinstance(value, BaseModel):
-            yield from walk(value, stage, f"{before}{name}.", usual)
-            continue
-        marks = [mark for mark in field.metadata if isinstance(mark, ReadBy)] or [ReadBy()]
-        readers = ((stage,) if stage and marks[0].own else ()) + marks[0].feeds
-        yield Setting(f"{before}{name}", field, usual, value, readers, marks[0].kind)
 
 
 def mistake(error: Any, choices: Sequence[str]) -> str:

@@ -71,7 +71,7 @@ def test_recommend_speaks_to_people_and_machines(monkeypatch, capsys, toy, toy_r
     item = next(name for name in toy.catalogue if name not in seen)
     words = ["recommend", "--user", "0", "--item", item, "--pipeline", toy_pipeline]
     code, out, err = typed(monkeypatch, capsys, *words, "--show-prompt")
-    assert code == 0 and "P(like)" in out and "other users told to the model" in out and "bundled" in out and err == ""
+    assert code == 0 and "P(like)" in out and "other users in the prompt" in out and "bundled" in out and err == ""
     code, out, err = typed(monkeypatch, capsys, *words, "--json")
     told = json.loads(out)
     assert code == 0 and err == "" and told["verdict"] in ("Yes", "No") and len(told["neighbours"]) == 2

@@ -13,16 +13,15 @@ from hypothesis import strategies as st
 
 from score_rag.crm.interface import UserHistory
 from score_rag.data.log import Event
+from score_rag.data.report import information
 from score_rag.errors import InputError
 from score_rag.evaluation.baselines import ITEM_AVERAGE, score_events, trivial_models
 from score_rag.evaluation.calibration import Calibration
-from score_rag.evaluation.notes import information
 from score_rag.evaluation.orders import OrderTable
 from score_rag.evaluation.scorecard import Scorecard
 from score_rag.metrics.auc import auc, log_loss, uauc
 from score_rag.metrics.bootstrap import Bootstrap
 from score_rag.metrics.neighbours import agreement, coherence, mean, nearest_users, ratio, taste_profiles
-from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.ranking import compare_orders, rank_by_predictor
 
 
@@ -139,8 +138,7 @@ def test_calibration_is_of_what_was_said_and_what_came_true():
 
 def test_the_information_that_was_used_has_a_name():
     for history, background, said in (("positives", 0, "positives"), ("all", 0, "all"), ("all", 7, "all + background")):
-        pipeline = Pipeline(name="p", data={"history": history})
-        assert information(pipeline, SimpleNamespace(background=background)) == said
+        assert information(SimpleNamespace(background=background), history) == said
 
 
 class _Popular:

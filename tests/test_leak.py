@@ -1,7 +1,7 @@
 """No future: whatever happens at or after a moment, what is said of that moment stays bit-equal.
 
 Random logs (ties, gaps, single-event users, repeated events, sampled negatives, both policies of ties) are tampered with from a question's
-second on: labels turned round, items exchanged, events taken out and put in. Each carrier of information is then asked twice.
+second on: labels flipped, items exchanged, events taken out and put in. Each carrier of information is then asked twice.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, Phase, assume, example, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from leak_worlds import COMMON, ITEMS, TIMES, USERS, questions, seconds, table, worlds
 
@@ -65,7 +65,7 @@ def describer(world):
 
 
 def behaviours(world):
-    return build_documents(world.train_log, describer(world), every=2, sparser_after=2)
+    return build_documents(world.train_log, describer(world), every=2, sparser_after=2, last_second=world.learned["timestamp"].max())
 
 
 def documents(world, asked):
@@ -193,8 +193,6 @@ def test_what_others_later_judged_reaches_no_document_and_no_neighbour(pair):
 @settings(QUICK, max_examples=200, phases=[Phase.generate], derandomize=True)
 @given(questions())
 def test_whether_others_later_judged_at_all_reaches_no_document_and_no_neighbour(pair):
-    # A sampled negative stands in the second of a like: without the like the log may end before the question does.
-    assume(not pair[1].sampled)
     assert moved(VERSIONED, pair) == []
 
 
@@ -206,7 +204,7 @@ def test_nothing_held_out_reaches_what_is_learnt(pair):
 
 @pytest.mark.parametrize("carrier", CARRIERS | VERSIONED | LEARNT)
 def test_every_one_of_these_checks_can_fail(carrier):
-    """The same comparisons with the past tampered with: every third judgement gone, the rest turned round."""
+    """The same comparisons with the past tampered with: every third judgement gone, the rest flipped."""
     rows = [(USERS[n % 5], COMMON[n * n % 8], n // 3 % 2, TIMES[0] + n // 2, ("train", "train", "test")[n // 20], False) for n in range(60)]
     world = table(rows, "strict")
     past = [(*row[:2], 1 - row[2], *row[3:]) for n, row in enumerate(rows[:-1]) if n % 3]

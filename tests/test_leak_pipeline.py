@@ -66,7 +66,7 @@ def test_scores_do_not_move_when_the_future_is_turned_round(toy_run, percent):
 
 
 def test_the_check_can_fail(toy_run):
-    """The same comparison with the past turned round must move the scores."""
+    """The same comparison with the past flipped must move the scores."""
     before, after = open_run(toy_run), open_run(toy_run)
     flipped = before.interactions.events.with_columns(label=1 - pl.col("label"))
     after.__dict__["interactions"] = Interactions(flipped, before.interactions.items)
@@ -78,12 +78,12 @@ def test_documents_of_the_index_tell_training_events_only(toy_parts):
     assert toy_parts.retriever.index.documents["known_until"].max() < toy_parts.interactions.train_end
 
 
-@pytest.fixture(scope="module", params=["labels turned round", "another item each time"])
+@pytest.fixture(scope="module", params=["labels flipped", "another item each time"])
 def other_run(request, toy, tmp_path_factory):
-    """A whole run on the toy world whose test split is another: each label turned round, or also the items, but for a user's first."""
+    """A whole run on the toy world whose test split is another: each label flipped, or also the items, but for a user's first."""
     test = pl.col("split") == "test"
     frame = toy.events.with_columns(label=pl.when(test).then(1 - pl.col("label")).otherwise(pl.col("label")))
-    if request.param != "labels turned round":
+    if request.param != "labels flipped":
         first = pl.int_range(pl.len()).over("user_id", "split") == 0
         item = (pl.col("item_id").cast(pl.String()).cast(pl.Int64) + 5) % len(toy.items)
         frame = frame.with_columns(

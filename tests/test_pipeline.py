@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from score_rag.cli.remedies import advice
 from score_rag.errors import DataError, InputError, LockedError, ModelError, StageError
 from score_rag.files import folder_lock, read_json
 from score_rag.pipeline.config import load_pipeline
@@ -160,7 +161,7 @@ def test_a_run_records_the_pipeline_file_and_hints_repeat_what_was_typed(tmp_pat
     assert used == {"path": str(pipeline.path), "sha256": digest_file(pipeline.path)}
     with pytest.raises(StageError) as caught:
         finished_folder(pipeline, "crm")
-    assert caught.value.hint == f"score-rag run sample --set runs={tmp_path / 'runs'} --set crm.dim=8"
+    assert advice(caught.value) == f"score-rag run sample --set runs={tmp_path / 'runs'} --set crm.dim=8"
 
 
 def test_bytes_of_a_cache_are_no_part_of_what_a_stage_is(tmp_path):
@@ -227,9 +228,9 @@ def test_a_run_of_another_version_is_refused_with_the_command_to_type_and_made_a
         file.write_text(json.dumps({**read_json(file), "key": key}))
     found = status(pipeline, stages)
     assert [stage.state for stage in found] == ["finished", "missing", "missing"]
-    assert found[1].reason == "it was made by another version of score-rag (format 1, this one has 2)"
+    assert found[1].reason == "it was made by another version of score-rag (format 1, this one has 3)"
     with pytest.raises(StageError, match="made by another version") as caught:
         finished_folder(pipeline, "crm")
-    assert caught.value.hint == f"score-rag run sample --set runs={tmp_path / 'runs'}"
+    assert advice(caught.value) == f"score-rag run sample --set runs={tmp_path / 'runs'}"
     assert [stage.action for stage in run(pipeline, stages)] == ["skipped", "ran", "ran"]
     assert finished_folder(pipeline, "crm").is_dir()

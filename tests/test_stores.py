@@ -189,7 +189,7 @@ def test_a_collection_of_somebody_else_is_left_alone(tmp_path, chroma_server):
     place = {"host": "127.0.0.1", "port": int(chroma_server.rpartition(":")[2])}
     client = chromadb.HttpClient(**place, settings=chromadb.Settings(anonymized_telemetry=False))
     theirs = client.create_collection("theirs-12345678")
-    with pytest.raises(IndexMismatchError, match="somebody else's") as caught:
+    with pytest.raises(IndexMismatchError, match="not created by score-rag") as caught:
         open_store(chroma_server, {"collection": "theirs"}, tmp_path, index="12345678")
     assert caught.value.remedy == ChangeSetting({"retriever.store_options.collection": "NAME"}) and theirs.count() == 0
 

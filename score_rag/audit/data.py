@@ -141,7 +141,7 @@ def _histories(interactions: Interactions, asked: pl.DataFrame) -> Check:
 
 
 def _negatives(interactions: Interactions) -> Check:
-    """No drawn negative is an item that its user has, ever; none is a like; none is in a log."""
+    """No sampled negative is an item that its user has, ever; none is a like; none is in a log."""
     events = interactions.events
     drawn = events.filter(pl.col("sampled"))
     pairs = events.filter(~pl.col("sampled")).select("user_id", "item_id").unique()

@@ -148,7 +148,7 @@ class _Elsewhere(Run):
 def _answers(run: Run, asked: Sequence[Event]) -> Check:
     """Prompts and probabilities are bit-equal where all labels from the question's second on are flipped, or all those events removed."""
     events = run.interactions.events
-    # The drawn rows are asked a few moments at a time: the moment of one of them, together with rows that are moved there.
+    # The sampled rows are asked a few moments at a time: the moment of one of them, together with rows that are moved there.
     groups = [list(group) for group in np.array_split(np.arange(len(asked)), min(_MOMENTS, len(asked)))]
     wrong, told = [], 0
     for group in groups:

@@ -156,7 +156,7 @@ def show_evidence(found: Recommendation) -> None:
 
     screen = console()
     if found.evidence:
-        table = Table(title="what the model was told of the answer", title_justify="left")
+        table = Table(title="evidence in the prompt", title_justify="left")
         for column, justify in (("", "left"), ("level of 99", "right"), ("word", "left"), ("number", "right")):
             table.add_column(column, justify=justify)  # type: ignore[arg-type]  # the words are rich's own
         for name, fact in found.evidence.items():
@@ -165,9 +165,9 @@ def show_evidence(found: Recommendation) -> None:
             )
         screen.print(table)
     if not found.neighbours:
-        screen.print("[dim]no other users were told to the model[/]")
+        screen.print("[dim]no other users are in the prompt[/]")
         return
-    table = Table(title="other users told to the model", title_justify="left", show_lines=True)
+    table = Table(title="other users in the prompt", title_justify="left", show_lines=True)
     table.add_column("user")
     table.add_column("CAR\n(cosine)", justify="right")
     table.add_column("SARE\n(logit)", justify="right")
@@ -206,7 +206,7 @@ def show_ranking(found: list[Recommendation]) -> None:
     from score_rag.cli.screen import console
 
     table = Table()
-    for column, justify in (("", "right"), ("P(like)", "right"), ("item", "left"), ("id", "right"), ("told by", "left")):
+    for column, justify in (("", "right"), ("P(like)", "right"), ("item", "left"), ("id", "right"), ("neighbours", "left")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]  # the words are rich's own
     for rank, one in enumerate(found, start=1):
         told = ", ".join(f"{other.user_id} ({other.verdict or 'not judged'})" for other in one.neighbours)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shlex
 
-from score_rag.errors import ChangeSetting, FetchDataset, Remedy, RenewIndex, RunStage, ScoreError
+from score_rag.errors import ChangeSetting, Consult, Evaluate, FetchDataset, Remedy, RenewIndex, RunStage, ScoreError
 
 __all__ = ["advice", "command", "options"]
+
+_TABLES = {"scorecard": "", "evidence": " --evidence", "shuffled": " --shuffle-evidence"}
+"""The flags of the tables' kinds."""
 
 
 def advice(error: ScoreError) -> str | None:
@@ -38,6 +41,16 @@ def command(remedy: Remedy, *, pipeline: str = "PIPELINE") -> str:
         case FetchDataset(name=name, into=into, force=force):
             where = f" --into {shlex.quote(into)}" if into is not None else ""
             return f"score-rag data fetch {shlex.quote(name)}{where}{' --force' if force else ''}"
+        case Evaluate(split=split, kind=kind):
+            return f"score-rag evaluate {pipeline} --split {split}{_TABLES[kind]}"
+        case Consult(what="prompt", name=name):
+            return f"score-rag prompts check {shlex.quote(name or 'PROMPT')}"
+        case Consult(what="engine", name=name):
+            return f"score-rag doctor --engine {shlex.quote(name or 'URL')}"
+        case Consult(what="settings"):
+            return f"score-rag pipelines show {pipeline if pipeline != 'PIPELINE' else 'sample'} --full"
+        case Consult(what=what):
+            return f"score-rag {what} list"
 
 
 def options(settings: ChangeSetting) -> str:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from score_rag.context.judges import Judges
-from score_rag.context.prompt import HistoryKind, visible_history
+from score_rag.context.prompt import visible_history
 from score_rag.context.question import Question
+from score_rag.data.choices import History
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
 from score_rag.documents.describer import Describer, describe_item
@@ -81,7 +82,7 @@ class ContextFinder:
         similarity_top_k: int = _TOP_K,
         top_n: int = _TOP_N,
         choice: NeighbourChoice = "any",
-        kind: HistoryKind = "all",
+        kind: History = "all",
     ) -> None:
         self.interactions = interactions
         self.describer = describer

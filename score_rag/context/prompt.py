@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from score_rag.context.evidence import KINDS
 from score_rag.context.levels import UNKNOWN
 from score_rag.context.neighbours import Neighbour
 from score_rag.context.variables import Facts, Told, check_predict_prompt
+from score_rag.data.choices import History
 from score_rag.data.log import Event, Item
 from score_rag.errors import PromptError
 from score_rag.prompts import Prompt
 
-__all__ = ["HistoryKind", "LeftOut", "PromptBuilder", "Written", "visible_history"]
+__all__ = ["LeftOut", "PromptBuilder", "Written", "visible_history"]
 
-HistoryKind = Literal["all", "positives"]
 _SHORTEST = 60
 """Characters below which a behaviour is left out rather than shortened."""
 
@@ -59,7 +59,7 @@ class Written:
     left_out: LeftOut = LeftOut()
 
 
-def visible_history(events: Sequence[Event], kind: HistoryKind) -> list[Event]:
+def visible_history(events: Sequence[Event], kind: History) -> list[Event]:
     """The part of a history that a run shows: every judgement, or only the positive ones (METHOD: `history`)."""
     return list(events) if kind == "all" else [event for event in events if event.liked]
 
@@ -99,7 +99,7 @@ class PromptBuilder:
         *,
         experts: Sequence[str] = (),
         history: int = 10,
-        kind: HistoryKind = "all",
+        kind: History = "all",
         max_tokens: int | None = None,
         count_tokens: Callable[[str], int] | None = None,
     ) -> None:

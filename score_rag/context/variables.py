@@ -48,7 +48,7 @@ def check_predict_prompt(prompt: Prompt, experts: Sequence[str]) -> None:
     strangers = sorted(set(prompt.variables) - PREDICT_VARIABLES)
     if strangers:
         raise PromptError(
-            f"prompt {prompt.name!r} declares what a question does not tell: {', '.join(strangers)}",
+            f"prompt {prompt.name!r} declares unknown variables: {', '.join(strangers)}",
             where=prompt.path,
             expected=", ".join(sorted(PREDICT_VARIABLES)),
             found=", ".join(sorted(prompt.variables)),

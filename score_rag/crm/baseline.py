@@ -1,4 +1,4 @@
-"""Recommenders without learning: like-rates and popularity (METHOD, section 2). What anything that is trained has to beat."""
+"""Non-learned baselines: like-rates and popularity. What anything that is trained has to beat."""
 
 from __future__ import annotations
 

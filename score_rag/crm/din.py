@@ -127,7 +127,7 @@ class DIN(LearnedModel):
                 times = drawing.negatives
                 drawn = torch.from_numpy(generator.integers(1, len(self.item_ids) + 1, len(batch) * times)).to(device)
                 known = before.repeat_interleave(times, dim=0)
-                # What like-rates say of a drawn item is taken off: a draw is no judgement.
+                # What like-rates say of a sampled item is taken off: a sampled negative is no judgement.
                 away = network(ids, row.repeat_interleave(times), drawn, known) - network.rates(drawn, known)
                 out = out + drawing.weight * functional.binary_cross_entropy_with_logits(away, torch.zeros_like(away))
             return out

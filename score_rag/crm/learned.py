@@ -29,7 +29,7 @@ __all__ = ["LearnedModel", "LearnedVectorModel", "NegativeSampling"]
 
 
 class NegativeSampling:
-    """How drawn items enter a loss: how many for each judgement, and their weight."""
+    """How sampled negatives enter a loss: how many for each judgement, and their weight."""
 
     def __init__(self, negatives: int, weight: float) -> None:
         self.negatives, self.weight = negatives, weight

@@ -30,7 +30,7 @@ def pair_loss(
     """Mean loss of judgements.
 
     `bce`: binary cross-entropy of each judgement as it was given (Kang and McAuley 2018, equation 6, with real dislikes), plus
-    `negative_weight` times that of `negatives` drawn items as a "no". The drawn ones go without biases: those say how an item is judged,
+    `negative_weight` times that of `negatives` sampled items as a "no". Sampled ones go without biases: those say how an item is judged,
     and not being judged is no judgement. `softmax`: cross-entropy of each *liked* item against the whole catalogue
     (Klenitskiy and Vasilev 2023, arXiv 2309.07602).
 

@@ -2,8 +2,8 @@
 
 Inputs are the items that the user judged strictly before the question; the vector after the last of them is the user's, and its inner
 product with an item's vector, from the same matrix that is read, plus the item's bias is the score. Two things differ from the paper,
-because explicit data says what was disliked: a disliked item enters with its vector turned round (with `history="positives"` only liked
-items enter, as in the paper), and the loss `bce` takes each next judgement as it was given, perhaps beside drawn items as weaker "no"s.
+because explicit data says what was disliked: a disliked item enters with its vector negated (with `history="positives"` only liked
+items enter, as in the paper), and the loss `bce` takes each next judgement as it was given, perhaps beside sampled ones as weaker "no"s.
 There the score starts from like-rates (see `rates`). The loss `softmax` asks instead which item of the whole catalogue was liked next: for
 ranking, not for judging.
 """

@@ -163,7 +163,7 @@ class CrmSettings(CrmTraining, _Content, _Length, _Dropout, _Heads, _Layers, _Di
     neighbours: int = Field(5, ge=1, description="Kc: nearest users of each, which the retriever learns")
     experts: tuple[Expert, ...] = Field(
         ("lightgcn", "din"),
-        description="recommenders whose expectations prompts may tell (fitted on earlier blocks of time too); [] fits none",
+        description="recommenders whose expectations prompts may show (also fitted on each earlier time block); [] fits none",
     )
 
     @classmethod

@@ -3,7 +3,7 @@
 `Interactions` is what readers return and rooms take. Its frames have these columns, whatever the source called them:
 
 events   event (row number, int64) · user_id · item_id (categorical) · label (int8, 1 = liked) · timestamp (int64, seconds) ·
-         split (background, train, valid, test) · sampled (bool: a drawn negative, which nobody ever gave)
+         split (background, train, valid, test) · sampled (bool: a sampled negative, which no user gave)
 items    item_id (str) · title (str) · year (int32 or null) · genres · creators · keywords (lists of str)
 
 Events are sorted by timestamp; rows of the same second keep the source's order. "Earlier" means a strictly smaller timestamp: about half

@@ -15,7 +15,7 @@ __all__ = ["Event", "Item", "UserLog"]
 class Event(NamedTuple):
     """One judgement: a user, an item, whether it was liked, and when (seconds since 1970, UTC).
 
-    `row` is its number in the table (-1: in none); `sampled` marks a drawn negative.
+    `row` is its number in the table (-1: in none); `sampled` marks a sampled negative.
     """
 
     user_id: str

@@ -1,4 +1,4 @@
-"""Sampled negatives: where data only says what was taken, questions with the answer No are drawn, and every report says so."""
+"""Sampled negatives: implicit feedback has no negatives, so questions with the answer No are sampled, and every report says so."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ROUNDS = 100
 
 
 def add_negatives(events: pl.DataFrame, item_ids: pl.Series, *, count: int, sampling: Sampling = "uniform", seed: int = 0) -> pl.DataFrame:
-    """Events, each preceded by `count` drawn negatives of its user and time, distinct among themselves.
+    """Events, each preceded by `count` sampled negatives of its user and time, distinct among themselves.
 
     Background events are no questions and have none. A negative is never an item that the user has at any time, in any split, background
     among them. It stands before its event, so that no order within the second could tell it what its event was.
@@ -45,7 +45,7 @@ def add_negatives(events: pl.DataFrame, item_ids: pl.Series, *, count: int, samp
     if most + count > len(names):
         raise DataError(
             "there are too few items to draw negatives from",
-            expected=f"at least {most + count} items (the busiest user has {most}, and {count} are drawn for each event)",
+            expected=f"at least {most + count} items (the busiest user has {most}, and {count} are sampled for each event)",
             found=len(names),
             remedy=ChangeSetting({"data.negatives": 1}) if count > 1 else None,
         )

@@ -33,7 +33,7 @@ def prepare(
     """The table that every room reads.
 
     Args:
-        events: `user_id`, `item_id` (categorical); `label` or `rating` (without either every row is a like); `timestamp` in seconds
+        events: `user_id`, `item_id` (categorical); `label` or `rating` (neither: rows are implicit positives); `timestamp` in seconds
             (without it the rows of a user are in order); `split` with `split="column"`.
         items: Tidied catalogue.
         settings: Threshold, k-core, split, ties, negatives, ...; where the data comes from is not read here. `max_users` draws among all
@@ -53,7 +53,7 @@ def prepare(
     if clock == "order":
         position = pl.int_range(pl.len(), dtype=pl.Int64).over("user_id") + 1
         events = events.with_columns(timestamp=position)
-        report.warn("this source has no times, only an order within each user: other users' events are told by their place in that order")
+        report.warn("this source has no timestamps, only an order within each user: across users, a lower position counts as earlier")
     implicit = "label" not in events.columns and "rating" not in events.columns
     events = _labelled(events, settings.threshold, implicit)
     events = _without_repeats(events, report)
@@ -149,19 +149,19 @@ def _with_negatives(
 ) -> pl.DataFrame:
     if implicit and count:
         report.warn(
-            f"sampled negatives: nobody said what they disliked; {count} a like were drawn ({sampling}), none an item that its user has "
+            f"implicit feedback: {count} negatives were sampled for each positive ({sampling}), none an item that its user has "
             "at any time, and every number rests on them"
         )
         return add_negatives(events, items["item_id"], count=count, sampling=sampling, seed=seed)
     if implicit:
         raise InputError(
-            "this source says only what was taken: there is nothing to tell apart",
+            "implicit feedback has no negatives: there is nothing to learn",
             where=report.source,
-            expected="a column label or rating, or negatives to be drawn",
+            expected="a column label or rating, or sampled negatives (data.negatives)",
             remedy=ChangeSetting({"data.negatives": 1}),
         )
     if count:
-        raise InputError("negatives are drawn only where nobody said what they disliked", where="data.negatives", expected=0, found=count)
+        raise InputError("negatives are sampled for implicit feedback only", where="data.negatives", expected=0, found=count)
     users = events["user_id"].to_physical().to_numpy()
     judged = np.bincount(users)
     liked = np.bincount(users, weights=events["label"].to_numpy())

@@ -97,7 +97,7 @@ def _rows(files: list[Path], names: list[dict[str, str]], mistakes: Mistakes, re
     told = {file.name: set(part.columns) for file, part in zip(files, parts, strict=True)}
     if len(set(map(frozenset, told.values()))) > 1:
         said = "; ".join(f"{name}: {', '.join(sorted(columns))}" for name, columns in told.items())
-        raise DataError("these files tell different things", where=files[0].parent, expected="the same columns in all", found=said)
+        raise DataError("these files have different columns", where=files[0].parent, expected="the same columns in all", found=said)
     return pl.concat(parts)
 
 

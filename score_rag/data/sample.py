@@ -1,6 +1,6 @@
 """The bundled sample: 500 real films (facts: title, year, genres, director, keywords), judged by 600 SIMULATED users.
 
-Nobody real is in it. The simulation, drawn from one seed:
+Nobody real is in it. The simulation, from one seed:
 
 - A film has visible traits (genres, decade, director, keywords: what `films.csv` says) and three hidden ones that no column records
   (think of mood, pace, irony); films of a director share a part of the hidden ones. It also has a quality of its own, and a popularity.

@@ -72,7 +72,8 @@ class DataSettings(OpenSettings):
     valid: float = Field(0.1, gt=0, lt=1, description="quantiles: likewise; the rest is test")
     months: Months = Field(Months(), description="months: calendar months of each split")
     background: bool = Field(
-        False, description="months: events before the first training month are learned from and told, instead of dropped; never questions"
+        False,
+        description="months: events before the first training month are learned from and shown in prompts, not dropped; never asked about",
     )
     history: Annotated[History, also("crm", "reranker", "predictor", own=False)] = Field(
         "all", description="all judgements, or positives only (what published tables use)"

@@ -110,7 +110,7 @@ def require_questions(split: str) -> None:
         return
     if split in SPLITS:
         raise InputError(
-            "background events are learned from and told, and are no questions: there is nothing to evaluate",
+            "background events are learned from and shown in prompts, but never asked about: there is nothing to evaluate",
             expected=" or ".join(QUESTIONS),
             found=split,
             hint="choose another: --split valid",

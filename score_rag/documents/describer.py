@@ -107,7 +107,7 @@ class Describer:
         strangers = sorted(set(prompt.variables) - DOCUMENT_VARIABLES)
         if strangers:
             raise PromptError(
-                f"prompt {prompt.name!r} declares what a user's behaviour does not tell: {', '.join(strangers)}",
+                f"prompt {prompt.name!r} declares unknown variables: {', '.join(strangers)}",
                 where=prompt.path,
                 expected=", ".join(sorted(DOCUMENT_VARIABLES)),
                 found=", ".join(sorted(prompt.variables)),

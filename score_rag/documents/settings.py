@@ -20,10 +20,10 @@ class DocumentSettings(Settings):
     prompt: Annotated[str, _QUERIES] = Field(
         "describe_user", description="prompts/describe_user.md; or describe_profile, describe_liked, describe_genres, describe_titles"
     )
-    max_liked: Annotated[int, _QUERIES] = Field(8, ge=0, description="most recent liked items told")
-    max_disliked: Annotated[int, _QUERIES] = Field(4, ge=0, description="most recent disliked items told")
+    max_liked: Annotated[int, _QUERIES] = Field(8, ge=0, description="most recent liked items in a document")
+    max_disliked: Annotated[int, _QUERIES] = Field(4, ge=0, description="most recent disliked items in a document")
     max_tokens: Annotated[int | None, _QUERIES] = Field(
-        None, ge=1, description="a longer document is told again with fewer items, then fewer words; null tells all"
+        None, ge=1, description="longest document; a longer one is written again with fewer items, then fewer words; null: no limit"
     )
     tokenizer: Annotated[ModelName, _QUERIES] = Field(
         BUNDLED, description="what counts them (the retriever's encoder, say): bundled | a hub name | a folder"

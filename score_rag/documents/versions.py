@@ -33,7 +33,13 @@ DOCUMENT_COLUMNS = {
 
 
 def build_documents(
-    log: UserLog, describer: Describer, settings: DocumentSettings = _DEFAULTS, *, report: Report = silent, **changes: Any
+    log: UserLog,
+    describer: Describer,
+    settings: DocumentSettings = _DEFAULTS,
+    *,
+    last_second: int | None = None,
+    report: Report = silent,
+    **changes: Any,
 ) -> pl.DataFrame:
     """Documents of every user, in versions.
 
@@ -43,6 +49,8 @@ def build_documents(
         settings: A version is written each time `every` more events are known; the first, after a quarter of that. From `sparser_after`
             times `every` events on, one is written only when the history has grown by that share (of 6: 1/6). What is written when never
             depends on what follows: how stale a document is must not tell how much its user went on to do.
+        last_second: When what is known ends; by default with the log. It is later where the last thing asked about is a sampled negative,
+            which is in no log. Whether anything follows a user's last events is known only then.
         report: Told how far the work is.
         changes: Single settings, in place of those given.
 
@@ -52,7 +60,7 @@ def build_documents(
     settings = settings.changed(**changes)
     every, sparser_after = settings.every, settings.sparser_after
     rows = []
-    last_second = max((log.of(user_id)[-1].timestamp for user_id in log.users), default=0)
+    last_second = max(max((log.of(user_id)[-1].timestamp for user_id in log.users), default=0), last_second or 0)
     for done, user_id in enumerate(log.users, start=1):
         events = log.of(user_id)
         # A version may not end inside a second: its other events would become known a version later, yet are as old.

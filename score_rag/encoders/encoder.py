@@ -190,7 +190,7 @@ class ModelEncoder:
         self.model = model
         if model.model_name == "unknown":
             raise InputError(
-                "an embedding model without a name cannot be told from another",
+                "an embedding model needs a name, so that its vectors are not mixed with another's",
                 where=type(model).__name__,
                 expected='a name: model_name="..."',
                 found=model.model_name,

@@ -1,4 +1,4 @@
-"""The yardsticks of every table: the rows without learning, and every conventional recommender on the same events.
+"""The baselines of every table: non-learned ones, and every conventional recommender on the same events.
 
 Learned ones are fitted twice (DIN, which only judges, once), because judging ("will they like it?") and ranking ("what will they like
 next?") are two questions and a model that is good at one may be poor at the other: by the loss `bce`, chosen by AUC, and by the loss
@@ -80,7 +80,7 @@ def baselines(pipeline: Pipeline, items: int) -> tuple[list[Baseline], list[str]
 
 
 def trivial_models(interactions: Interactions) -> dict[str, CollaborativeModel]:
-    """The rows that need no learning (METHOD, section 2), smoothed by five counts of the mean."""
+    """Non-learned baselines (METHOD, section 2), smoothed by five counts of the mean."""
     from score_rag.crm.baseline import LikeRate, Popularity
 
     return {

@@ -67,7 +67,7 @@ class Calibration:
             box=box.SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
         )
-        for column in ("questions", "said", "liked"):
+        for column in ("questions", "predicted", "liked"):
             table.add_column(column, justify="right")
         for one in self.bins:
             table.add_row(f"{one.questions:,}", f"{one.said:.3f}", f"{one.liked:.3f}")

@@ -1,6 +1,6 @@
-"""A finished run against held-out events: SCORE, what it is compared with, and the rows that need no learning.
+"""A finished run against held-out events: SCORE, the systems it is compared with, and the non-learned baselines.
 
-Every row's question uses only what was known before its second. Rows are drawn as whole users, so that a per-user AUC stays one.
+Every row's question uses only what was known before its second. Rows are sampled as whole users, so that a per-user AUC stays one.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def evaluate_run(
             f"mean mass of Yes and No: {np.mean([answer.mass for answer in answers]):.3f}; below .5 in {low} of {len(answers)} rows"
         )
     else:
-        notes.append(f"without SCORE, which is not finished here: score-rag run {pipeline.words}")
+        notes.append("without SCORE: the predictor of this run is not trained yet")
     references = [compare_with(run, others.get(name), events, name, scores, report) for name in against]
     models = _crm(run) if finished or is_finished(pipeline, "crm") else {}
     if baselines:

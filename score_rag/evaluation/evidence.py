@@ -30,7 +30,7 @@ __all__ = ["EVIDENCE", "SHUFFLED", "ask_otherwise", "evidence_reports", "hidden_
 EVIDENCE, SHUFFLED = "evidence", "shuffled"
 ALL_OTHERS = "all of other users"
 RANDOM = "random users"
-TOLD = "other users told"
+TOLD = "neighbours in the prompt"
 KEPT = (0, 1, 2, 4)
 """Numbers of other users (the paper's Ks) that are tried."""
 Rows = Mapping[tuple[str, str], np.ndarray]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import polars as pl
 
-from score_rag.data.interactions import Interactions
-from score_rag.errors import StageError
+from score_rag.data.report import information
+from score_rag.errors import RunStage, StageError
 from score_rag.files import read_json
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
 from score_rag.pipeline.stages import stages
 from score_rag.pipeline.state import finished_folder, run_folder, status
 
-__all__ = ["information", "is_finished", "stale_stages", "table_notes"]
+__all__ = ["is_finished", "stale_stages", "table_notes"]
 
 
 def table_notes(run: Run, split: str, frame: pl.DataFrame, *, predictor: bool) -> list[str]:
@@ -25,22 +25,17 @@ def table_notes(run: Run, split: str, frame: pl.DataFrame, *, predictor: bool) -
     pipeline, interactions = run.pipeline, run.interactions
     notes = [
         f"data: {pipeline.data.source}, split: {pipeline.data.split}, history: {pipeline.data.history}, ties: {interactions.ties}",
-        f"information used: {information(pipeline, interactions)}",
+        f"information used: {information(interactions, pipeline.data.history)}",
     ]
     notes += read_json(run.folder("data") / "report.json")["warnings"]
     notes += stale_stages(pipeline)
     if split == "train":
-        notes.append("these rows were learnt from: the numbers say how well they are remembered, nothing else")
+        notes.append("these rows were trained on: the numbers show how well they are remembered, nothing else")
     if split == "valid":
-        notes.append("epochs of all that is learnt were chosen on these rows: their numbers are a little too good")
+        notes.append("all epochs were chosen on these rows: their numbers are a little too good")
     if len(frame) < (interactions.events["split"] == split).sum():
-        notes.append(f"{len(frame):,} rows of whole users, drawn by seed {pipeline.seed}")
+        notes.append(f"{len(frame):,} rows of whole users, sampled by seed {pipeline.seed}")
     return [*notes, *run.guard.warnings] if predictor else notes
-
-
-def information(pipeline: Pipeline, interactions: Interactions) -> str:
-    """What could be read: `positives` or `all` judgements, and `background` events where the data has any."""
-    return pipeline.data.history + (" + background" if interactions.background else "")
 
 
 def stale_stages(pipeline: Pipeline) -> list[str]:
@@ -52,10 +47,13 @@ def stale_stages(pipeline: Pipeline) -> list[str]:
     notes = []
     for stage in status(pipeline, stages(pipeline), inputs=False):
         if stage.state == "stale" and stage.name == "data":
-            hint = f"score-rag run {pipeline.words}"
-            raise StageError("the run's data was made from other settings", where=run_folder(pipeline), found=stage.reason, hint=hint)
+            error = StageError(
+                "the run's data was made with other settings", where=run_folder(pipeline), found=stage.reason, remedy=RunStage(None)
+            )
+            error.pipeline = pipeline.words
+            raise error
         if stage.state == "stale":
-            notes.append(f"{stage.name} is stale ({stage.reason}); its numbers are of what was trained before")
+            notes.append(f"{stage.name} is stale ({stage.reason}); its numbers are those of the earlier training")
     return notes
 
 

@@ -1,4 +1,4 @@
-"""Whose evidence a question is told instead of its own: permutations across users, and other users drawn at random."""
+"""Whose evidence a question is told instead of its own: permutations across users, and randomly sampled users."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def others_contexts(questions: Sequence[Question], contexts: Sequence[RetrievedC
 def random_contexts(
     questions: Sequence[Question], contexts: Sequence[RetrievedContext], index: BehaviourIndex, finder: ContextFinder, *, seed: int
 ) -> list[RetrievedContext]:
-    """As many other users as each question keeps, drawn uniformly from those visible at its time, with their true likeness.
+    """As many other users as each question keeps, sampled uniformly from those visible at its time, with their true likeness.
 
     Args:
         contexts: Who was kept.

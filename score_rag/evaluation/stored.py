@@ -13,8 +13,8 @@ from uuid import uuid4
 
 import polars as pl
 
-from score_rag.data.interactions import SPLITS
-from score_rag.errors import DataError, InputError, LockedError, did_you_mean
+from score_rag.data.split import require_questions
+from score_rag.errors import DataError, Evaluate, InputError, LockedError
 from score_rag.files import digest_json, folder_lock, read_json, write_json
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.stages import STAGES
@@ -80,7 +80,7 @@ def store_table(pipeline: Pipeline, name: str, content: Mapping[str, Any], score
     written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     out = run_folder(pipeline) / "evaluation"
     try:
-        with folder_lock(run_folder(pipeline), doing=f"score-rag evaluate {pipeline.name}"):
+        with folder_lock(run_folder(pipeline), doing=f"evaluating the pipeline {pipeline.name}"):
             out.mkdir(exist_ok=True)
             _write_parquet(out / f"{name}.parquet", scores)
             write_json(out / f"{name}.json", {**content, "notes": [*content["notes"], *told], "written": written})
@@ -96,19 +96,19 @@ def find_table(pipeline: Pipeline, split: str, rows: int | None, kind: str = SCO
     Raises:
         InputError: No such split, or nothing is stored.
     """
-    if split not in SPLITS:
-        raise InputError(f"there is no split {split!r}", hint=did_you_mean(split, SPLITS))
+    require_questions(split)
     out = run_folder(pipeline) / "evaluation"
     first = table_name(split, None, kind)
     names = [first, *(file.stem for file in sorted(out.glob(f"{first}-*-rows.json")))] if rows is None else [table_name(split, rows, kind)]
     found = [table for name in names if (table := _read(out / f"{name}.json")) is not None and table.get("kind", SCORECARD) == kind]
     if not found:
-        flag = {"evidence": " --evidence", "shuffled": " --shuffle-evidence"}.get(kind, "")
-        raise InputError(
+        error = InputError(
             f"no table of the {split} split is stored" + (f" ({kind})" if kind != SCORECARD else ""),
             where=out,
-            hint=f"score-rag evaluate {pipeline.words} --split {split}{flag}",
+            remedy=Evaluate(split, kind),
         )
+        error.pipeline = pipeline.words
+        raise error
     return max(found, key=lambda table: str(table.get("written", "")))
 
 

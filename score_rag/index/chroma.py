@@ -127,7 +127,7 @@ class ChromaServer(_Chroma):
         headers: Sent with each request, such as a token.
 
     Raises:
-        IndexMismatchError: There is no server, or the collection is somebody else's.
+        IndexMismatchError: There is no server, or the collection was not created by score-rag.
     """
 
     shared = True
@@ -164,7 +164,7 @@ class ChromaServer(_Chroma):
         self._closing = weakref.finalize(self.collection, client.close)
         if (self.collection.metadata or {}).get("made_by") != _MARK["made_by"]:
             raise IndexMismatchError(
-                f"the collection {self._name!r} of this server is somebody else's; nothing was written to it",
+                f"the collection {self._name!r} of this server was not created by score-rag; nothing was written to it",
                 where=url,
                 expected="a collection that score-rag made",
                 hint="choose another name",

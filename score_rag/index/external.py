@@ -1,4 +1,4 @@
-"""A vector store of somebody else's as the place to retrieve from: their collection, their nodes, our retriever."""
+"""An existing vector store to retrieve from: their collection, their nodes, our retriever."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class OutsideIndex:
         if as_of is not None:
             if self.time_key is None:
                 raise InputError(
-                    "this store's nodes have no times, so what was known at a moment cannot be told",
-                    expected="nodes with the time of the last told event in their metadata",
+                    "this store's nodes have no times, so what was known at a moment cannot be selected",
+                    expected="nodes with the time of their last event in their metadata",
                     hint='say which it is: time_key="known_until"; or ask without as_of',
                 )
             filters.append(MetadataFilter(key=self.time_key, value=as_of, operator=FilterOperator.LT))
@@ -73,7 +73,7 @@ class OutsideIndex:
     def _hits(self, found: Any, k: int, as_of: int | None, exclude_user: str | None) -> list[Hit]:
         if found.nodes is None and found.ids:
             raise InputError(
-                "this store gives ids and no nodes, so what they tell is not known",
+                "this store returns ids without nodes, so their text is unknown",
                 where=type(self.store).__name__,
                 expected="a store that keeps texts (stores_text)",
             )
@@ -84,7 +84,7 @@ class OutsideIndex:
             facts = node.metadata
             if self.user_key not in facts:
                 raise InputError(
-                    f"a node of this store does not say whose behaviour it tells: no {self.user_key!r} in its metadata",
+                    f"a node of this store does not say whose behaviour it holds: no {self.user_key!r} in its metadata",
                     where=node.node_id,
                     found=", ".join(facts) or "no metadata",
                     hint='say which key it is: user_key="..."',

@@ -98,7 +98,7 @@ def agreement(likes: Sequence[Iterable[int]], later: Sequence[Iterable[int]], fo
     """How often the users found had liked what the asking user went on to like, and how often chance would let them have.
 
     No recommender has a say in it. Chance: items and users liked as often as they were, but independently; so neither popular items nor
-    people who like everything count for anything. The ratio of the two (see `ratio`) is 1 for users drawn at random.
+    people who like everything count for anything. The ratio of the two (see `ratio`) is 1 for randomly sampled users.
 
     Args:
         likes: Of each user, the items liked in train.
@@ -137,7 +137,7 @@ def mean(values: np.ndarray, *, resamples: int = 1000, seed: int = 0) -> Interva
 
 
 def ratio(above: np.ndarray, below: np.ndarray, *, resamples: int = 1000, seed: int = 0) -> Interval:
-    """Sum over users of `above` by sum over users of `below`, with its 95 % interval (the same users are drawn for both).
+    """Sum over users of `above` by sum over users of `below`, with its 95 % interval (both use the same bootstrap samples).
 
     >>> ratio(np.array([2.0, 4.0]), np.array([1.0, 2.0]))
     Interval(value=2.0, low=2.0, high=2.0)

@@ -17,7 +17,7 @@ from score_rag.crm.settings import CrmSettings
 from score_rag.data.choices import Split
 from score_rag.data.settings import DataSettings
 from score_rag.documents.settings import DocumentSettings
-from score_rag.errors import ConfigError, InputError, did_you_mean
+from score_rag.errors import ConfigError, Consult, InputError, did_you_mean
 from score_rag.files import shipped_folder
 from score_rag.predictor.settings import PredictorSettings
 from score_rag.reranker.settings import RerankerSettings
@@ -137,36 +137,37 @@ def _checked(content: dict[str, Any], path: Path) -> Pipeline:
         f"{len(found)} mistake{'s' if len(found) > 1 else ''} in a pipeline",
         where=path,
         found="\n    " + told,
-        hint="every setting and what it means: score-rag pipelines show sample --full",
+        hint="every setting and what it means",
+        remedy=Consult("settings"),
     ) from cause
 
 
 def _find(name: str) -> Path:
     if name.endswith((".yaml", ".yml")):
         if not Path(name).is_file():
-            raise InputError("there is no such pipeline file", where=name, hint="list the shipped ones: score-rag pipelines list")
+            raise InputError("there is no such pipeline file", where=name, remedy=Consult("pipelines"))
         return Path(name)
     for folder in pipeline_folders():
         if (folder / f"{name}.yaml").is_file():
             return folder / f"{name}.yaml"
-    raise InputError(f"there is no pipeline {name!r}", hint=did_you_mean(name, pipeline_names()) + " (list: score-rag pipelines list)")
+    raise InputError(f"there is no pipeline {name!r}", hint=did_you_mean(name, pipeline_names()), remedy=Consult("pipelines"))
 
 
 def _set(content: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key.strip():
-        raise ConfigError("a setting is malformed", where=f"--set {override}", expected="section.key=value")
+        raise ConfigError("a setting is malformed", where=override, expected="section.key=value")
     *sections, last = key.strip().split(".")
     place = content
     for section in sections:
         inner = place.setdefault(section, {})
         if not isinstance(inner, dict):
-            raise ConfigError("a setting goes too deep", where=f"--set {override}", found=f"{section} is a value")
+            raise ConfigError("a setting goes too deep", where=override, found=f"{section} is a value")
         place = inner
     try:
         place[last] = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise ConfigError("a setting's value is not valid YAML", where=f"--set {override}", found=str(error)) from error
+        raise ConfigError("a setting's value is not valid YAML", where=override, found=str(error)) from error
 
 
 def _keys(place: Sequence[Any]) -> list[str]:

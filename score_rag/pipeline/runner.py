@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from score_rag.errors import InputError, StageError, did_you_mean
+from score_rag.errors import InputError, RunStage, StageError, did_you_mean
 from score_rag.files import digest_file, digest_folder, folder_lock, staged_folder, write_json
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.inputs import record_inputs
@@ -54,7 +54,7 @@ def run(
         if given is not None and given not in names:
             raise InputError(f"there is no stage {given!r}", hint=did_you_mean(given, names))
     if only is not None and until is not None:
-        raise InputError("--only and --until exclude each other", expected="one of them", found=f"--only {only} --until {until}")
+        raise InputError("only and until exclude each other", expected="one of them", found=f"only {only}, until {until}")
     chosen = [stage for stage in stages if only in (None, stage.name)]
     if until is not None:
         chosen = [stage for stage in chosen if names.index(stage.name) <= names.index(until)]
@@ -62,10 +62,9 @@ def run(
         late = [known for known in status(pipeline, stages, read=True) if known.name in chosen[0].needs and known.state != "finished"]
         if late:
             why = f" ({late[0].reason})" if late[0].reason else ""
-            raise StageError(
-                f"the stage {only!r} needs {late[0].name!r}, which is {late[0].state}{why}",
-                hint=f"score-rag run {pipeline.words} --until {late[-1].name}",
-            )
+            error = StageError(f"the stage {only!r} needs {late[0].name!r}, which is {late[0].state}{why}", remedy=RunStage(late[-1].name))
+            error.pipeline = pipeline.words
+            raise error
     for stage in chosen:
         # What is missing is told now, not after the stages before it have run.
         for name in stage.prompt_names(pipeline):
@@ -75,7 +74,7 @@ def run(
     if dry_run:
         return _plan(pipeline, chosen, force, tell)
     out = []
-    with folder_lock(run_folder(pipeline), doing=f"score-rag run {pipeline.name}"):
+    with folder_lock(run_folder(pipeline), doing=f"running the pipeline {pipeline.name}"):
         for stage in chosen:
             state, reason = judge(pipeline, stage)
             if state == "finished" and not force:

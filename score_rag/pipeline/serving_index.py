@@ -80,7 +80,7 @@ def update(pipeline: Pipeline, folder: Path | None = None, *, report: Report = s
     place = index_folder(pipeline, folder)
     with _named(pipeline):
         if _own(pipeline, place):
-            raise InputError("this is the run's own index: it tells training events alone", where=place, remedy=RunStage(None))
+            raise InputError("this is the run's own index: it holds training events only", where=place, remedy=RunStage(None))
         run, settings = _open(pipeline), pipeline.retriever
         try:
             encoder = indexing_encoder(run.folder("retriever") / "encoder", dtype=settings.index_dtype)
@@ -138,7 +138,7 @@ def _fresh(now: pl.DataFrame, index: BehaviourIndex) -> Finding:
     return Finding(
         "up to date",
         not changed,
-        f"{len(changed):,} user{'s' if len(changed) > 1 else ''} changed since" if changed else "it tells what would be told now",
+        f"{len(changed):,} user{'s' if len(changed) > 1 else ''} changed since" if changed else "it is up to date with the data source",
     )
 
 

@@ -9,9 +9,8 @@ from typing import Any
 import yaml
 
 from score_rag.pipeline.config import Pipeline
-from score_rag.pipeline.readers import all_settings, stale_stages
+from score_rag.pipeline.readers import Setting, all_settings, stale_stages
 from score_rag.pipeline.stages import SHIPPED
-from score_rag.settings import Setting
 
 __all__ = ["changed_settings", "full_yaml", "settings_page"]
 

@@ -76,7 +76,8 @@ def _documents(context: StageContext, folder: Path) -> dict[str, Any]:
     interactions = Interactions.read(context.folder("data"))
     prompt = context.prompt(settings.prompt)
     describer = make_describer(context.pipeline, prompt, interactions.catalogue)
-    documents = build_documents(interactions.train_log, describer, settings, report=context.report)
+    end = int(interactions.learned["timestamp"].max() or 0)  # type: ignore[arg-type]
+    documents = build_documents(interactions.train_log, describer, settings, last_second=end, report=context.report)
     documents.write_parquet(folder / "documents.parquet")
     _keep_prompt(prompt.path, folder, settings.prompt)
     if settings.max_tokens is not None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from score_rag.errors import DataError, StageError
+from score_rag.errors import DataError, RunStage, StageError
 from score_rag.files import read_json
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.inputs import input_digests
@@ -54,11 +54,9 @@ def finished_folder(pipeline: Pipeline, stage: str) -> Path:
     folder = run_folder(pipeline) / stage
     if finished_record(pipeline, stage) is None:
         old = _old_format(folder)
-        raise StageError(
-            f"the stage {stage!r} of {pipeline.name!r} {old or 'is not finished'}",
-            where=folder,
-            hint=f"score-rag run {pipeline.words}",
-        )
+        error = StageError(f"the stage {stage!r} of {pipeline.name!r} {old or 'is not finished'}", where=folder, remedy=RunStage(None))
+        error.pipeline = pipeline.words
+        raise error
     return folder
 
 

@@ -60,7 +60,7 @@ def fit_tokenizer(texts: Sequence[str], folder: Path, *, vocabulary: int = 3000,
 
 
 def new_llama(tokenizer: Tokenizer, *, width: int, layers: int, heads: int, max_tokens: int, seed: int) -> Any:
-    """An untrained Llama; its weights are drawn by `seed`, and no global generator is moved.
+    """An untrained Llama; its weights are initialised from `seed`, and no global generator is moved.
 
     Args:
         width: Of hidden states; `heads` divides it.

@@ -7,7 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from score_rag.errors import ModelError
+from score_rag.errors import ChangeSetting, ModelError, RunStage
+from score_rag.settings import BUNDLED
 
 __all__ = ["base_digest", "base_folder", "check_base", "load_adapter", "load_causal_model"]
 
@@ -33,7 +34,8 @@ def load_causal_model(name: str, *, dtype: str = "float32", device: str | None =
             f"the base model {name!r} cannot be loaded",
             expected="a folder with a saved causal model, or a model that the hub (or its cache on this disk) has",
             found=str(error).splitlines()[0],
-            hint=f"with a network: hf download {name}; without: --set predictor.base=bundled",
+            hint=f"with a network: hf download {name}; without",
+            remedy=ChangeSetting({"predictor.base": BUNDLED}),
         ) from error
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return model.to(place).eval()
@@ -56,7 +58,7 @@ def load_adapter(model: Any, folder: Path) -> Any:
 
     file = Path(folder) / "adapter_model.safetensors"
     if not file.is_file():
-        raise ModelError("the adapter has no weights", where=file, hint="train it again: score-rag run PIPELINE --until predictor --force")
+        raise ModelError("the adapter has no weights", where=file, remedy=RunStage("predictor", again=True))
     with safe_open(str(file), framework="numpy") as stored:
         given = {name for name in stored.keys() if not _is_embedding(name)}  # noqa: SIM118  # no mapping
     try:
@@ -142,5 +144,6 @@ def check_base(name: str, expected: str | None) -> None:
             where=folder,
             expected=f"digest {expected[:16]}...",
             found=f"digest {found[:16]}...",
-            hint="bring back the base's former revision, or train again: score-rag run PIPELINE --until predictor --force",
+            hint="bring back the base's former revision, or train again",
+            remedy=RunStage("predictor", again=True),
         )

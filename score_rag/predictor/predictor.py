@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from score_rag.errors import InputError, ModelError
+from score_rag.errors import InputError, ModelError, RunStage
 from score_rag.files import read_json
 from score_rag.predictor.answer import LOW_MASS, Answer, calibrated
 from score_rag.predictor.engines import open_engine
@@ -81,7 +81,7 @@ class Predictor:
         """
         folder = Path(folder)
         if not (folder / "predictor.json").is_file():
-            raise ModelError("there is no trained predictor here", where=folder, hint="score-rag run PIPELINE --until predictor")
+            raise ModelError("there is no trained predictor here", where=folder, remedy=RunStage("predictor"))
         if not isinstance(engine, EngineSettings):
             try:
                 engine = EngineSettings.model_validate({"engine": engine, "url": engine_url, "model": engine_model})

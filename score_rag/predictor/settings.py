@@ -61,14 +61,14 @@ class BaseTraining(Settings):
     heads: int = Field(4, ge=1, description="of each layer")
     vocabulary: int = Field(2000, ge=300, description="most tokens to learn")
     examples: int | None = Field(None, ge=20, description="training questions an epoch, at most; null takes all")
-    questions: int = Field(8, ge=1, description="most questions a sequence, where the prompt tells the history")
+    questions: int = Field(8, ge=1, description="most questions in a sequence, where the prompt shows the history")
     epochs: int = Field(3, ge=1, description="at most; the epoch with the best AUC on validation questions is kept")
     batch_size: int = Field(4, ge=1, description="sequences")
     learning_rate: float = Field(2e-3, gt=0, description="highest; it warms up, then falls as a cosine")
     weight_decay: float = Field(0.5, ge=0, description="of matrices")
     language_weight: float = Field(0.3, ge=0, description="weight of the language-model loss beside that of Yes against No")
     evidence_dropout: float = Field(0.1, ge=0, lt=1, description="chance that a kind of evidence is hidden from a sequence")
-    neighbour_dropout: float = Field(0.3, ge=0, lt=1, description="chance that a sequence is told no neighbours")
+    neighbour_dropout: float = Field(0.3, ge=0, lt=1, description="chance that a sequence shows no neighbours")
     name_dropout: float = Field(0.8, ge=0, le=1, description="chance that items of a sequence have no names: a small model remembers them")
 
     @model_validator(mode="after")
@@ -81,7 +81,9 @@ class BaseTraining(Settings):
 class AdapterTraining(Settings):
     """The LoRA adapter on a frozen base."""
 
-    max_tokens: int = Field(512, ge=32, description="longest prompt; a longer one tells less of the history and of other users")
+    max_tokens: int = Field(
+        512, ge=32, description="longest prompt; a longer one is shortened: less history, shorter behaviours, fewer neighbours"
+    )
     lora_rank: int = Field(8, ge=1, description="rank of the adapter's matrices")
     lora_alpha: int = Field(16, ge=1, description="scale of the adapter, over its rank")
     lora_dropout: float = Field(0.05, ge=0, lt=1, description="of what the adapter reads, while training")
@@ -109,9 +111,9 @@ class PredictorSettings(AdapterTraining):
         "predict_evidence",
         description="prompts/<name>.md: predict (the paper's, for hub models) | predict_evidence (for the bundled Llama)",
     )
-    history: int = Field(10, ge=0, description="latest events told, where the prompt tells the history")
+    history: int = Field(10, ge=0, description="latest events in the prompt, where it shows the history")
     neighbours: NeighbourChoice = Field(
-        "judges", description="who may be told: judges of the item or of those most like it | any user (the paper)"
+        "judges", description="which users may be neighbours: judges (of the item, or of those most like it) | any (the paper)"
     )
     examples: int | None = Field(1500, ge=20, description="questions to tune on; null takes all")
     valid_examples: int = Field(2000, ge=20, description="validation questions that choose epochs, calibrate and compare, at most")

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from score_rag.errors import ModelError
+from score_rag.errors import ChangeSetting, ModelError, RunStage
+from score_rag.settings import BUNDLED
 
 __all__ = ["ANSWERS", "answer_ids", "chat_encoder", "find_base", "plain_encoder", "with_answer", "wrap_chat"]
 
@@ -33,7 +34,8 @@ def find_base(name: str) -> None:
             f"the base model {name!r} is not on this disk and cannot be fetched",
             expected="'bundled', a folder with a saved causal model, or a name on the hub",
             found=str(error).splitlines()[0],
-            hint=f"with a network: hf download {name}; without: --set predictor.base=bundled",
+            hint=f"with a network: hf download {name}; without",
+            remedy=ChangeSetting({"predictor.base": BUNDLED}),
         ) from error
 
 
@@ -95,7 +97,7 @@ def plain_encoder(folder: Path) -> Callable[[str], list[int]]:
 
     file = folder / "tokenizer.json"
     if not file.is_file():
-        raise ModelError("a tokenizer is missing", where=file, hint="train the stage again: score-rag run PIPELINE --force")
+        raise ModelError("a tokenizer is missing", where=file, remedy=RunStage("predictor", again=True))
     tokenizer = Tokenizer.from_file(str(file))
     return lambda text: list(tokenizer.encode(text).ids)
 

@@ -69,11 +69,11 @@ def _flat(facts: Facts) -> dict[str, Fact]:
 def _warnings(asked: FoundQuestion, told: Told, answer: Answer) -> list[str]:
     warnings = []
     if answer.mass < LOW_MASS:
-        warnings.append(f"the model gave Yes and No together only {answer.mass:.2f} of its probability: the answer says little")
+        warnings.append(f"the model gave Yes and No together only {answer.mass:.2f} of its probability: the answer is unreliable")
     if answer.warning:
         warnings.append(answer.warning)
     if told.left_out:
-        warnings.append(f"the whole prompt is longer than the model reads; left out: {told.left_out}")
+        warnings.append(f"the prompt was shortened to the model's context; left out: {told.left_out}")
     if not asked.question.history:
         warnings.append("no history is known at that time: the answer rests on the item alone")
     return warnings

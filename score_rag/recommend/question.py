@@ -91,6 +91,6 @@ def find_history(interactions: Interactions, user_id: str | None, history: str |
         raise InputError(
             f"there is no user {user_id!r} in the data",
             expected=f"one of {len(interactions.log):,} users",
-            hint=did_you_mean(user_id, interactions.log.users, show=0) + '; somebody else: --history "Heat (1995); Ronin (1998)"',
+            hint=did_you_mean(user_id, interactions.log.users, show=0) + '; another person: --history "Heat (1995); Ronin (1998)"',
         )
     return interactions.log.before(user_id, as_of)

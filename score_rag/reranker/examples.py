@@ -36,7 +36,7 @@ class RankedList:
 def sample_requests(
     interactions: Interactions, describer: Describer, count: int, *, history: str = "all", seed: int = 0
 ) -> list[AssessmentRequest]:
-    """Training events to ask about, drawn uniformly among those whose user had at least three earlier judgements."""
+    """Training events to ask about, sampled uniformly among those whose user had at least three earlier judgements."""
     log = interactions.train_log
     fit = [event for event in interactions.rows("train") if len(log.earlier(event)) >= 3]
     chosen = np.sort(np.random.default_rng(seed + 1).choice(len(fit), min(count, len(fit)), replace=False))

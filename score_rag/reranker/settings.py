@@ -34,7 +34,7 @@ class AssessmentSettings(Settings):
     api_base: Annotated[str | None, serving()] = Field(None, description="address of your own OpenAI-compatible server")
     max_answer_tokens: int = Field(400, ge=16, description="longest answer of the assessor")
     temperature: float = Field(0.0, ge=0, le=2, description="of the assessor's answers")
-    retries: Annotated[int, serving()] = Field(2, ge=0, description="how often a malformed answer is asked for again, told what was wrong")
+    retries: Annotated[int, serving()] = Field(2, ge=0, description="retries of an invalid answer; each names the mistake")
     timeout: Annotated[float, serving()] = Field(60.0, gt=0, description="seconds a call")
     concurrency: Annotated[int, serving()] = Field(4, ge=1, description="calls at a time")
 

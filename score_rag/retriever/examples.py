@@ -70,7 +70,7 @@ def contrastive_batches(
     Args:
         held: bool [users]; these are in no batch, in no role.
         batch_size: Users a batch, those of `negatives` and `hard` not counted.
-        negatives: So many users from outside the batch, drawn by lot: nobody's neighbours there, as long as there are such.
+        negatives: So many users from outside the batch, randomly sampled: nobody's neighbours there, as long as there are such.
         hard: int [users, h] of `hard_negatives`, -1 where there are fewer; those of all users of the batch are put into it.
 
     Returns:
@@ -115,7 +115,7 @@ def _numbers(table: np.ndarray, held: np.ndarray, inside: list[int]) -> list[int
 
 
 def _strangers(neighbours: np.ndarray, held: np.ndarray, inside: list[int], count: int, generator: np.random.Generator) -> list[int]:
-    """`count` trained users who are not inside, by lot; users who are somebody's neighbour there only where the others are too few."""
+    """`count` trained users who are not inside, sampled; users who are neighbours there only where the others are too few."""
     outside = ~held
     outside[inside] = False
     free = outside.copy()

@@ -126,7 +126,7 @@ class CollaborativeRetriever(BaseRetriever):
             ModelError: The encoder is not on this disk and cannot be fetched.
         """
         if not texts:
-            raise InputError("there are no texts to retrieve from", expected="user ids with what is told of each")
+            raise InputError("there are no texts to retrieve from", expected="user ids, each with a text")
         used = _encoder(encoder)
         documents = documents_of(texts)
         return cls(BehaviourIndex(documents, used.encode(documents["text"].to_list())), used, similarity_top_k=similarity_top_k)
@@ -141,7 +141,7 @@ class CollaborativeRetriever(BaseRetriever):
         user_key: str = "user_id",
         time_key: str | None = None,
     ) -> CollaborativeRetriever:
-        """A retriever over a LlamaIndex vector store that others fill.
+        """A retriever over an existing LlamaIndex vector store.
 
         Args:
             store: A `BasePydanticVectorStore`.

@@ -32,7 +32,7 @@ class Examination:
 
     @classmethod
     def of(cls, world: Neighbourhood, held: np.ndarray, *, seed: int, most: int = 2000) -> Examination:
-        """Among all users; where those are more than `most`, fewer are asked, and looked for among their neighbours and others by lot.
+        """Among all users; where those are more than `most`, fewer are asked, and looked for among their neighbours and sampled others.
 
         Held-out users without any neighbour have no right answer and are not asked.
         """

@@ -25,7 +25,7 @@ def toy_world(users: int = 24, items: int = 24, *, events: int = 14, seed: int =
         users: Users "0", "1", ...; a user's taste is its number modulo 2.
         items: Items "0", "1", ...; an item's taste likewise, told by its title and genres.
         events: Judgements a user, at times of their own; the first 70 % of time is train, then valid 15 %, test 15 %.
-        noise: Share of judgements that are turned round.
+        noise: Share of labels that are flipped.
     """
     generator = np.random.default_rng(seed)
     catalogue = [

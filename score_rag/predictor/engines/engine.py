@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
-from score_rag.errors import InputError
+from score_rag.errors import ChangeSetting, InputError
 from score_rag.predictor.answer import Answer
 from score_rag.progress import Report, silent
 
@@ -86,7 +86,8 @@ class TokenEngine(ABC):
                 where=f"prompt {place}: {texts[place][:60]!r}...",
                 expected=f"at most {self.max_tokens} tokens",
                 found=f"{length} tokens",
-                hint="show fewer history items or neighbours: --set predictor.history=5",
+                hint="show fewer history items or neighbours",
+                remedy=ChangeSetting({"predictor.history": 5}),
             )
         return rows
 

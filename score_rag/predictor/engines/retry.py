@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from score_rag.errors import ModelError
+from score_rag.errors import Consult, ModelError
 
 __all__ = ["AGAIN", "HINTS", "Unavailable", "persist", "said"]
 
@@ -44,7 +44,8 @@ def persist(attempt: Callable[[], T], *, retries: int, kind: str, where: str) ->
         f"the {kind} server does not answer",
         where=where,
         found=f"{last} ({retries + 1} attempts)",
-        hint="is it running? try: score-rag doctor --engine URL",
+        hint="is it running?",
+        remedy=Consult("engine", where),
     ) from last
 
 
