@@ -1,4 +1,4 @@
-"""Background: events before the questions' time are learned from and told, and are no questions."""
+"""Background: events before the questions' time are learned from and told, and never asked about."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_nothing_of_the_background_is_recommended_again(toy, early):
 
 
 def test_background_is_not_evaluated_and_the_message_says_why(early):
-    with pytest.raises(InputError, match="are no questions") as caught:
+    with pytest.raises(InputError, match="never asked about") as caught:
         choose_rows(early, "background", None, seed=0)
     assert caught.value.hint == "choose another: --split valid"
     with pytest.raises(InputError, match="did you mean 'valid'"):
@@ -203,7 +203,7 @@ def test_the_audit_knows_background():
     assert found.ok and next(check for check in found.checks if check.name == "counts").of.startswith(
         "judgements: background 4 from 1970-01-01"
     )
-    assert next(check for check in found.checks if check.name == "histories").looked_at == 6, "background events are no questions"
+    assert next(check for check in found.checks if check.name == "histories").looked_at == 6, "background events never asked about"
     late = pl.when(pl.col("split") == "test").then(pl.lit("background")).otherwise(pl.col("split").cast(pl.String()))
     wrong = audit_interactions(world.with_events(world.events.with_columns(split=late)), data, kept=report.kept)
     assert {check.name for check in wrong.checks if check.violations} == {"splits", "counts", "months"}

@@ -187,7 +187,7 @@ def test_a_quick_look_does_not_replace_the_whole(monkeypatch, capsys, toy_run, t
 
 def test_rows_of_other_settings_are_not_called_by_the_new_ones(monkeypatch, capsys, toy_run, toy_pipeline):
     code, _, err = typed(monkeypatch, capsys, "evaluate", toy_pipeline, "--set", "data.threshold=3")
-    assert code == 1 and "made from other settings" in err and "threshold" in err and "score-rag run" in err
+    assert code == 1 and "made with other settings" in err and "threshold" in err and "score-rag run" in err
     code, out, _ = typed(monkeypatch, capsys, "evaluate", toy_pipeline, "--set", "crm.dropout=0.3", "--json")
     assert code == 0 and any("crm is stale (dropout" in note or "crm is stale (crm.dropout" in note for note in json.loads(out)["notes"])
 

@@ -134,7 +134,7 @@ def test_the_encoder_s_own_tokenizer_counts_what_it_adds_too():
 def test_only_what_a_prompt_declares_is_told_and_strangers_are_refused():
     prompt = find_prompt("describe_liked")
     assert set(prompt.variables) == {"liked", "disliked"} and set(find_prompt("describe_profile").variables) <= DOCUMENT_VARIABLES
-    with pytest.raises(PromptError, match="does not tell: like_share") as caught:
+    with pytest.raises(PromptError, match="declares unknown variables: like_share") as caught:
         Describer(replace(prompt, variables={"like_share": ""}), CATALOGUE)
     assert str(prompt.path) in str(caught.value) and "did you mean 'liked_share'" in str(caught.value)
     with pytest.raises(InputError, match="needs a tokenizer"):

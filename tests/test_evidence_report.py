@@ -146,7 +146,7 @@ def test_others_are_found_once_and_cut_to_each_number(fake):
     assert _Finder.asked == before + 1
     assert [len(cut_contexts(asked.widest, kept)[0].kept) for kept in KEPT] == [0, 1, 2, 4]
     assert len(asked.contexts[0].kept) == asked.own == 2 and run.finder.top_n == 2
-    assert [row.name for row in report.rows if row.group == "other users told"] == ["0 best", "1 best", "2 best", "4 best", RANDOM]
+    assert [row.name for row in report.rows if row.group == "neighbours in the prompt"] == ["0 best", "1 best", "2 best", "4 best", RANDOM]
     assert [row.name for row in report.rows if row.group == "removed"] == ["expectation", "mood", "neighbours", ALL_OTHERS]
     assert [row.name for row in report.rows if row.group == "alone"] == ["expectation", "neighbours"]
     told = without_effect(report)
@@ -189,11 +189,11 @@ def test_a_finished_run_is_asked_otherwise_and_its_tables_are_shown_again(toy_ru
     found = evidence_reports(toy_run, ["shuffled", "evidence"])
     assert [row.name for row in found["shuffled"].rows] == ["expectation", "mood", "neighbours", ALL_OTHERS]
     ways = {(row.group, row.name): row for row in found["evidence"].rows}
-    assert {("other users told", f"{kept} best") for kept in KEPT} | {("other users told", RANDOM)} <= set(ways)
+    assert {("neighbours in the prompt", f"{kept} best") for kept in KEPT} | {("neighbours in the prompt", RANDOM)} <= set(ways)
     full = found["evidence"]
-    own = ways["other users told", "2 best"]
+    own = ways["neighbours in the prompt", "2 best"]
     assert own.auc_loss.value == own.uauc_loss.value == 0 and own.auc == pytest.approx(full.auc.value, abs=1e-5)
-    assert ways["removed", "neighbours"].auc == ways["other users told", "0 best"].auc
+    assert ways["removed", "neighbours"].auc == ways["neighbours in the prompt", "0 best"].auc
     card = evaluate_run(toy_run)
     assert card.rows[0].auc.value == pytest.approx(full.auc.value, abs=1e-4)
     assert card.calibration is not None and sum(one.questions for one in card.calibration.bins) == card.events

@@ -331,7 +331,7 @@ def test_the_serving_index_follows_the_data_without_training(toy, toy_run, tmp_p
     with pytest.raises(InputError, match="already") as caught:
         serving_index.build(pipeline)
     assert advice(caught.value) == f"rebuild it, or bring it up to date: score-rag index update {pipeline.words}"
-    with pytest.raises(InputError, match="training events alone") as caught:
+    with pytest.raises(InputError, match="training events only") as caught:
         serving_index.update(pipeline, tmp_path / "runs" / "toy" / "retriever" / "index")
     assert advice(caught.value) == f"score-rag run {pipeline.words}"
     with pytest.raises(IndexMismatchError, match="no finished index") as caught:

@@ -144,7 +144,7 @@ FORMS = [
     (
         "RecBole files of which only one has ratings",
         atomic(ATOMIC) | {"y.inter": "user_id:token\titem_id:token\nv\t1\n"},
-        ["tell different things", "x.inter: item_id, rating, timestamp, user_id; y.inter: item_id, user_id"],
+        ["have different columns", "x.inter: item_id, rating, timestamp, user_id; y.inter: item_id, user_id"],
         "recbole",
     ),
     (

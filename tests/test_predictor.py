@@ -60,7 +60,8 @@ def test_alone_in_a_batch_with_shared_beginning_merged_or_not_the_probability_is
         "torch alone": [trained.score([prompt])[0].probability for prompt in asked[1]],
     }
     for name, values in others.items():
-        np.testing.assert_allclose(values, together, atol=1e-5, err_msg=name)
+        # onnxruntime and torch add up in different orders.
+        np.testing.assert_allclose(values, together, atol=2e-5, err_msg=name)
     assert together.std() > 0.01, "scores that are all the same would agree by accident"
 
 
@@ -119,4 +120,4 @@ def test_likeness_counts_rare_shared_facts_more():
 def test_a_base_that_is_not_here_is_named_with_what_to_do():
     with pytest.raises(ModelError, match="cannot be loaded") as caught:
         load_causal_model("nobody/has-this-llama")
-    assert "predictor.base=bundled" in caught.value.hint
+    assert "predictor.base=bundled" in str(caught.value)

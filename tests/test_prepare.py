@@ -198,9 +198,9 @@ def test_somebody_who_has_nearly_everything_still_gets_what_is_left():
 
 def test_settings_that_do_not_fit_the_data_are_refused():
     rows = [("u", "a", 5.0, 1), ("v", "b", 1.0, 2)]
-    with pytest.raises(InputError, match="nothing to tell apart"):
+    with pytest.raises(InputError, match="nothing to learn"):
         prepared(rows, rated=False)
-    with pytest.raises(InputError, match="only where nobody"):
+    with pytest.raises(InputError, match="implicit feedback only"):
         prepared(rows, negatives=1)
     with pytest.raises(InputError, match="only an order"):
         prepared(rows, timed=False)

@@ -66,7 +66,7 @@ def test_a_prompt_declares_any_of_the_variables_and_only_those_are_filled_in(tmp
 @pytest.mark.parametrize(
     ("head", "body", "said"),
     [
-        ("  crowds: c\n", "{{ crowds }}", "does not tell: crowds"),
+        ("  crowds: c\n", "{{ crowds }}", "declares unknown variables: crowds"),
         ("  mood: m\n", "{{ mood.words }}", "cannot be filled in"),
         ("  expectation: e\n", "{{ expectation.sasrec.level }}", "cannot be filled in"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from score_rag import open_recommender
+from score_rag.cli.remedies import advice
 from score_rag.data.log import Event, Item
 from score_rag.errors import InputError, StageError
 from score_rag.pipeline.guard import Compared, Guard
@@ -151,7 +152,7 @@ def test_every_shipped_prompt_can_be_previewed(toy_run):
 def test_an_unfinished_run_says_which_command_finishes_it(toy_run, tmp_path):
     with pytest.raises(StageError, match="'data' of 'toy' is not finished") as caught:
         open_recommender(toy_run.model_copy(update={"runs": str(tmp_path)}))
-    assert caught.value.hint.startswith("score-rag run")
+    assert advice(caught.value).startswith("score-rag run")
 
 
 def test_candidates_are_the_recommender_s_own_best_that_were_not_judged(toy_parts):

@@ -149,7 +149,7 @@ def _with_negatives(
 ) -> pl.DataFrame:
     if implicit and count:
         report.warn(
-            f"implicit feedback: {count} negatives were sampled for each positive ({sampling}), none an item that its user has "
+            f"sampled negatives, for implicit feedback: {count} for each positive ({sampling}), none an item that its user has "
             "at any time, and every number rests on them"
         )
         return add_negatives(events, items["item_id"], count=count, sampling=sampling, seed=seed)
