@@ -15,8 +15,9 @@ from score_rag.documents.versions import FOREVER
 from score_rag.encoders.encoder import TextEncoder
 from score_rag.errors import ChangeSetting, ModelError
 from score_rag.retriever.examples import Neighbourhood, contrastive_batches
+from score_rag.retriever.frozen import frozen_layers_cached
 from score_rag.retriever.grad_cache import embed_in_chunks
-from score_rag.retriever.layers import add_lora, freeze_below
+from score_rag.retriever.layers import add_lora, freeze_below, layers_of
 from score_rag.retriever.loss import NeighbourLoss, contrastive_loss
 from score_rag.retriever.negatives import hard_negatives
 from score_rag.retriever.settings import RetrieverSettings
@@ -273,6 +274,35 @@ def test_in_chunks_only_vectors_are_kept_until_the_backward_pass():
         held.append(0)
         embed_in_chunks(lambda part: model(part)["sentence_embedding"], features, 4)
     assert held[1] < 100 < 32 * 9 * 24 < held[0]
+
+
+@pytest.mark.parametrize("kind", ["bert", "mpnet", "distilbert", "modernbert"])
+@pytest.mark.parametrize("budget", [2**20, 0, 2000])
+def test_frozen_layers_are_asked_once_a_document_and_change_no_gradient(kind, budget):
+    model, features = network(kind).eval(), sentences()
+    freeze_below(model, 1)
+    before = [name for name, _ in model.named_modules()]
+
+    def states():
+        found = model(input_ids=features["input_ids"], attention_mask=features["attention_mask"]).last_hidden_state
+        return found[features["attention_mask"].bool()]
+
+    plain = states()
+    plain.square().sum().backward()
+    expected, asked = gradients(model), []
+    watch = layers_of(model)[2][0].register_forward_hook(lambda layer, given, out: asked.append(len(given[0])))
+    with frozen_layers_cached(model, 1, budget=budget):
+        for _ in range(3):
+            again = states()
+            torch.testing.assert_close(again, plain, atol=1e-5, rtol=1e-5)
+        again.square().sum().backward()
+        found = gradients(model)
+    watch.remove()
+    assert sum(asked) == {2**20: 11, 0: 33}.get(budget, sum(asked)) and (budget != 2000 or 11 < sum(asked) < 33)
+    assert [name for name, _ in model.named_modules()] == before and model.training is False
+    for (name, grad), (_, other) in zip(expected.items(), found.items(), strict=True):
+        torch.testing.assert_close(other, grad, atol=1e-4, rtol=1e-4, msg=name)
+    torch.testing.assert_close(states(), plain)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 from score_rag.errors import ChangeSetting, ModelError
 
-__all__ = ["add_lora", "freeze_below"]
+__all__ = ["add_lora", "freeze_below", "layers_of"]
 
 _LAYERS = ("encoder.layer", "transformer.layer", "layers", "encoder.layers")
 """Where BERT and MPNet, DistilBERT, ModernBERT, and BART-like encoders keep their layers."""
@@ -63,14 +63,20 @@ def _last_word(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _last_layers(network: Any, last: int) -> list[Any]:
+def layers_of(network: Any) -> tuple[Any, str, Any]:
+    """Where an encoder keeps its transformer layers: the module that holds them, their name there, and the list itself.
+
+    Raises:
+        ModelError: They are not where they are known to be.
+    """
     for path in _LAYERS:
-        found = network
-        for word in path.split("."):
-            found = getattr(found, word, None)
+        *words, name = path.split(".")
+        owner = network
+        for word in words:
+            owner = getattr(owner, word, None)
+        found = getattr(owner, name, None)
         if found is not None:
-            layers = list(found)
-            return layers[max(0, len(layers) - last) :]
+            return owner, name, found
     raise ModelError(
         "this encoder's layers are not where they are looked for, so that no last ones can be tuned",
         where=type(network).__name__,
@@ -78,3 +84,8 @@ def _last_layers(network: Any, last: int) -> list[Any]:
         hint="tune all of it",
         remedy=ChangeSetting({"retriever.tune_layers": None}),
     )
+
+
+def _last_layers(network: Any, last: int) -> list[Any]:
+    layers = list(layers_of(network)[2])
+    return layers[max(0, len(layers) - last) :]

@@ -19,6 +19,7 @@ from score_rag.index.writer import build_index
 from score_rag.inference.precision import fast_bfloat16
 from score_rag.progress import Report, silent
 from score_rag.retriever.examples import Neighbourhood, contrastive_batches
+from score_rag.retriever.frozen import frozen_layers_cached
 from score_rag.retriever.layers import add_lora, freeze_below
 from score_rag.retriever.negatives import hard_negatives as find_hard_negatives
 from score_rag.retriever.settings import RetrieverSettings, RetrieverTraining
@@ -141,18 +142,19 @@ def train_encoder(
             lora = add_lora(network, settings.lora_rank, settings.tune_layers)
         loss = NeighbourLoss(model, torch.from_numpy(world.neighbours), temperature=settings.temperature, chunk=settings.chunk)
         scratch = out.parent / "trainer"
-        steps = _run_trainer(
-            model,
-            loss,
-            drawn,
-            best.end_epoch,
-            scratch,
-            learning_rate=settings.learning_rate,
-            trainer_settings=settings.trainer,
-            seed=seed,
-            report=report,
-        )
-        best.restore()
+        with frozen_layers_cached(network, settings.tune_layers):
+            steps = _run_trainer(
+                model,
+                loss,
+                drawn,
+                best.end_epoch,
+                scratch,
+                learning_rate=settings.learning_rate,
+                trainer_settings=settings.trainer,
+                seed=seed,
+                report=report,
+            )
+            best.restore()
         if lora is not None:
             lora.merge_and_unload()
     metrics = {
