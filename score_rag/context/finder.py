@@ -26,7 +26,7 @@ from score_rag.retriever.settings import RetrieverSettings
 if TYPE_CHECKING:
     from score_rag.encoders.encoder import Encoder
     from score_rag.index.reader import BehaviourIndex, Hit
-    from score_rag.reranker.scorer import PairScorer
+    from score_rag.reranker.scorer import Scorer
 
 __all__ = ["ContextFinder", "RetrievedContext"]
 
@@ -76,7 +76,7 @@ class ContextFinder:
         describer: Describer,
         index: BehaviourIndex,
         encoder: Encoder,
-        scorer: PairScorer | None = None,
+        scorer: Scorer | None = None,
         *,
         judges: Judges | None = None,
         similarity_top_k: int = _TOP_K,

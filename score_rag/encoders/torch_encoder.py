@@ -15,7 +15,7 @@ from score_rag.inference.precision import fast_bfloat16
 from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
 
-__all__ = ["BulkEncoder", "indexing_encoder"]
+__all__ = ["BulkEncoder", "indexing_encoder", "inputs_of"]
 
 _TOKENS_CPU = 4096
 _TOKENS_GPU = 65_536
@@ -57,7 +57,7 @@ class BulkEncoder:
         with quiet():
             network: Any = AutoModel.from_pretrained(str(folder), dtype=getattr(torch, dtype), local_files_only=True)
         self._network = network.to(self._device).eval()
-        self._inputs = set(self._tokenizer.pad(self._tokenizer.encode(["a"]))) & _taken(network)
+        self._inputs = set(self._tokenizer.pad(self._tokenizer.encode(["a"]))) & inputs_of(network)
 
     def encode(self, texts: Sequence[str], *, report: Report = silent) -> np.ndarray:
         """float32 [len(texts), dimension], each of length 1; equal texts are computed once."""
@@ -85,7 +85,7 @@ class BulkEncoder:
         return await asyncio.to_thread(self.encode, texts)
 
 
-def _taken(network: Any) -> set[str]:
+def inputs_of(network: Any) -> set[str]:
     """Names of what a network's forward takes."""
     import inspect
 

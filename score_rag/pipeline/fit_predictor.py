@@ -140,8 +140,8 @@ def _fitting_writer(run: Run, levels: Levels, base: str) -> QuestionWriter:
 
 def _real_groups(run: Run, writer: QuestionWriter, events: Sequence[Event], hide: Collection[str], report: Report) -> list[PromptGroup]:
     """Events as serving would ask them, reranked users and all; a few of them share a sequence."""
-    questions = run.finder.questions(events)
-    contexts = run.finder.find(questions, report=report) if writer.builder.tells_neighbours and "neighbours" not in hide else None
+    questions = run.bulk_finder.questions(events)
+    contexts = run.bulk_finder.find(questions, report=report) if writer.builder.tells_neighbours and "neighbours" not in hide else None
     texts = [told.text for told in writer.write(questions, contexts, hide=tuple(hide))]
     size = run.pipeline.predictor.questions
     return [

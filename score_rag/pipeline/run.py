@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from score_rag.context.writer import QuestionWriter, Told
     from score_rag.crm.artefacts import CrmVectors
     from score_rag.crm.interface import CollaborativeModel
-    from score_rag.encoders.encoder import TextEncoder
+    from score_rag.encoders.encoder import Encoder, TextEncoder
     from score_rag.index.reader import BehaviourIndex
     from score_rag.predictor.predictor import Predictor
     from score_rag.reranker.reranker import SelfAssessingReranker
-    from score_rag.reranker.scorer import PairScorer
+    from score_rag.reranker.scorer import PairScorer, Scorer
     from score_rag.retriever.retriever import CollaborativeRetriever
 
 __all__ = ["Run"]
@@ -156,7 +156,16 @@ class Run:
         """Retrieves and reranks for many questions at once."""
         return self.make_finder(self.scorer)
 
-    def make_finder(self, scorer: PairScorer | None) -> ContextFinder:
+    @lazy
+    def bulk_finder(self) -> ContextFinder:
+        """`finder` for training: in bfloat16 where that is native, so that a few of its choices differ from `finder`'s by rounding."""
+        from score_rag.encoders.torch_encoder import indexing_encoder
+        from score_rag.reranker.torch_scorer import bulk_scorer
+
+        return self.make_finder(bulk_scorer(self.scorer), indexing_encoder(self.folder("retriever") / "encoder", dtype="bfloat16"))
+
+    def make_finder(self, scorer: Scorer | None, encoder: Encoder | None = None) -> ContextFinder:
+        """Retrieves for many questions at once, and reranks with a scorer."""
         from score_rag.context.finder import ContextFinder
 
         choice = self.pipeline.predictor.neighbours
@@ -164,7 +173,7 @@ class Run:
             self.interactions,
             self.describer,
             self.index,
-            self.encoder,
+            encoder or self.encoder,
             scorer,
             judges=self.judges if choice == "judges" else None,
             similarity_top_k=self.pipeline.retriever.similarity_top_k,

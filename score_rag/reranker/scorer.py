@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from score_rag.files import read_json
 from score_rag.inference.onnx import OnnxModel, TextTokenizer, each_once
 from score_rag.progress import Report, silent
 
-__all__ = ["PairScorer", "rerank_text"]
+__all__ = ["PairScorer", "Scorer", "rerank_text"]
 
 
 def rerank_text(history: str, target: str | None) -> str:
@@ -22,6 +23,13 @@ def rerank_text(history: str, target: str | None) -> str:
     'Will this user like Heat (1995). Crime. Liked: Ronin (1998).'
     """
     return f"Will this user like {target} {history}".strip() if target else history
+
+
+class Scorer(Protocol):
+    """What says how much a behaviour helps with a question."""
+
+    def score_pairs(self, queries: Sequence[str], behaviours: Sequence[str], *, report: Report = silent) -> np.ndarray:
+        """Logits, float32 [n], of (question, behaviour) pairs."""
 
 
 class PairScorer:

@@ -1,0 +1,68 @@
+"""The trained cross-encoder in torch, for many pairs at once: on a GPU, or in bfloat16, where serving's onnxruntime has neither."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from score_rag.encoders.torch_encoder import inputs_of
+from score_rag.inference.onnx import TextTokenizer, each_once
+from score_rag.inference.precision import fast_bfloat16
+from score_rag.inference.quiet import quiet
+from score_rag.progress import Report, silent
+from score_rag.reranker.scorer import PairScorer, Scorer
+
+__all__ = ["BulkScorer", "bulk_scorer"]
+
+_TOKENS_CPU = 4096
+_TOKENS_GPU = 65_536
+
+
+def bulk_scorer(scorer: PairScorer) -> Scorer:
+    """What scores many pairs fastest on this machine: the scorer itself, or one that differs from it by rounding."""
+    import torch
+
+    return BulkScorer(scorer.folder, max_tokens=scorer.max_tokens) if torch.cuda.is_available() or fast_bfloat16() else scorer
+
+
+class BulkScorer:
+    """`PairScorer` by torch, in bfloat16 where that is native.
+
+    Args:
+        folder: Holds the model and its `tokenizer.json`.
+        max_tokens: Longer pairs are cut.
+    """
+
+    def __init__(self, folder: Path | str, *, max_tokens: int) -> None:
+        import torch
+        from transformers import AutoModelForSequenceClassification
+
+        self.folder = Path(folder)
+        self.max_tokens = max_tokens
+        self._tokenizer = TextTokenizer(folder, max_tokens=max_tokens)
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        with quiet():
+            network: Any = AutoModelForSequenceClassification.from_pretrained(
+                str(folder), dtype=torch.bfloat16 if fast_bfloat16() else torch.float32, local_files_only=True
+            )
+        self._network = network.to(self._device).eval()
+        self._inputs = inputs_of(network)
+
+    def score_pairs(self, queries: Sequence[str], behaviours: Sequence[str], *, report: Report = silent) -> np.ndarray:
+        """Logits, float32 [n], of (question, behaviour) pairs; equal pairs are computed once."""
+        import torch
+
+        tokens = _TOKENS_CPU if self._device == "cpu" else _TOKENS_GPU
+        pairs = list(zip(queries, behaviours, strict=True))
+        with torch.inference_mode():
+            return each_once(pairs, self._tokenizer, self._logits, tokens=tokens, doing="reranking", report=report)
+
+    def _logits(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        import torch
+
+        fed = {name: torch.from_numpy(inputs[name]).to(self._device) for name in self._inputs & inputs.keys()}
+        logits: np.ndarray = self._network(**fed).logits[:, 0].float().cpu().numpy()
+        return logits
