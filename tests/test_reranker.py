@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+import torch
 from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import QueryBundle
@@ -22,6 +23,7 @@ from score_rag.reranker.assess import AssessmentRequest, assess, planned_calls, 
 from score_rag.reranker.examples import rank_by_assessment
 from score_rag.reranker.offline import OfflineAssessor
 from score_rag.reranker.settings import AssessmentSettings
+from score_rag.reranker.torch_scorer import BulkScorer, bulk_scorer
 
 REQUESTS = [AssessmentRequest(Event(str(n), "1", True, 100), f"Liked: Film {n}.", "Heat (1995). Crime.") for n in range(4)]
 ASKING = AssessmentSettings(assessor="openai/test", concurrency=1, retries=1, timeout=10)
@@ -212,3 +214,19 @@ def test_the_served_cross_encoder_is_the_trained_one(toy_parts):
     )
     ours = toy_parts.scorer.score_pairs(["Liked: A."] * 6, texts)
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_many_pairs_are_scored_by_torch_to_the_same_numbers(toy_parts, monkeypatch):
+    scorer = toy_parts.scorer
+    monkeypatch.setattr("score_rag.reranker.torch_scorer.fast_bfloat16", lambda: False)
+    assert torch.cuda.is_available() or bulk_scorer(scorer) is scorer
+    queries = [f"Will this user like Film {n}? Liked: Dark Garden (1981); Film {n % 3}." for n in range(40)]
+    behaviours = [f"Liked: Sunny Garden (1980). Often likes {'Horror' if n % 2 else 'Comedy'}. " * (1 + n % 5) for n in range(40)]
+    expected = scorer.score_pairs(queries, behaviours)
+    found = BulkScorer(scorer.folder, max_tokens=scorer.max_tokens).score_pairs(queries, behaviours)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert expected.std() > 1e-4
+    monkeypatch.setattr("score_rag.reranker.torch_scorer.fast_bfloat16", lambda: True)
+    half = bulk_scorer(scorer).score_pairs(queries, behaviours)
+    np.testing.assert_allclose(half, expected, atol=0.02)
+    assert half.dtype == np.float32 and not np.array_equal(half, expected)

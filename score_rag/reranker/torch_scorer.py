@@ -25,18 +25,21 @@ def bulk_scorer(scorer: PairScorer) -> Scorer:
     """What scores many pairs fastest on this machine: the scorer itself, or one that differs from it by rounding."""
     import torch
 
-    return BulkScorer(scorer.folder, max_tokens=scorer.max_tokens) if torch.cuda.is_available() or fast_bfloat16() else scorer
+    if not (half := fast_bfloat16()) and not torch.cuda.is_available():
+        return scorer
+    return BulkScorer(scorer.folder, max_tokens=scorer.max_tokens, dtype="bfloat16" if half else "float32")
 
 
 class BulkScorer:
-    """`PairScorer` by torch, in bfloat16 where that is native.
+    """`PairScorer` by torch.
 
     Args:
         folder: Holds the model and its `tokenizer.json`.
         max_tokens: Longer pairs are cut.
+        dtype: `float32` or `bfloat16`.
     """
 
-    def __init__(self, folder: Path | str, *, max_tokens: int) -> None:
+    def __init__(self, folder: Path | str, *, max_tokens: int, dtype: str = "float32") -> None:
         import torch
         from transformers import AutoModelForSequenceClassification
 
@@ -46,7 +49,7 @@ class BulkScorer:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         with quiet():
             network: Any = AutoModelForSequenceClassification.from_pretrained(
-                str(folder), dtype=torch.bfloat16 if fast_bfloat16() else torch.float32, local_files_only=True
+                str(folder), dtype=getattr(torch, dtype), local_files_only=True
             )
         self._network = network.to(self._device).eval()
         self._inputs = inputs_of(network)
