@@ -39,11 +39,13 @@ class RetrievedContext:
 
     Attributes:
         retrieved: The retrieved users (CAR), most alike first.
-        kept: The reranked few (SARE), best first, each with its reranker score.
+        kept: The reranked few (SARE), best first, each with its reranker score; without reranking the most alike, with the cosine.
+        reranked: Whether they were.
     """
 
     retrieved: tuple[Hit, ...] = ()
     kept: tuple[tuple[Hit, float], ...] = ()
+    reranked: bool = True
 
     @property
     def retrieved_ids(self) -> list[str]:
@@ -140,17 +142,24 @@ class ContextFinder:
         found = dict(zip(unique, self.encoder.encode(unique, report=report), strict=True)) if unique else {}
         return [found.get(text) for text in texts]
 
-    def find(self, questions: Sequence[Question], *, stored: bool = False, report: Report = silent) -> list[RetrievedContext]:
-        """Retrieve and rerank for each question."""
+    def find(
+        self, questions: Sequence[Question], *, stored: bool = False, reranked: bool = True, report: Report = silent
+    ) -> list[RetrievedContext]:
+        """Retrieve and rerank for each question.
+
+        Args:
+            stored: As `retrieve` takes it; nothing is reranked then.
+            reranked: Without, the most alike are kept, which costs a tenth.
+        """
         hits = self.retrieve(questions, stored=stored, report=report)
-        return self.keep(questions, hits, reranked=not stored, report=report)
+        return self.keep(questions, hits, reranked=reranked and not stored, report=report)
 
     def keep(
         self, questions: Sequence[Question], hits: Sequence[Sequence[Hit]], *, reranked: bool = True, report: Report = silent
     ) -> list[RetrievedContext]:
         """The few of each question's retrieved users that SARE keeps; without a reranker the most similar ones."""
         if self.scorer is None or not reranked or not self.top_n:
-            return [RetrievedContext(tuple(found), tuple((hit, hit.score) for hit in found[: self.top_n])) for found in hits]
+            return [RetrievedContext(tuple(found), tuple((hit, hit.score) for hit in found[: self.top_n]), False) for found in hits]
         from score_rag.reranker.scorer import rerank_text
 
         queries: list[str] = []

@@ -34,7 +34,7 @@ class Neighbour:
         similar_liked: Liked items most like the item in question, most similar first.
         similar_disliked: Disliked items most like it.
         shared: Items that both users liked, the neighbour's most recent first.
-        reranker_score: SARE's logit; the cosine where nothing was reranked.
+        reranker_score: SARE's logit; None where nothing was reranked.
         in_common: What the two users share, in plain words; for people, not for prompts.
     """
 
@@ -46,7 +46,7 @@ class Neighbour:
     similar_liked: tuple[Item, ...] = ()
     similar_disliked: tuple[Item, ...] = ()
     shared: tuple[Item, ...] = ()
-    reranker_score: float = 0.0
+    reranker_score: float | None = None
     in_common: tuple[str, ...] = ()
 
 
@@ -114,12 +114,12 @@ class Witnesses:
         self.similarity = ItemSimilarity(catalogue)
 
     def view(
-        self, hit: Hit, *, item_id: str, as_of: int | None, history: Sequence[Event], score: float = 0.0, whole: bool = True
+        self, hit: Hit, *, item_id: str, as_of: int | None, history: Sequence[Event], score: float | None = None, whole: bool = True
     ) -> Neighbour:
         """One retrieved user's view of `item_id`, from events strictly before `as_of` (all of them where it is None).
 
         Args:
-            score: The reranker's.
+            score: The reranker's; None where nothing was reranked.
             whole: Whether similar and shared items are looked up, which takes most of the time.
         """
         verdict = self.log.verdict(hit.user_id, item_id, as_of)

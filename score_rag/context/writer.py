@@ -84,7 +84,12 @@ class QuestionWriter:
                 place = int(shuffled["neighbours"][row]) if "neighbours" in shuffled else row
                 neighbours = [
                     self.witnesses.view(
-                        hit, item_id=question.item_id, as_of=question.as_of, history=question.history, score=score, whole=self.whole
+                        hit,
+                        item_id=question.item_id,
+                        as_of=question.as_of,
+                        history=question.history,
+                        score=score if contexts[place].reranked else None,
+                        whole=self.whole,
                     )
                     for hit, score in contexts[place].kept
                 ]

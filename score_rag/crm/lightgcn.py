@@ -50,6 +50,7 @@ class LightGCN(LearnedVectorModel):
         super().__init__(settings, history=history, **changes)
         self._edges: Any = None
         self._graph: Graph | None = None
+        self._kept: tuple[Graph, list[tuple[Any, int]], tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None
 
     def item_vectors(self) -> np.ndarray:
         return self._smoothed()[0]
@@ -81,18 +82,26 @@ class LightGCN(LearnedVectorModel):
         return [(self._number(one), np.array(list(places), dtype=np.int64)) for one, places in zip(asked, liked, strict=True)]
 
     def _smoothed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Items' vectors; what each gives to those who like it (before equation 3's weight); items' degrees."""
+        """Items' vectors; what each gives to those who like it (before equation 3's weight); items' degrees. Kept while weights stay."""
         import torch
 
-        network, layers, users = self._network, self.settings.layers, len(self._users)
+        network, layers, users, whole = self._network, self.settings.layers, len(self._users), self._whole_graph()
+        # Every step of training writes into the weights, which counts as a version.
+        versions = [(weight, weight._version) for weight in network.parameters()]
+        if self._kept is not None:
+            graph, seen, kept = self._kept
+            if graph is whole and all(one[0] is other[0] and one[1] == other[1] for one, other in zip(seen, versions, strict=True)):
+                return kept
         with torch.inference_mode():
             nodes = network()
-            graph = self._whole_graph().to(nodes.device)
+            graph = whole.to(nodes.device)
             items = propagate(nodes, graph, layers)[users:].cpu().numpy()
             # A user's vector is (base + sum of neighbours' vectors after 0 .. layers-1 steps) / (layers + 1).
             given = propagate(nodes, graph, layers - 1)[users:].cpu().numpy() * (layers / (layers + 1))
             degrees = torch.bincount(self._edges[1], minlength=len(nodes))[users:].numpy()
-        return items, given.astype(np.float32), degrees
+        out = items, given.astype(np.float32), degrees
+        self._kept = whole, versions, out
+        return out
 
     def _whole_graph(self) -> Graph:
         if self._graph is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,7 +21,7 @@ NEIGHBOURS = "neighbours"
 
 def cut_contexts(contexts: Sequence[RetrievedContext], kept: int) -> list[RetrievedContext]:
     """Contexts of which only the best `kept` users are told (the paper's Ks)."""
-    return [RetrievedContext(context.retrieved, context.kept[:kept]) for context in contexts]
+    return [replace(context, kept=context.kept[:kept]) for context in contexts]
 
 
 class AskedQuestions:

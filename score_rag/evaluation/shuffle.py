@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -59,7 +60,7 @@ def others_contexts(questions: Sequence[Question], contexts: Sequence[RetrievedC
     out = []
     for question, place in zip(questions, places.tolist(), strict=True):
         fit = [(hit, score) for hit, score in contexts[place].kept if hit.user_id != question.user_id and _known(hit.known_until, question)]
-        out.append(RetrievedContext(contexts[place].retrieved, tuple(fit)))
+        out.append(replace(contexts[place], kept=tuple(fit)))
     return out
 
 
@@ -94,7 +95,7 @@ def random_contexts(
                 cosine = float(np.asarray(index.vectors[place]) @ vector) if vector is not None else 0.0
                 drawn.append(Hit(users[place], ids[place], texts[place], cosine, int(until[place]), int(events[place])))
         drawn.sort(key=lambda hit: -hit.score)
-        out.append(RetrievedContext(context.retrieved, tuple((hit, hit.score) for hit in drawn)))
+        out.append(RetrievedContext(context.retrieved, tuple((hit, hit.score) for hit in drawn), False))
     return out
 
 

@@ -90,7 +90,7 @@ def rank_by_predictor(
 ) -> list[list[str]]:
     """For each user the `k` items that the predictor puts first among the recommender's best candidates.
 
-    Other users are found by stored documents and not reranked, so that fifty questions a user stay cheap.
+    Other users are the most alike ones and not reranked, so that fifty questions a user stay cheap.
 
     Args:
         run: A finished run; while its predictor is being trained, give `writer` and `score`.
@@ -127,7 +127,8 @@ def _order(
     """Candidates by the predictor, best first; of equal scores the recommender's order decides."""
     writer = writer or run.writer
     questions = [Question(user.user_id, item, user.history) for user, items in zip(users, proposed, strict=True) for item in items]
-    contexts = run.finder.find(questions, stored=True, report=report) if writer.builder.tells_neighbours else None
+    # As `Recommender.top` asks.
+    contexts = run.finder.find(questions, reranked=False, report=report) if writer.builder.tells_neighbours else None
     texts = [told.text for told in writer.write(questions, contexts)]
     if score is None:
         scores = np.array([answer.probability for answer in run.predictor.score(texts, report=report)])

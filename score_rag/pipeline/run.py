@@ -215,16 +215,19 @@ class Run:
 
         return make_writer(self, levels, count_tokens)
 
-    def write(self, questions: Sequence[Question], *, report: Report = silent, **options: Any) -> tuple[list[RetrievedContext], list[Told]]:
+    def write(
+        self, questions: Sequence[Question], *, reranked: bool = True, report: Report = silent, **options: Any
+    ) -> tuple[list[RetrievedContext], list[Told]]:
         """What each question is told: (who was found, the prompt with its evidence).
 
         Args:
+            reranked: Without, the most alike users are told.
             options: Of `QuestionWriter.write`.
         """
         from score_rag.context.finder import RetrievedContext
 
         tells = self.writer.builder.tells_neighbours
-        contexts = self.finder.find(questions, report=report) if tells else [RetrievedContext()] * len(questions)
+        contexts = self.finder.find(questions, reranked=reranked, report=report) if tells else [RetrievedContext()] * len(questions)
         return contexts, self.writer.write(questions, contexts, **options)
 
     @lazy

@@ -65,24 +65,49 @@ def pack(rows: Sequence[Sequence[int]], labels: Sequence[int]) -> Pack:
     >>> tree.ids.tolist(), tree.parents.tolist(), tree.depths.tolist(), tree.ends.tolist()
     ([1, 2, 3, 4, 5], [-1, 0, 1, 1, 3], [0, 1, 2, 2, 3], [2, 4])
     """
-    ids: list[int] = []
-    parents: list[int] = []
-    depths: list[int] = []
-    ends: list[int] = []
-    known: dict[tuple[int, int], int] = {}
-    for row in rows:
+    tree = _Tree()
+    for row, label in zip(rows, labels, strict=True):
+        tree.add(row, label)
+    return tree.pack()
+
+
+class _Tree:
+    """A tree of tokens that grows by a prompt at a time."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self._parents: list[int] = []
+        self._depths: list[int] = []
+        self._ends: list[int] = []
+        self._labels: list[int] = []
+        self._known: dict[tuple[int, int], int] = {}
+
+    def new_tokens(self, row: Sequence[int]) -> int:
+        """How many tokens a prompt would add."""
         place = -1
         for depth, token in enumerate(row):
-            here = known.get((place, token))
+            here = self._known.get((place, token))
             if here is None:
-                here = known[place, token] = len(ids)
-                ids.append(token)
-                parents.append(place)
-                depths.append(depth)
+                return len(row) - depth
             place = here
-        ends.append(place)
-    columns = (np.array(column, dtype=np.int64) for column in (ids, parents, depths, ends, list(labels)))
-    return Pack(*columns)
+        return 0
+
+    def add(self, row: Sequence[int], label: int) -> None:
+        place = -1
+        for depth, token in enumerate(row):
+            here = self._known.get((place, token))
+            if here is None:
+                here = self._known[place, token] = len(self.ids)
+                self.ids.append(token)
+                self._parents.append(place)
+                self._depths.append(depth)
+            place = here
+        self._ends.append(place)
+        self._labels.append(label)
+
+    def pack(self) -> Pack:
+        columns = (self.ids, self._parents, self._depths, self._ends, self._labels)
+        return Pack(*(np.array(column, dtype=np.int64) for column in columns))
 
 
 def pack_all(groups: Iterable[tuple[Sequence[Sequence[int]], Sequence[int]]], *, most: int) -> list[Pack]:
@@ -92,17 +117,14 @@ def pack_all(groups: Iterable[tuple[Sequence[Sequence[int]], Sequence[int]]], *,
     """
     out = []
     for rows, labels in groups:
-        start = 0
-        while start < len(rows):
-            end = start + 1
-            best = pack(rows[start:end], labels[start:end])
-            while end < len(rows):
-                more = pack(rows[start : end + 1], labels[start : end + 1])
-                if len(more) > most:
-                    break
-                best, end = more, end + 1
-            out.append(best)
-            start = end
+        tree = _Tree()
+        for row, label in zip(rows, labels, strict=True):
+            if tree.ids and len(tree.ids) + tree.new_tokens(row) > most:
+                out.append(tree.pack())
+                tree = _Tree()
+            tree.add(row, label)
+        if tree.ids:
+            out.append(tree.pack())
     return out
 
 

@@ -85,12 +85,12 @@ def find_history(interactions: Interactions, user_id: str | None, history: str |
         return sorted(known, key=lambda event: event.timestamp)
     if user_id is None:
         raise InputError(
-            "neither a user nor a history is given", expected="one of them", hint='--user 42, or --history "Heat (1995); Ronin (1998)"'
+            "neither a user nor a history is given", expected="one of them", hint='user 42, or the history "Heat (1995); Ronin (1998)"'
         )
     if user_id not in interactions.log:
         raise InputError(
             f"there is no user {user_id!r} in the data",
             expected=f"one of {len(interactions.log):,} users",
-            hint=did_you_mean(user_id, interactions.log.users, show=0) + '; another person: --history "Heat (1995); Ronin (1998)"',
+            hint=did_you_mean(user_id, interactions.log.users, show=0) + '; of another person, the history: "Heat (1995); Ronin (1998)"',
         )
     return interactions.log.before(user_id, as_of)

@@ -88,7 +88,9 @@ class Recommender:
             history: As in `recommend`.
             candidates: How many candidates to rank; 50 by default, or twice `k` where that is more.
 
-        Where the run found that its predictor orders held-out events worse than the recommender, the recommender's order stands (`route`).
+        Other users are the most alike ones, as in the ranking that the run measured: reranking for each candidate takes ten times as
+        long. So probabilities may differ a little from those of `recommend`. Where the run found that its predictor orders held-out events
+        worse than the recommender, the recommender's order stands (`route`).
 
         Raises:
             InputError: There is no history to start from.
@@ -96,19 +98,19 @@ class Recommender:
         interactions = self.run.histories
         events = find_history(interactions, user_id, history, None)
         if not events:
-            raise InputError("there is nothing to rank by for somebody without a history", hint='--history "Heat (1995); Ronin (1998)"')
+            raise InputError("a ranking needs a history", hint='give one, by names: "Heat (1995); Ronin (1998)"')
         count = candidates or max(_CANDIDATES, 2 * k)
         item_ids = find_candidates(self.run, user_id if history is None else None, events, count)
         asked = [FoundQuestion(Question(user_id, item_id, events, None), interactions.catalogue[item_id], ()) for item_id in item_ids]
         if self.run.guard.route == "recommender":
             # The recommender orders better: its order stands, and only what is shown is asked about.
-            return [replace(self._explain(answered), route="recommender") for answered in self._answer(asked[:k])]
+            return [replace(self._explain(answered), route="recommender") for answered in self._answer(asked[:k], reranked=False)]
         # Sorting is stable: of equal probabilities, the recommender's order decides.
-        best = sorted(self._answer(asked), key=lambda answered: -answered.answer.probability)[:k]
+        best = sorted(self._answer(asked, reranked=False), key=lambda answered: -answered.answer.probability)[:k]
         return [self._explain(answered) for answered in best]
 
-    def _answer(self, asked: Sequence[FoundQuestion]) -> list[_Answered]:
-        _, told = self.run.write([one.question for one in asked])
+    def _answer(self, asked: Sequence[FoundQuestion], *, reranked: bool = True) -> list[_Answered]:
+        _, told = self.run.write([one.question for one in asked], reranked=reranked)
         answers = self.run.predictor.score([one.text for one in told])
         return [_Answered(*row) for row in zip(asked, told, answers, strict=True)]
 
