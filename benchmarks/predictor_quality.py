@@ -35,7 +35,7 @@ def main() -> None:
         finished_folder(pipeline, stage)
     run = Run.open(pipeline, predict_prompt=find_prompt(pipeline.predictor.prompt))
     if given.no_rerank:
-        run.__dict__["bulk_finder"] = run.make_finder(None)
+        run.__dict__["finder"] = run.__dict__["bulk_finder"] = run.make_finder(None)
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         metrics = fit_from_run(run, Path(folder))

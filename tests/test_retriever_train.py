@@ -10,10 +10,14 @@ import polars as pl
 import pytest
 import torch
 from pydantic import ValidationError
+from safetensors.torch import load_file
 
 from score_rag.documents.versions import FOREVER
 from score_rag.encoders.encoder import TextEncoder
 from score_rag.errors import ChangeSetting, ModelError
+from score_rag.reranker.examples import RankedList
+from score_rag.reranker.settings import RerankerTraining
+from score_rag.reranker.train import train_reranker
 from score_rag.retriever.examples import Neighbourhood, contrastive_batches
 from score_rag.retriever.frozen import frozen_layers_cached
 from score_rag.retriever.grad_cache import embed_in_chunks
@@ -383,7 +387,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_rest(patience, epochs):
     for angle in (1.0, 0.01, 1.0, 2.0, 2.5):
         if goes_on:
             weight.weight.data.fill_(angle)
-            goes_on, ran = best.end_epoch(), ran + 1
+            goes_on, ran = best.end_epoch(ran + 1), ran + 1
     assert ran == epochs and best.recalls == [0.0, 1.0, 0.0, 0.0, 0.0][:epochs]
     best.restore()
     assert (
@@ -427,6 +431,52 @@ def test_other_encoders_are_trained_exported_and_served(folders, tmp_path, kind,
     assert changed and all(name.startswith("encoder.layer.") for name in changed)
     if kind == "bert":
         assert {name.split(".")[-2] for name in changed} == {"query", "key", "value"}
+
+
+@pytest.mark.parametrize("more", [{"tune_layers": 1}, {"tune_layers": 1, "lora_rank": 2, "patience": 2}, {"tune_layers": None}])
+def test_killed_and_started_again_it_ends_with_the_same_encoder(folders, tmp_path, more):
+    """Killed after any step, with a checkpoint every second one: the same weights, epochs and metrics as without."""
+    documents, neighbours = tastes()
+    settings = RetrieverSettings(**{**{key: value for key, value in SETTINGS.items() if key != "seed"}, "epochs": 3, **more})
+    settings = settings.changed(trainer=settings.trainer.changed(save_every=2))
+
+    def train(out, checkpoints, die_after=None):
+        def tell(doing, done, total):
+            if die_after is not None and doing.startswith("training") and done == die_after:
+                raise KeyboardInterrupt
+
+        return train_encoder(folders["bert"], documents, neighbours, out, settings, checkpoints=checkpoints, seed=1, report=tell)
+
+    whole = train(tmp_path / "whole", None)
+    for die_after in (1, 3, 4):
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / f"dead{die_after}", tmp_path / "checkpoints", die_after)
+    assert [path for path in (tmp_path / "checkpoints").glob("checkpoint-*")]
+    again = train(tmp_path / "again", tmp_path / "checkpoints")
+    assert again == whole and whole["steps"] > 4
+    one, other = (load_file(str(tmp_path / name / "model.safetensors")) for name in ("whole", "again"))
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_killed_and_started_again_it_ends_with_the_same_cross_encoder(folders, tmp_path):
+    texts = ["liked heat", "liked ronin", "liked alien"]
+    lists = [RankedList(f"liked {word}", texts, [0.9, 0.5, 0.1]) for word in WORDS]
+    settings = RerankerTraining(epochs=3, batch_size=2, max_tokens=16, learning_rate=1e-2, trainer={"save_every": 2})
+
+    def train(out, checkpoints, die_after=None):
+        def tell(doing, done, total):
+            if doing.startswith("training") and done == die_after:
+                raise KeyboardInterrupt
+
+        return train_reranker(folders["bert"], lists, out, settings, checkpoints=checkpoints, seed=2, report=tell)
+
+    whole = train(tmp_path / "whole", None)
+    for die_after in (1, 3, 8):
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "dead", tmp_path / "checkpoints", die_after)
+    assert train(tmp_path / "again", tmp_path / "checkpoints") == whole
+    one, other = (load_file(str(tmp_path / name / "model.safetensors")) for name in ("whole", "again"))
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_an_encoder_that_is_pooled_otherwise_is_refused_before_it_is_trained(folders, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,8 @@ def fit_reranker_stage(context: StageContext, folder: Path) -> dict[str, Any]:
         asked = [Question(r.user_id, r.item_id, log.earlier(r.event), r.as_of) for r in requests]
         return [hits[: finder.similarity_top_k] for hits in finder.retrieve(asked, report=context.report)]
 
-    return fit_reranker(
+    checkpoints = context.scratch / "reranker"
+    metrics = fit_reranker(
         finder.interactions,
         hits_for,
         folder,
@@ -37,10 +39,14 @@ def fit_reranker_stage(context: StageContext, folder: Path) -> dict[str, Any]:
         prompt=context.prompt(settings.assess_prompt),
         describer=finder.describer,
         assessments_path=context.scratch / "assessments.jsonl",
+        checkpoints=checkpoints,
         history=context.pipeline.data.history,
         seed=context.seed,
         report=context.report,
     )
+    # Last of all: until here a killed run goes on from the checkpoints.
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return metrics
 
 
 def planned_assessments(context: StageContext, due: Collection[str]) -> str:

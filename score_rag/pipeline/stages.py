@@ -100,15 +100,20 @@ def _retriever(context: StageContext, folder: Path) -> dict[str, Any]:
     if settings.hard_negatives:
         user_ids, parts = read_vectors(context.folder("crm"), "users")
         user_vectors = user_ids, parts["vectors"]
-    return fit_retriever(
+    checkpoints = context.scratch / "retriever"
+    metrics = fit_retriever(
         pl.read_parquet(context.folder("documents") / "documents.parquet"),
         read_neighbours(context.folder("crm")),
         folder,
         settings,
         user_vectors=user_vectors,
+        checkpoints=checkpoints,
         seed=context.seed,
         report=context.report,
     )
+    # Last of all: until here a killed run goes on from the checkpoints.
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return metrics
 
 
 def _predictor(context: StageContext, folder: Path) -> dict[str, Any]:

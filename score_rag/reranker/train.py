@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,19 +13,20 @@ from score_rag.data.interactions import Interactions
 from score_rag.documents.describer import Describer
 from score_rag.encoders.encoder import find_encoder
 from score_rag.errors import DataError
-from score_rag.files import write_json
+from score_rag.files import digest_json, write_json
 from score_rag.inference.onnx import export_onnx
-from score_rag.inference.precision import fast_bfloat16
 from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
 from score_rag.prompts import Prompt
 from score_rag.reranker.assess import AssessmentRequest, assess, write_answers
+from score_rag.reranker.comparing import embed_texts
 from score_rag.reranker.examples import RankedList, rank_by_assessment, sample_requests
 from score_rag.reranker.offline import OFFLINE_MODEL, OfflineAssessor
 from score_rag.reranker.scorer import rerank_text
 from score_rag.reranker.settings import RerankerSettings, RerankerTraining
 from score_rag.seeds import seeded
 from score_rag.settings import BUNDLED
+from score_rag.training.checkpoints import TrainedWeights, complete_callback, last_checkpoint
 from score_rag.training.settings import trainer_arguments
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def fit_reranker(
     prompt: Prompt,
     describer: Describer,
     assessments_path: Path,
+    checkpoints: Path | None = None,
     history: History = "all",
     seed: int = 0,
     report: Report = silent,
@@ -64,6 +65,7 @@ def fit_reranker(
         prompt: What the assessor is asked.
         describer: Tells histories.
         assessments_path: Where answers are kept; outside `folder`, so that they outlive a killed run.
+        checkpoints: As `train_reranker` takes them.
         history: What of a history is told.
         seed: Of all random sampling.
         report: Told how far the work is.
@@ -90,39 +92,17 @@ def fit_reranker(
     hits = hits_for(requests)
     start = find_encoder(settings.encoder, setting="reranker.encoder")
     comparer = find_encoder(settings.similarity_encoder, setting="reranker.similarity_encoder")
-    vectors = _embed(comparer, [answer.text() for answer in answers] + [hit.text for found in hits for hit in found], report)
+    vectors = embed_texts(comparer, [answer.text() for answer in answers] + [hit.text for found in hits for hit in found], report)
     rest = iter(np.split(vectors[len(answers) :], np.cumsum([len(found) for found in hits])[:-1]))
     behaviours = [next(rest) for _ in hits]
     queries = [rerank_text(request.history, request.target) for request in requests]
     lists = rank_by_assessment(queries, hits, vectors[: len(answers)], behaviours)
-    metrics = train_reranker(start, lists, folder / "model", settings, seed=seed, report=report)
+    metrics = train_reranker(start, lists, folder / "model", settings, checkpoints=checkpoints, seed=seed, report=report)
     kept = folder / "assessments.jsonl"
     write_answers(requests, answers, settings, prompt=prompt, out=kept)
     told = {"top_n": settings.top_n, "assessor": assessor, "base": settings.encoder, "max_tokens": settings.max_tokens}
     write_json(folder / "reranker.json", {**told, "bundled": settings.encoder == BUNDLED})
     return {"assessments": len(answers), **metrics}
-
-
-def _embed(folder: Path, texts: Sequence[str], report: Report) -> np.ndarray:
-    import torch
-    from sentence_transformers import SentenceTransformer
-
-    # Texts are only ranked by these vectors, which bfloat16 leaves as they are to a cosine of .9999.
-    kind = torch.bfloat16 if fast_bfloat16() else torch.float32
-    model = SentenceTransformer(str(folder), local_files_only=True, model_kwargs={"dtype": kind})
-    model.max_seq_length = 128
-    unique = list(dict.fromkeys(texts))
-    parts = []
-    for start in range(0, len(unique), 256):
-        part = model.encode(
-            unique[start : start + 256], batch_size=32, normalize_embeddings=True, show_progress_bar=False, convert_to_tensor=True
-        )
-        parts.append(part.float().cpu().numpy())
-        report("comparing behaviours with assessments", min(start + 256, len(unique)), len(unique))
-    place = {text: row for row, text in enumerate(unique)}
-    vectors: np.ndarray = np.concatenate(parts)[[place[text] for text in texts]]
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors
 
 
 @seeded
@@ -132,6 +112,7 @@ def train_reranker(
     out: Path,
     settings: RerankerTraining = _DEFAULTS,
     *,
+    checkpoints: Path | None = None,
     seed: int = 0,
     report: Report = silent,
     **changes: Any,
@@ -140,6 +121,7 @@ def train_reranker(
 
     Args:
         settings: How; of the base the first `layers` are kept, for cheaper inference.
+        checkpoints: Where the state is kept: killed at any moment, the same call goes on from there, to the same weights.
         seed: Of all random sampling.
         report: Told how far the work is.
         changes: Single settings, in place of those given.
@@ -147,6 +129,8 @@ def train_reranker(
     Raises:
         DataError: Too few questions.
     """
+    import tempfile
+
     import torch
     from datasets import Dataset
     from sentence_transformers import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
@@ -192,30 +176,33 @@ def train_reranker(
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             report("training the reranker (SARE)", state.global_step, state.max_steps)
 
-    arguments = CrossEncoderTrainingArguments(
-        **trainer_arguments(settings.trainer, out.parent / "trainer", seed=seed, save=False, native=True),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        warmup_steps=max(1, settings.epochs * len(trained) // settings.batch_size // 10),
-    )
-    trainer = CrossEncoderTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=Dataset.from_dict(
-            {
-                "query": [ranked.query for ranked, _ in shuffled],
-                "behaviours": [[ranked.behaviours[place] for place in places] for ranked, places in shuffled],
-                "labels": [[_CERTAIN if place == 0 else 0.0 for place in places] for _, places in shuffled],
-            }
-        ),
-        loss=ListNetLoss(model),
-        callbacks=[Tell()],
-    )
-    trainer.remove_callback(PrinterCallback)
-    if settings.epochs:
-        trainer.train()
-    shutil.rmtree(out.parent / "trainer", ignore_errors=True)
+    class RerankerTrainer(TrainedWeights, CrossEncoderTrainer):
+        pass
+
+    data = {
+        "query": [ranked.query for ranked, _ in shuffled],
+        "behaviours": [[ranked.behaviours[place] for place in places] for ranked, places in shuffled],
+        "labels": [[_CERTAIN if place == 0 else 0.0 for place in places] for _, places in shuffled],
+    }
+    with tempfile.TemporaryDirectory() as elsewhere:
+        folder = checkpoints or Path(elsewhere)
+        last = last_checkpoint(folder, made_from=digest_json([data, str(base), settings.model_dump(), seed]))
+        trainer = RerankerTrainer(
+            model=model,
+            args=CrossEncoderTrainingArguments(
+                **trainer_arguments(settings.trainer, folder, seed=seed, save=checkpoints is not None, native=True),
+                num_train_epochs=settings.epochs,
+                per_device_train_batch_size=settings.batch_size,
+                learning_rate=settings.learning_rate,
+                warmup_steps=max(1, settings.epochs * len(trained) // settings.batch_size // 10),
+            ),
+            train_dataset=Dataset.from_dict(data),
+            loss=ListNetLoss(model),
+            callbacks=[complete_callback(), Tell()],
+        )
+        trainer.remove_callback(PrinterCallback)
+        if settings.epochs:
+            trainer.train(resume_from_checkpoint=str(last) if last is not None else None)
     after = reciprocal_rank()
     model.to("cpu").eval()
     model.save_pretrained(str(out), create_model_card=False)

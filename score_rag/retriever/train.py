@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from score_rag.encoders.encoder import find_encoder
 from score_rag.encoders.export import export_encoder, open_model
 from score_rag.encoders.torch_encoder import indexing_encoder
 from score_rag.errors import DataError
-from score_rag.files import write_json
+from score_rag.files import digest_json, write_json
 from score_rag.index.writer import build_index
 from score_rag.inference.precision import fast_bfloat16
 from score_rag.progress import Report, silent
@@ -26,6 +24,7 @@ from score_rag.retriever.settings import RetrieverSettings, RetrieverTraining
 from score_rag.retriever.validation import BestEpoch, Examination
 from score_rag.seeds import seeded
 from score_rag.settings import BUNDLED
+from score_rag.training.checkpoints import TrainedWeights, complete_callback, last_checkpoint
 from score_rag.training.settings import TrainerSettings, trainer_arguments
 
 __all__ = ["fit_retriever", "train_encoder"]
@@ -40,6 +39,7 @@ def fit_retriever(
     settings: RetrieverSettings = _DEFAULTS,
     *,
     user_vectors: tuple[list[str], np.ndarray] | None = None,
+    checkpoints: Path | None = None,
     seed: int = 0,
     report: Report = silent,
     **changes: Any,
@@ -52,6 +52,7 @@ def fit_retriever(
         folder: Where to write.
         settings: The encoder to start from, its training, the index, and how many users are returned unless told otherwise.
         user_vectors: As `train_encoder` takes them.
+        checkpoints: As `train_encoder` takes them.
         seed: Of all random sampling.
         report: Told how far the work is.
         changes: Single settings, in place of those given.
@@ -62,7 +63,9 @@ def fit_retriever(
     settings = settings.changed(**changes)
     base = find_encoder(settings.encoder)
     out = folder / "encoder"
-    metrics = train_encoder(base, documents, neighbours, out, settings, user_vectors=user_vectors, seed=seed, report=report)
+    metrics = train_encoder(
+        base, documents, neighbours, out, settings, user_vectors=user_vectors, checkpoints=checkpoints, seed=seed, report=report
+    )
     encoder = indexing_encoder(out, dtype=settings.index_dtype)
     build_index(documents, encoder, folder / "index", store=settings.store, store_options=settings.store_options, report=report)
     told = {"similarity_top_k": settings.similarity_top_k, "base": settings.encoder, "bundled": settings.encoder == BUNDLED}
@@ -79,6 +82,7 @@ def train_encoder(
     settings: RetrieverTraining = _DEFAULTS,
     *,
     user_vectors: tuple[list[str], np.ndarray] | None = None,
+    checkpoints: Path | None = None,
     seed: int = 0,
     report: Report = silent,
     **changes: Any,
@@ -92,6 +96,7 @@ def train_encoder(
         settings: How. No epochs save the base as it is; the best epoch is kept with and without patience. With `lora_rank`, low-rank
             additions to the attention are tuned instead of the layers' weights, and merged before saving.
         user_vectors: The teacher's (ids, vectors [users, dim]), to tell who is far; without, the neighbours tell.
+        checkpoints: Where the state is kept: killed at any moment, the same call goes on from there, to the same weights.
         seed: Of all random sampling.
         report: Told how far the work is.
         changes: Single settings, in place of those given.
@@ -123,7 +128,7 @@ def train_encoder(
         return torch.stack(list(found)).float().cpu().numpy()
 
     examination = Examination.of(world, held, seed=seed)
-    best = BestEpoch(model[0].model, examination, encode, patience=settings.patience)
+    best = BestEpoch(model[0].model, examination, encode, patience=settings.patience, folder=checkpoints)
     _, before = best.examine()
     hard = None
     if settings.hard_negatives and settings.epochs:
@@ -141,14 +146,13 @@ def train_encoder(
         else:
             lora = add_lora(network, settings.lora_rank, settings.tune_layers)
         loss = NeighbourLoss(model, torch.from_numpy(world.neighbours), temperature=settings.temperature, chunk=settings.chunk)
-        scratch = out.parent / "trainer"
         with frozen_layers_cached(network, settings.tune_layers):
             steps = _run_trainer(
                 model,
                 loss,
                 drawn,
-                best.end_epoch,
-                scratch,
+                best,
+                checkpoints,
                 learning_rate=settings.learning_rate,
                 trainer_settings=settings.trainer,
                 seed=seed,
@@ -179,15 +183,17 @@ def _run_trainer(
     model: Any,
     loss: Any,
     drawn: list[list[list[tuple[str, int]]]],
-    end_epoch: Callable[[], bool],
-    scratch: Path,
+    best: BestEpoch,
+    checkpoints: Path | None,
     *,
     learning_rate: float,
     trainer_settings: TrainerSettings,
     seed: int,
     report: Report,
 ) -> int:
-    """Run the stock trainer over the batches of each epoch, as long as `end_epoch` says so; returns the steps taken."""
+    """Run the stock trainer over the batches of each epoch, as long as `best` says so; returns the steps taken."""
+    import tempfile
+
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.base.sampler import DefaultBatchSampler
@@ -196,7 +202,7 @@ def _run_trainer(
 
     batches = [batch for epoch in drawn for batch in epoch]
     rows = [row for batch in batches for row in batch]
-    ends = set(np.cumsum([len(epoch) for epoch in drawn]).tolist())
+    ends = np.cumsum([len(epoch) for epoch in drawn]).tolist()
 
     class AsBuilt(DefaultBatchSampler):
         """Batches as they were put together: a user needs neighbours beside it."""
@@ -213,26 +219,35 @@ def _run_trainer(
     class Course(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             report("training the retriever (CAR)", state.global_step, state.max_steps)
-            if state.global_step in ends and not end_epoch():
+            share = state.global_step / max(1, state.max_steps)
+            if sum(end <= round(share * len(batches)) for end in ends) > best.ended and not best.end_epoch(state.global_step):
                 control.should_training_stop = True
 
-    # Every epoch has batches of its own, so to the trainer they are one long epoch.
-    arguments = SentenceTransformerTrainingArguments(
-        **trainer_arguments(trainer_settings, scratch, seed=seed, save=False, native=True),
-        num_train_epochs=1,
-        per_device_train_batch_size=max(map(len, batches)),
-        learning_rate=learning_rate,
-        warmup_steps=max(1, len(batches) // 10),
-        batch_sampler=AsBuilt,
-    )
-    trainer = SentenceTransformerTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=Dataset.from_dict({"text": [text for text, _ in rows], "label": [number for _, number in rows]}),
-        loss=loss,
-        callbacks=[Course()],
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    shutil.rmtree(scratch, ignore_errors=True)
+    class EncoderTrainer(TrainedWeights, SentenceTransformerTrainer):
+        pass
+
+    facts = [batches, ends, learning_rate, trainer_settings.model_dump(), best.patience, seed]
+    with tempfile.TemporaryDirectory() as elsewhere:
+        folder = checkpoints or Path(elsewhere)
+        last = last_checkpoint(folder, made_from=digest_json(facts))
+        if last is not None:
+            best.resume(int(last.name.partition("-")[2]))
+        # Every epoch has batches of its own, so to the trainer they are one long epoch.
+        arguments = SentenceTransformerTrainingArguments(
+            **trainer_arguments(trainer_settings, folder, seed=seed, save=checkpoints is not None, native=True),
+            num_train_epochs=1,
+            per_device_train_batch_size=max(map(len, batches)),
+            learning_rate=learning_rate,
+            warmup_steps=max(1, len(batches) // 10),
+            batch_sampler=AsBuilt,
+        )
+        trainer = EncoderTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=Dataset.from_dict({"text": [text for text, _ in rows], "label": [number for _, number in rows]}),
+            loss=loss,
+            callbacks=[complete_callback(), Course()],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train(resume_from_checkpoint=str(last) if last is not None else None)
     return int(trainer.state.global_step)

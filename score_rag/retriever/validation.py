@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from score_rag.metrics.ranking import Ranked, ndcg_and_recall
 from score_rag.retriever.examples import Neighbourhood
+from score_rag.training.checkpoints import BestWeights, trained_weights
 
 __all__ = ["BestEpoch", "Examination"]
 
@@ -75,23 +77,43 @@ class BestEpoch:
         examination: The held-out users.
         encode: The network's vectors of texts, of unit length.
         patience: Epochs without gain after which it is enough; None: never.
-
-    Attributes:
-        epoch: The best so far, from 1; 0 before any.
-        recalls: Of the choosing half, one an epoch.
-        reported: Metrics of the reported half at the best epoch.
+        folder: Where what is known so far is kept, for a killed training; None keeps it in memory alone.
     """
 
-    def __init__(self, network: Any, examination: Examination, encode: Callable[[list[str]], np.ndarray], *, patience: int | None) -> None:
+    def __init__(
+        self,
+        network: Any,
+        examination: Examination,
+        encode: Callable[[list[str]], np.ndarray],
+        *,
+        patience: int | None,
+        folder: Path | None = None,
+    ) -> None:
         self.network = network
         self.examination = examination
         self.encode = encode
         self.patience = patience
-        self.epoch = 0
-        self.recalls: list[float] = []
-        self.reported: dict[str, float] = {}
-        self._ended = 0
-        self._weights: dict[str, Any] = {}
+        self._kept = BestWeights(folder, later=True)
+
+    @property
+    def epoch(self) -> int:
+        """The best so far, from 1; 0 before any."""
+        return int(self._kept.best["epoch"]) if self._kept.best else 0
+
+    @property
+    def ended(self) -> int:
+        """How many epochs have ended."""
+        return len(self._kept.scores)
+
+    @property
+    def recalls(self) -> list[float]:
+        """Of the choosing half, one an epoch; none where nobody chooses."""
+        return [entry["score"] for entry in self._kept.scores] if len(self.examination.choosing) else []
+
+    @property
+    def reported(self) -> dict[str, float]:
+        """Metrics of the reported half at the best epoch."""
+        return dict(self._kept.best["reported"]) if self._kept.best else {}
 
     def examine(self) -> tuple[list[float], dict[str, float]]:
         """The weights as they are: (recall of the choosing half, metrics of the reported half), both empty where nobody is to be asked."""
@@ -103,20 +125,19 @@ class BestEpoch:
         metrics = {"recall_at_10": float(told.recall.mean()), "ndcg_at_10": float(told.ndcg.mean())}
         return [float(exam.ask(vectors, exam.choosing).recall.mean())] if len(exam.choosing) else [], metrics
 
-    def end_epoch(self) -> bool:
+    def resume(self, step: int) -> None:
+        """Take back what was known at a step."""
+        self._kept.resume(step)
+
+    def end_epoch(self, step: int) -> bool:
         """Examine, keep what is best so far, and say whether to go on."""
-        self._ended += 1
         found, reported = self.examine()
-        self.recalls += found
-        best = max(self.recalls, default=0.0)
-        if not found or found[0] >= best:
-            self.epoch, self.reported = self._ended, reported
-            tuned = ((name, weight) for name, weight in self.network.named_parameters() if weight.requires_grad)
-            self._weights = {name: weight.detach().to("cpu", copy=True) for name, weight in tuned}
-        return self.patience is None or not found or len(self.recalls) - 1 - self.recalls.index(best) < self.patience
+        self._kept.offer(step, found[0] if found else 0.0, trained_weights(self.network), epoch=self.ended + 1, reported=reported)
+        recalls = self.recalls
+        return self.patience is None or not recalls or len(recalls) - 1 - recalls.index(max(recalls)) < self.patience
 
     def restore(self) -> None:
         """Put the kept weights back."""
         for name, weight in self.network.named_parameters():
-            if name in self._weights:
-                weight.data.copy_(self._weights[name])
+            if name in self._kept.weights:
+                weight.data.copy_(self._kept.weights[name])

@@ -11,9 +11,38 @@ from score_rag.files import read_json, staged_folder, write_json, write_text
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["BestWeights", "complete_callback", "last_checkpoint"]
+__all__ = ["BestWeights", "TrainedWeights", "complete_callback", "last_checkpoint", "trained_weights"]
 
 _COMPLETE = "complete"
+_WEIGHTS = "trained.safetensors"
+
+
+def trained_weights(model: Any) -> dict[str, Any]:
+    """The parameters that are trained, by name."""
+    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+class TrainedWeights:
+    """For a sentence-transformers trainer: its checkpoints hold the weights that are trained, and no others."""
+
+    model: Any
+    args: Any
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        from safetensors.torch import save_file
+
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({name: weight.detach().contiguous() for name, weight in trained_weights(self.model).items()}, str(folder / _WEIGHTS))
+
+    def _load_from_checkpoint(self, checkpoint_path: str, model: Any = None) -> None:
+        import torch
+        from safetensors.torch import load_file
+
+        found = load_file(str(Path(checkpoint_path) / _WEIGHTS))
+        with torch.no_grad():
+            for name, weight in trained_weights(self.model).items():
+                weight.copy_(found[name])
 
 
 def last_checkpoint(folder: Path, *, made_from: str) -> Path | None:
@@ -52,10 +81,12 @@ class BestWeights:
 
     Args:
         folder: Where they are kept; None keeps them in memory alone.
+        later: Whether of equal scores the later one is the best.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, *, later: bool = False) -> None:
         self.folder = folder
+        self.later = later
         self.scores: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
         self.weights: dict[str, torch.Tensor] = {}
@@ -75,7 +106,7 @@ class BestWeights:
         """Keep the weights where the score is the best so far; whether it is."""
         entry = {"step": step, "score": score, **facts}
         self.scores.append(entry)
-        better = self.best is None or score > self.best["score"]
+        better = self.best is None or score > self.best["score"] or (self.later and score == self.best["score"])
         if better:
             self.best = entry
             self.weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}
