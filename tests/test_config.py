@@ -10,6 +10,7 @@ import yaml
 
 from score_rag.errors import ConfigError, InputError
 from score_rag.files import shipped_folder
+from score_rag.pipeline.checks import check_predictor, check_reranker, check_retriever
 from score_rag.pipeline.config import load_pipeline, pipeline_names
 from score_rag.pipeline.show import changed_settings
 from score_rag.prompts import find_prompt
@@ -141,3 +142,21 @@ def test_the_earlier_name_of_bundled_models_still_works():
     old = ["predictor.base=embedded", "retriever.encoder=embedded", "predictor.embedded_base.width=64", "predictor.bundled_base.heads=2"]
     new = ["predictor.base=bundled", "retriever.encoder=bundled", "predictor.bundled_base.width=64", "predictor.bundled_base.heads=2"]
     assert load_pipeline("sample", overrides=old).model_dump() == load_pipeline("sample", overrides=new).model_dump()
+
+
+@pytest.mark.parametrize(
+    ("setting", "package"),
+    [
+        ("retriever.trainer.report_to=no_such_logger", "no_such_logger"),
+        ("reranker.trainer.report_to=no_such_logger", "no_such_logger"),
+        ("predictor.trainer.report_to=no_such_logger", "no_such_logger"),
+        ("predictor.quantize=4bit", "bitsandbytes"),
+    ],
+)
+def test_a_package_that_a_setting_needs_is_looked_for_before_any_stage(setting, package, monkeypatch):
+    monkeypatch.setattr("score_rag.pipeline.checks.find_spec", lambda name: None)
+    check = {"retriever": check_retriever, "reranker": check_reranker, "predictor": check_predictor}[setting.split(".")[0]]
+    with pytest.raises(ConfigError, match="not installed") as caught:
+        check(load_pipeline("sample", overrides=[setting]))
+    assert caught.value.expected == package and caught.value.where == setting.split("=")[0]
+    check(load_pipeline("sample"))

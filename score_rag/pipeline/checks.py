@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from score_rag.errors import ConfigError
@@ -32,6 +33,7 @@ def check_retriever(pipeline: Pipeline) -> None:
     from score_rag.encoders.encoder import find_encoder
 
     _check_length(find_encoder(pipeline.retriever.encoder), pipeline.retriever.max_tokens, "retriever.max_tokens")
+    _check_package(pipeline.retriever.trainer.report_to, "retriever.trainer.report_to")
 
 
 def check_reranker(pipeline: Pipeline) -> None:
@@ -45,6 +47,7 @@ def check_reranker(pipeline: Pipeline) -> None:
     found = find_encoder(pipeline.reranker.encoder, setting="reranker.encoder")
     _check_length(found, pipeline.reranker.max_tokens, "reranker.max_tokens")
     find_encoder(pipeline.reranker.similarity_encoder, setting="reranker.similarity_encoder")
+    _check_package(pipeline.reranker.trainer.report_to, "reranker.trainer.report_to")
 
 
 def check_predictor(pipeline: Pipeline) -> None:
@@ -62,6 +65,14 @@ def check_predictor(pipeline: Pipeline) -> None:
     check_predict_prompt(find_prompt(pipeline.predictor.prompt), [*experts, TOGETHER] if experts else [])
     if pipeline.predictor.base != BUNDLED:
         find_base(pipeline.predictor.base)
+    _check_package(pipeline.predictor.trainer.report_to, "predictor.trainer.report_to")
+    _check_package("bitsandbytes" if pipeline.predictor.quantize != "none" else None, "predictor.quantize")
+
+
+def _check_package(name: str | None, setting: str) -> None:
+    """A package that only this setting needs is installed."""
+    if name is not None and find_spec(name) is None:
+        raise ConfigError("a setting needs a package that is not installed", where=setting, expected=name, hint=f"pip install {name}")
 
 
 def _check_length(encoder: Path, tokens: int, setting: str) -> None:
