@@ -15,8 +15,9 @@ from score_rag.errors import DataError, InputError, LockedError, ModelError, Sta
 from score_rag.files import folder_lock, read_json
 from score_rag.pipeline.config import load_pipeline
 from score_rag.pipeline.runner import run
-from score_rag.pipeline.stage import Stage
+from score_rag.pipeline.stage import Stage, StageContext
 from score_rag.pipeline.state import finished_folder, status
+from score_rag.prompts import find_prompt
 
 
 def make(calls, inputs=None, prompts=()):
@@ -75,7 +76,6 @@ def test_a_changed_seed_input_file_prompt_or_output_is_named(tmp_path, monkeypat
     file.write_text("2")
     assert status(pipeline, stages)[0].reason == "input file ratings.csv changed"
     file.write_text("1")
-    from score_rag.prompts import find_prompt
 
     (tmp_path / "prompts").mkdir()
     (tmp_path / "prompts" / "predict.md").write_text(find_prompt("predict").path.read_text() + "!")
@@ -234,3 +234,16 @@ def test_a_run_of_another_version_is_refused_with_the_command_to_type_and_made_a
     assert advice(caught.value) == f"score-rag run sample --set runs={tmp_path / 'runs'}"
     assert [stage.action for stage in run(pipeline, stages)] == ["skipped", "ran", "ran"]
     assert finished_folder(pipeline, "crm").is_dir()
+
+
+def test_a_finished_training_leaves_its_logs_and_no_checkpoint(tmp_path):
+    context = StageContext(pipeline_at(tmp_path), lambda name: tmp_path, find_prompt, tmp_path / "runs" / "sample" / "scratch")
+    for name in ("base", "adapter"):
+        (context.scratch / "predictor" / name / "runs" / "one").mkdir(parents=True)
+        (context.scratch / "predictor" / name / "runs" / "one" / "events").write_text(name)
+        (context.scratch / "predictor" / name / "checkpoint-2").mkdir()
+    context.end_training(context.scratch / "predictor")
+    assert not (context.scratch / "predictor").exists() and context.scratch.is_dir()
+    logs = tmp_path / "runs" / "sample" / "logs" / "predictor"
+    assert {name: (logs / name / "one" / "events").read_text() for name in ("base", "adapter")} == {"base": "base", "adapter": "adapter"}
+    context.end_training(context.scratch / "predictor")

@@ -41,6 +41,7 @@ VALUES = {
     "assess": {"history": "Liked: Heat.", "target": "Ronin (1998). Action."},
     "predict": {"history": [Told(HEAT, True)], "neighbours": [OTHER], "target": RONIN},
     "predict_evidence": {"neighbours": [OTHER], "target": RONIN, **KNOWN},
+    "predict_expectation": {"target": RONIN, "expectation": KNOWN["expectation"]},
     "predict_history": {"history": [Told(HEAT, True, KNOWN)], "target": RONIN, **KNOWN},
 }
 SHIPPED = sorted(shipped_folder("prompts").glob("*.md"))
@@ -89,6 +90,7 @@ def test_the_bundled_llama_s_question_is_byte_for_byte_this():
     assert find_prompt("predict_evidence").render(**VALUES["predict_evidence"]) == (
         "Ronin (1998), Action Thriller\nsimilar 71 liked\nmood 42 expected 71 42 71:"
     )
+    assert find_prompt("predict_expectation").render(**VALUES["predict_expectation"]) == "Ronin (1998), Action Thriller\nexpected 71 42 71:"
     assert find_prompt("predict_history").render(**VALUES["predict_history"]) == (
         "Heat (1995), Crime mood 42 expected 71 42 71: Yes\nRonin (1998), Action Thriller mood 42 expected 71 42 71:"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,8 +43,7 @@ def fit_reranker_stage(context: StageContext, folder: Path) -> dict[str, Any]:
         seed=context.seed,
         report=context.report,
     )
-    # Last of all: until here a killed run goes on from the checkpoints.
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    context.end_training(checkpoints)
     return metrics
 
 

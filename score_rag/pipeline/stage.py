@@ -38,6 +38,20 @@ class StageContext:
     def seed(self) -> int:
         return self.pipeline.seed
 
+    def end_training(self, checkpoints: Path) -> None:
+        """Remove a finished training's checkpoints; its logs (`report_to: tensorboard`) move to `logs/` beside the run's stages.
+
+        Last of all in a stage: until then a killed run goes on from the checkpoints.
+        """
+        import shutil
+
+        for found in sorted(checkpoints.rglob("runs")):
+            kept = self.scratch.parent / "logs" / found.parent.relative_to(self.scratch)
+            kept.mkdir(parents=True, exist_ok=True)
+            for one in found.iterdir():
+                shutil.move(one, kept / one.name)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+
 
 @dataclass(frozen=True)
 class Stage:

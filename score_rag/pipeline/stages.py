@@ -111,8 +111,7 @@ def _retriever(context: StageContext, folder: Path) -> dict[str, Any]:
         seed=context.seed,
         report=context.report,
     )
-    # Last of all: until here a killed run goes on from the checkpoints.
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    context.end_training(checkpoints)
     return metrics
 
 
@@ -126,8 +125,7 @@ def _predictor(context: StageContext, folder: Path) -> dict[str, Any]:
     _keep_prompt(prompt.path, folder, settings.prompt)
     checkpoints = context.scratch / "predictor"
     metrics = fit_from_run(run, folder, checkpoints=checkpoints, report=context.report)
-    # Last of all: until here a killed run goes on from the checkpoints.
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    context.end_training(checkpoints)
     return {**metrics, **kind_of_labels(run.interactions)}
 
 
