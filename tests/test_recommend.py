@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from score_rag import open_recommender
@@ -119,6 +121,16 @@ def test_a_predictor_that_is_worse_than_its_recommender_says_so(toy_run):
     mine.run.__dict__["guard"] = Guard((Compared("predictor", 0.6, 0.6), worse), 100)
     assert any("is worse than LightGCN 0.800/0.800" in said for said in mine.recommend("0", "4").warnings)
     assert mine.top("1", 2)[0].route == "recommender"
+
+
+def test_only_the_recommender_that_orders_can_take_the_order_over():
+    own, same, worse = Compared("predictor", 0.7, 0.7), (-0.01, 0.01), (-0.2, -0.1)
+    ours, other = (partial(Compared, name, 0.7, 0.7) for name in ("LightGCN", "DIN"))
+    cases = [(same, same, None), (worse, same, None), (same, worse, None), (same, worse, (0.2, 0.1)), (same, same, (0.1, 0.2))]
+    guards = [Guard((own, ours(auc_gain=a, uauc_gain=a), other(auc_gain=b, uauc_gain=b)), 100, ndcg) for a, b, ndcg in cases]
+    assert [guard.route for guard in guards] == ["predictor", "recommender", "predictor", "predictor", "recommender"]
+    assert [guard.worse_than for guard in guards] == [[], ["LightGCN"], ["DIN"], ["DIN"], []]
+    assert [len(guard.warnings) for guard in guards] == [0, 1, 1, 1, 0]
 
 
 @pytest.mark.parametrize(

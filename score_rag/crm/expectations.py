@@ -46,7 +46,7 @@ def prequential_scores(
     interactions: Interactions,
     fit: Callable[[Interactions], CollaborativeModel],
     *,
-    shares: Sequence[float] = (0.35, 0.6, 0.8, 1.0),
+    shares: Sequence[float] = (0.3, 0.5, 0.7, 0.85, 1.0),
     report: Report = silent,
     doing: str = "asking earlier recommenders",
 ) -> np.ndarray:

@@ -54,7 +54,7 @@ class Guard:
     """What was found when the predictor was trained.
 
     Attributes:
-        rows: The predictor first, then what it must not be worse than.
+        rows: The predictor first, then what it must not be worse than: the recommender of the pipeline, and others.
         events: Validation events.
         ndcg: NDCG@10 of a ranking by the predictor and of the recommender's own order, where both were measured.
         adapter: Whether a LoRA adapter is served; without, no epoch of it was better than the base alone.
@@ -72,9 +72,13 @@ class Guard:
 
     @property
     def route(self) -> Route:
-        """Whose order a ranking has."""
-        slower = self.ndcg is not None and self.ndcg[0] < self.ndcg[1]
-        return "recommender" if self.worse_than or slower else "predictor"
+        """Whose order a ranking has: the recommender's where it judges better beyond chance, or orders its candidates better.
+
+        What else is better than the predictor is told in `warnings`; it does not order.
+        """
+        judges_better = len(self.rows) > 1 and self.rows[1].better
+        orders_better = self.ndcg is not None and self.ndcg[0] < self.ndcg[1]
+        return "recommender" if judges_better or orders_better else "predictor"
 
     @property
     def warnings(self) -> tuple[str, ...]:
