@@ -7,17 +7,20 @@ import random
 import threading
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from score_rag.data.log import Event
+from score_rag.documents.describer import Describer
 from score_rag.errors import AssessorError, InputError, SpendLimitError
 from score_rag.prompts import find_prompt
 from score_rag.reranker import asking, forms
 from score_rag.reranker.answers import answer_key, errors_path, read_answers, read_failures, read_rows, write_answers
 from score_rag.reranker.assess import AssessmentRequest, assess, planned_calls
 from score_rag.reranker.assessment import Assessment
+from score_rag.reranker.examples import sample_requests
 from score_rag.reranker.replies import InvalidReplyError, is_refusal, read_reply
 from score_rag.reranker.settings import AssessmentSettings
 from score_rag.reranker.spend import Journal, Limits, Usage, journal_path, read_spend
@@ -242,6 +245,23 @@ def test_the_same_question_twice_is_asked_once(tmp_path):
     with ChatServer(answer) as server:
         found = job(server, tmp_path / "a.jsonl", requests)
         assert len(server.requests) == 2 and found[:2] == found[2:] and None not in found
+
+
+def test_pairs_are_drawn_from_training_in_its_own_proportions(toy):
+    describer = Describer(find_prompt("describe_user"), toy.catalogue)
+    drawn = sample_requests(toy, describer, 60, seed=4)
+    assert drawn == sample_requests(toy, describer, 60, seed=4) != sample_requests(toy, describer, 60, seed=5)
+    training = [event for event in toy.rows("train") if len(toy.train_log.earlier(event)) >= 3]
+    assert len(drawn) == 60 == len({one.event.row for one in drawn}) and {one.event for one in drawn} <= set(training)
+
+    def shares(events):
+        known = [len(toy.train_log.earlier(event)) for event in events]
+        return np.array([np.mean([event.liked for event in events]), np.mean(known)])
+
+    # A sixth of what drawing at random is off by.
+    off = [abs(shares([one.event for one in sample_requests(toy, describer, 60, seed=n)]) - shares(training)) for n in range(10)]
+    assert np.mean(off, axis=0)[0] < 0.02 and np.mean(off, axis=0)[1] < 0.15
+    assert len(sample_requests(toy, describer, 10**6)) == len(training)
 
 
 GOOD = '{"characteristics": ["likes noir"], "reason": "because"}'
