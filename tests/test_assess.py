@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_cli import typed
 
 from score_rag.data.log import Event
 from score_rag.documents.describer import Describer
 from score_rag.errors import AssessorError, InputError, SpendLimitError
+from score_rag.pipeline.config import load_pipeline
+from score_rag.pipeline.runner import run
+from score_rag.pipeline.stages import stages
 from score_rag.prompts import find_prompt
 from score_rag.reranker import asking, forms
 from score_rag.reranker.answers import answer_key, errors_path, read_answers, read_failures, read_rows, write_answers
 from score_rag.reranker.assess import AssessmentRequest, assess, planned_calls
+from score_rag.reranker.assess_report import report_assessments
 from score_rag.reranker.assessment import Assessment
 from score_rag.reranker.examples import sample_requests
 from score_rag.reranker.replies import InvalidReplyError, is_refusal, read_reply
@@ -189,6 +198,36 @@ def test_what_a_killed_job_had_reserved_counts_as_spent(tmp_path):
         read_spend(path)
 
 
+KILLED = """
+import sys
+from pathlib import Path
+import test_assess
+from score_rag.reranker.spend import Limits
+settings = test_assess.AssessmentSettings(assessor="openai/gpt-4o-mini", api_base=sys.argv[1], concurrency=3, retries=2)
+test_assess.assess(test_assess.questions(30), settings, prompt=test_assess.PROMPT, out=Path(sys.argv[2]), limits=Limits(max_cost=1))
+"""
+
+
+def test_a_killed_job_goes_on_where_it_was_and_hides_nothing_that_may_have_been_paid(tmp_path):
+    requests, out = questions(30), tmp_path / "a.jsonl"
+    here = os.environ | {"PYTHONPATH": os.pathsep.join(["tests", *sys.path])}
+    with ChatServer(answer, fault=lambda count: "timeout" if count >= 9 else None, late=60) as server:
+        process = subprocess.Popen([sys.executable, "-c", KILLED, server.url, str(out)], cwd=Path(__file__).parent.parent, env=here)
+        deadline = time.monotonic() + 60
+        # Nine are answered; then three calls are in flight, paid for at the server, and unheard of.
+        while len(server.billed) < 12 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+        kept, spend = read_answers(out), read_spend(journal_path(out))
+        assert len(kept) == 9 and (spend.requests, spend.unsettled) == (12, 3) and spend.cost >= billed(server)
+        assert spend.cost <= billed(server) + 3 * (400 * OUTPUT + 1000 * INPUT)
+        server.fault = lambda count: None
+        found = job(server, out, requests)
+        assert is_right(requests, found) and None not in found and len(server.requests) == 12 + 21
+        assert kept.items() <= read_answers(out).items()
+
+
 def test_calls_that_fit_only_one_after_the_other_wait_for_each_other(tmp_path):
     usage, small = Usage(50, 50, None), Usage(10, 0, None)
     flying, most = [0], []
@@ -262,6 +301,76 @@ def test_pairs_are_drawn_from_training_in_its_own_proportions(toy):
     off = [abs(shares([one.event for one in sample_requests(toy, describer, 60, seed=n)]) - shares(training)) for n in range(10)]
     assert np.mean(off, axis=0)[0] < 0.02 and np.mean(off, axis=0)[1] < 0.15
     assert len(sample_requests(toy, describer, 10**6)) == len(training)
+
+
+@pytest.fixture
+def assessed(toy_pipeline, tmp_path):
+    """Words that name a toy run whose data and documents are finished."""
+    changes = [f"runs={tmp_path / 'runs'}", "reranker.pairs=12"]
+    pipeline = load_pipeline(str(toy_pipeline), overrides=changes)
+    for stage in ("data", "documents"):
+        run(pipeline, stages(pipeline), only=stage)
+    return [toy_pipeline, *(word for change in changes for word in ("--set", change))]
+
+
+def test_the_command_estimates_asks_counts_shows_and_reports(monkeypatch, capsys, assessed):
+    def told(*words):
+        code, out, err = typed(monkeypatch, capsys, "assess", words[0], *assessed, *words[1:])
+        assert (code, err) == (0, ""), err
+        return json.loads(out) if "--json" in words else out
+
+    assert told("run", "--dry-run", "--json")["calls"] == 12 and told("status", "--json")["answered"] == 0
+    assert "12 calls to score-rag/offline" in told("run", "--dry-run") and told("show") == ""
+    assert told("run").startswith("12 of 12 questions answered by score-rag/offline\n0 calls")
+    assert told("run", "--dry-run", "--json")["kept"] == 12 and told("status", "--json")["waiting"] == 0
+    rows = told("show", "--json", "--limit", "12")
+    assert len(rows) == 12 and rows[0]["outcome"] == "answered" and rows[0]["characteristics"]
+    mine = told("show", "--json", "--user", rows[3]["user_id"], "--item", rows[3]["item_id"])
+    assert rows[3] in mine and rows[3]["characteristics"][0] in told("show", "--user", rows[3]["user_id"])
+    report = told("report", "--json")
+    assert report[0]["group"] == "all" and report[0]["answered"] == 12 == sum(row["questions"] for row in report[1:])
+    assert 0 <= report[0]["other_items"] < 1 and "by the words that both use" in told("report")
+    code, out, _ = typed(monkeypatch, capsys, "run", *assessed, "--dry-run", "--json")
+    plans = {stage["name"]: stage["plan"] for stage in json.loads(out)}
+    assert code == 0 and plans["reranker"] == "0 calls to score-rag/offline; 12 answers are kept from before"
+
+
+def test_the_command_stops_at_a_limit_with_a_status_of_its_own_and_goes_on(monkeypatch, capsys, assessed):
+    def say(body):
+        return '{"characteristics": ["likes heist films"], "reason": "because"}'
+
+    with ChatServer(say, fault=lambda count: "refusal" if count < 3 else None) as server:
+        model = ["reranker.assessor=openai/gpt-4o-mini", f"reranker.api_base={server.url}", "reranker.max_failed=0.5"]
+        model += ["reranker.concurrency=1", "reranker.max_answer_tokens=50"]
+        words = [*assessed, *(word for change in model for word in ("--set", change))]
+        code, out, _ = typed(monkeypatch, capsys, "assess", "run", *words, "--dry-run", "--json")
+        planned = json.loads(out)
+        assert code == 0 and planned["calls"] == 12 and not server.requests
+        assert planned["cost"] == pytest.approx(planned["prompt_tokens"] * INPUT + 12 * 50 * OUTPUT)
+        code, out, err = typed(monkeypatch, capsys, "assess", "run", *words, "--max-requests", "7")
+        assert (code, out) == (3, "") and "the limit max_requests was reached" in err and "4 of 12 answers are kept" in err
+        found = json.loads(typed(monkeypatch, capsys, "assess", "status", *words, "--json")[1])
+        assert (found["answered"], found["waiting"], found["failed"], found["spend"]["requests"]) == (4, 8, {"refused": 1}, 7)
+        assert "refused" in typed(monkeypatch, capsys, "assess", "show", *words)[1]
+        code, out, _ = typed(monkeypatch, capsys, "assess", "run", *words, "--max-cost", "0.01")
+        assert code == 0 and out.startswith("12 of 12 questions answered") and len(server.requests) == 15
+        # Everybody is told the same here, and the report says so.
+        report = json.loads(typed(monkeypatch, capsys, "assess", "report", *words, "--json")[1])
+        assert report[0]["other_items"] == 1.0 and report[0]["words"] == 3.0
+    code, _, err = typed(monkeypatch, capsys, "assess", "run", *assessed, "--set", "documents.every=5")
+    assert code == 1 and "which is stale" in err and "--until documents" in err
+
+
+def test_the_report_tells_what_is_said_of_the_user_from_what_is_said_of_anybody():
+    requests = questions(20)
+    own = [Assessment(characteristics=[f"judged film{n}", f"likes genre{n}"]) for n in range(20)]
+    anybody = [Assessment(characteristics=[f"judged place{n % 5}", "likes films"]) for n in range(20)]
+    (all_own, *_), (all_any, *thirds) = (report_assessments(requests, said, [None] * 20, range(20)) for said in (own, anybody))
+    assert all_own.same_item == pytest.approx(1 / 3) and all_any.same_item == 1.0 and all_any.distinctness == 0.0
+    assert all_any.other_items == pytest.approx(3 / 5) and (all_any.characteristics, all_any.words) == (2.0, 4.0)
+    assert [row.questions for row in thirds] == [7, 6, 7] and thirds[0].group == "up to 6"
+    lost = report_assessments(requests, [None] * 20, ["invalid"] * 20, range(20))
+    assert lost[0].failed == {"invalid": 20} and lost[0].words is None
 
 
 GOOD = '{"characteristics": ["likes noir"], "reason": "because"}'

@@ -153,7 +153,7 @@ class _Job:
                 raise
         if stopped is not None:
             kept = f"{done + len(self._answers)} of {self._questions} answers are kept in {self._out}; the same command goes on from there"
-            stopped.hint = f"{stopped.hint}; {kept}" if stopped.hint else kept
+            stopped.hint = f"{kept}; {stopped.hint}" if stopped.hint else kept
             raise stopped
         return self._answers
 
@@ -176,6 +176,6 @@ class _Job:
             where=errors_path(self._out),
             expected=f"at most {most:.0%} without one",
             found="a line each, with the reason and the replies",
-            hint="other values go on past them",
+            hint="to let more of them fail",
             remedy=ChangeSetting({"reranker.max_failed": min(1.0, round(most + 0.2, 2))}),
         )

@@ -127,6 +127,7 @@ class Journal:
                         found=f"{self.spend.requests:,} calls, {self.spend.prompt_tokens + self.spend.completion_tokens:,} tokens, "
                         f"${self.spend.cost:.4f} so far; the next call may take {usage.prompt_tokens + usage.completion_tokens:,} tokens"
                         + ("" if usage.cost is None else f", ${usage.cost:.6f}"),
+                        hint="a higher limit goes on",
                     )
                 self._changed.wait()
             call = secrets.token_hex(8)
