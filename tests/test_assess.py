@@ -198,6 +198,29 @@ def test_what_a_killed_job_had_reserved_counts_as_spent(tmp_path):
         read_spend(path)
 
 
+def test_a_provider_that_counts_more_tokens_than_we_do_is_believed():
+    usage = Usage(100, 50, 0.01)
+    with Journal(None, [], Limits(max_tokens=600)) as journal:
+        journal.settle(journal.reserve("k", usage), Usage(200, 10, 0.02))
+        journal.lose(journal.reserve("k", usage))
+        assert journal.spend.prompt_tokens == 400 and journal.spend.cost == pytest.approx(0.04)
+        with pytest.raises(SpendLimitError, match="limit max_tokens"):
+            journal.reserve("k", usage)
+
+
+def test_a_model_that_cannot_be_asked_stops_the_job_at_once_unless_it_has_answered(tmp_path):
+    with ChatServer(answer) as server:
+        reply = server.reply
+        server.reply = lambda body: (403, {"error": {"message": "no"}}, {}) if len(server.requests) > 3 else reply(body)
+        assert job(server, tmp_path / "a.jsonl", questions(8), concurrency=1).count(None) == 4
+        forms._worked.clear()
+        with pytest.raises(AssessorError, match="could not be asked"):
+            job(server, tmp_path / "a.jsonl", questions(8), concurrency=1)
+    with pytest.raises(AssessorError, match="could not be asked") as caught:
+        assess(questions(1), AssessmentSettings(assessor="nobody/nothing"), prompt=PROMPT, out=tmp_path / "b.jsonl")
+    assert "openai/gpt-4o-mini" in str(caught.value)
+
+
 KILLED = """
 import sys
 from pathlib import Path

@@ -67,7 +67,7 @@ class Conversation:
 
         Raises:
             SpendLimitError: A call could pass a limit.
-            AssessorError: The model cannot be asked anything.
+            AssessorError: The model cannot be asked anything. (One that has answered before may have been told not to take this question.)
         """
         asked = first = messages(request, self.prompt)
         failed = Failed("unavailable", "never asked")
@@ -85,7 +85,7 @@ class Conversation:
                     # Refused for its form alone and not billed: no try of the question.
                     form = below
                     continue
-                if error.kind == "model":
+                if error.kind == "model" and not self._ladder.answers:
                     raise AssessorError(
                         f"the assessor {self.settings.assessor!r} could not be asked", where=request.where, found=error.reason
                     ) from error

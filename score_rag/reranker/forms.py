@@ -60,6 +60,12 @@ class Ladder:
             stays = form in _worked.get(self._known, set()) or form == FORMS[-1]
         return form if stays else FORMS[FORMS.index(form) + 1]
 
+    @property
+    def answers(self) -> bool:
+        """Whether the model has brought a valid answer in any form."""
+        with _lock:
+            return bool(_worked.get(self._known))
+
     def worked(self, form: str) -> None:
         """A form brought a valid answer."""
         with _lock:

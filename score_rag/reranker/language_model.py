@@ -140,6 +140,8 @@ class LanguageModel:
         text = (message.content or "") if message else ""
         for called in (getattr(message, "tool_calls", None) or [])[:1]:
             text = called.function.arguments or text
+        # Half of a character pair could be neither sent back nor kept.
+        text = text.encode("utf-8", "replace").decode()
         told = getattr(answer, "usage", None)
         prompt = getattr(told, "prompt_tokens", None) or self._count(messages=conversation) + self._extra(form)
         completion = getattr(told, "completion_tokens", None)

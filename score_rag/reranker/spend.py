@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import threading
 from collections.abc import Collection, Iterator
@@ -94,6 +95,8 @@ class Journal:
     def __init__(self, path: Path | None, keys: Collection[str], limits: Limits) -> None:
         self.path, self.limits = path, limits
         self._open: dict[str, Usage] = {}
+        self._counted: dict[str, int] = {}
+        self._factor = 1.0
         self._changed = threading.Condition()
         self._stream: TextIO | None = None
         self.spend = Spend() if path is None else read_spend(path, keys)
@@ -118,6 +121,7 @@ class Journal:
             SpendLimitError: It could pass a limit.
         """
         with self._changed:
+            counted, usage = usage.prompt_tokens, self._as_billed(usage)
             while passed := self.spend.plus(usage, requests=1).beyond(self.limits):
                 if not self._open or passed == "max_requests":
                     raise SpendLimitError(
@@ -132,7 +136,7 @@ class Journal:
                 self._changed.wait()
             call = secrets.token_hex(8)
             self._write({"call": call, "key": key, "state": "reserved", **usage._asdict()})
-            self._open[call] = usage
+            self._open[call], self._counted[call] = usage, counted
             self.spend = self.spend.plus(usage, requests=1, unsettled=1)
             return call
 
@@ -141,13 +145,23 @@ class Journal:
         with self._changed:
             self._write({"call": call, "state": "settled", **usage._asdict()})
             self.spend = self.spend.plus(self._open.pop(call), sign=-1).plus(usage, unsettled=-1)
+            if counted := self._counted.pop(call):
+                self._factor = max(self._factor, usage.prompt_tokens / counted)
             self._changed.notify_all()
 
     def lose(self, call: str) -> None:
         """Nothing was heard of a call: it may be billed, so it counts as it was reserved."""
         with self._changed:
             self._open.pop(call)
+            self._counted.pop(call)
             self._changed.notify_all()
+
+    def _as_billed(self, usage: Usage) -> Usage:
+        """A call's usage, where providers were seen to count more tokens in a prompt than we did: as much more."""
+        if self._factor == 1.0:
+            return usage
+        cost = None if usage.cost is None else usage.cost * self._factor
+        return Usage(math.ceil(usage.prompt_tokens * self._factor), usage.completion_tokens, cost)
 
     def _write(self, line: dict[str, Any]) -> None:
         if self._stream is not None:
