@@ -24,7 +24,7 @@ from score_rag.pipeline.config import load_pipeline
 from score_rag.pipeline.runner import run
 from score_rag.pipeline.stages import stages
 from score_rag.prompts import find_prompt
-from score_rag.reranker import asking, forms
+from score_rag.reranker import asking, forms, language_model
 from score_rag.reranker.answers import answer_key, errors_path, read_answers, read_failures, read_rows, write_answers
 from score_rag.reranker.assess import AssessmentRequest, assess, planned_calls
 from score_rag.reranker.assess_report import report_assessments
@@ -63,6 +63,7 @@ def is_right(requests, found) -> bool:
 def quick(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     monkeypatch.setattr(asking, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(language_model, "_GRACE", 0.3)
     forms._worked.clear()
 
 
@@ -109,7 +110,7 @@ def test_a_job_on_a_server_that_fails_in_every_way_ends_and_its_answers_are_thos
 @pytest.mark.parametrize(
     ("fault", "outcome"),
     [
-        *((fault, "unavailable") for fault in ("busy", "error", "timeout", "reset")),
+        *((fault, "unavailable") for fault in ("busy", "error", "timeout", "drip", "reset")),
         *((fault, "invalid") for fault in ("half", "schema", "empty")),
         ("refusal", "refused"),
         ("filter", "filtered"),
@@ -124,7 +125,7 @@ def test_each_failure_that_stays_is_kept_with_its_outcome_and_the_job_goes_on(tm
         assert (row["user_id"], row["item_id"], row["outcome"]) == ("user-0", "item-0", outcome) and row["reason"]
         assert planned_calls(requests, AssessmentSettings(assessor="openai/gpt-4o-mini"), prompt=PROMPT, out=out) == 1
         spend = read_spend(journal_path(out))
-        unseen = 2 if fault in ("timeout", "reset") else 0
+        unseen = 2 if fault in ("timeout", "drip", "reset") else 0
         assert (spend.requests, spend.unsettled) == (4, unseen) and spend.cost >= billed(server) - 1e-12
         assert is_right(requests, job(server, out, requests)) and len(server.requests) == 5 and not errors_path(out).exists()
 
@@ -154,7 +155,7 @@ def test_a_wait_that_the_server_asks_for_holds_back_every_call(tmp_path):
 @pytest.mark.parametrize("limits", [Limits(max_cost=0.0012), Limits(max_requests=23), Limits(max_tokens=4000)], ids=str)
 def test_no_limit_is_passed_and_a_higher_one_goes_on(tmp_path, limits):
     requests, out = questions(60), tmp_path / "a.jsonl"
-    with ChatServer(answer, fault=fault_plan(0.3, seed=2, kinds=[kind for kind in FAULTS if kind != "timeout"])) as server:
+    with ChatServer(answer, fault=fault_plan(0.3, seed=2, kinds=[kind for kind in FAULTS if kind not in ("timeout", "drip")])) as server:
         for _ in range(2):
             # What was spent before counts: the second time there is no room left.
             with pytest.raises(SpendLimitError, match="the limit max_") as caught:
@@ -211,7 +212,7 @@ def test_a_provider_that_counts_more_tokens_than_we_do_is_believed():
 def test_a_model_that_cannot_be_asked_stops_the_job_at_once_unless_it_has_answered(tmp_path):
     with ChatServer(answer) as server:
         reply = server.reply
-        server.reply = lambda body: (403, {"error": {"message": "no"}}, {}) if len(server.requests) > 3 else reply(body)
+        server.reply = lambda body: (403, {"error": {"message": "no"}}, {}, 0) if len(server.requests) > 3 else reply(body)
         assert job(server, tmp_path / "a.jsonl", questions(8), concurrency=1).count(None) == 4
         forms._worked.clear()
         with pytest.raises(AssessorError, match="could not be asked"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import email.utils
 import json
 import os
+import queue
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +26,8 @@ Ask = Callable[[list[dict[str, str]], AssessmentRequest], str]
 
 Kind = Literal["again", "form", "filtered", "row", "model"]
 
+_GRACE = 1.0
+"""Seconds after a call's timeout in which the client should have said so itself."""
 _LONGEST_WAIT = 60.0
 """Seconds; a provider that asks for more is asked again all the same."""
 
@@ -115,9 +119,22 @@ class LanguageModel:
         return Usage(prompt, self.settings.max_answer_tokens, self._cost(prompt, self.settings.max_answer_tokens))
 
     def call(self, conversation: list[dict[str, str]], request: AssessmentRequest, form: str) -> Reply:
+        box: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        # In a thread that can be left behind: clients' timeouts start again with every byte, and some servers send blanks to keep them.
+        threading.Thread(target=lambda: box.put(self._complete(conversation, form)), daemon=True).start()
+        try:
+            found = box.get(timeout=self.settings.timeout + _GRACE)
+        except queue.Empty:
+            raise CallError(f"no whole answer within {self.settings.timeout:g} s", "again", billed=True, wait=None) from None
+        if isinstance(found, Exception):
+            raise self._failure(found) from found
+        return self._reply(found, conversation, form)
+
+    def _complete(self, conversation: list[dict[str, str]], form: str) -> Any:
+        """What LiteLLM returns or raises."""
         settings = self.settings
         try:
-            answer = self._litellm.completion(
+            return self._litellm.completion(
                 model=settings.assessor,
                 messages=conversation,
                 api_base=settings.api_base,
@@ -130,9 +147,8 @@ class LanguageModel:
                 drop_params=True,
                 **form_arguments(form),
             )
-        except Exception as error:  # litellm wraps every provider's errors in classes of its own and of openai's
-            raise self._failure(error) from error
-        return self._reply(answer, conversation, form)
+        except Exception as error:  # noqa: BLE001  # litellm wraps every provider's errors in classes of its own and of openai's
+            return error
 
     def _reply(self, answer: Any, conversation: list[dict[str, str]], form: str) -> Reply:
         choice = answer.choices[0] if answer.choices else None

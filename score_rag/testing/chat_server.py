@@ -15,9 +15,9 @@ from typing import Any, Self
 
 __all__ = ["FAULTS", "ChatServer", "fault_plan"]
 
-FAULTS = ("busy", "busy-after", "error", "timeout", "reset", "half", "schema", "refusal", "filter", "empty")
-"""429 without and with Retry-After, 500, an answer that comes too late, a closed connection, half of the JSON, JSON of another schema, a
-refusal, an answer that a content filter took, an empty one."""
+FAULTS = ("busy", "busy-after", "error", "timeout", "drip", "reset", "half", "schema", "refusal", "filter", "empty")
+"""429 without and with Retry-After, 500, an answer that comes too late, one that comes byte by byte, a closed connection, half of the
+JSON, JSON of another schema, a refusal, an answer that a content filter took, an empty one."""
 
 _FORMS = ("json_schema", "tool", "json_object")
 
@@ -30,7 +30,7 @@ class ChatServer:
         fault: What goes wrong with the n-th request, of `FAULTS`; None: nothing.
         supports: Forms of structured output that it takes, of json_schema, tool and json_object; the others get a 400.
         retry_after: Seconds that `busy-after` asks for.
-        late: Seconds that `timeout` takes.
+        late: Seconds that `timeout` takes; `drip` takes as long for ten bytes.
 
     Attributes:
         requests: The body of every request, in order.
@@ -73,18 +73,18 @@ class ChatServer:
         self._http.server_close()
         self._thread.join()
 
-    def reply(self, body: dict[str, Any]) -> tuple[int, dict[str, Any], dict[str, str]] | None:
-        """(status, JSON, headers) of a request; None: the connection is closed."""
+    def reply(self, body: dict[str, Any]) -> tuple[int, dict[str, Any], dict[str, str], float] | None:
+        """(status, JSON, headers, seconds a byte) of a request; None: the connection is closed."""
         with self._lock:
             self.requests.append(body)
             fault = self.fault(len(self.requests) - 1)
         form = "tool" if body.get("tools") else body.get("response_format", {}).get("type")
         if form in _FORMS and form not in self.supports:
-            return 400, _error(f"{form} is not supported by this model"), {}
+            return 400, _error(f"{form} is not supported by this model"), {}, 0
         if fault in ("busy", "busy-after"):
-            return 429, _error("too many requests"), {"Retry-After": str(self.retry_after)} if fault == "busy-after" else {}
+            return 429, _error("too many requests"), {"Retry-After": str(self.retry_after)} if fault == "busy-after" else {}, 0
         if fault == "error":
-            return 500, _error("made to fail"), {}
+            return 500, _error("made to fail"), {}, 0
         text = self.answer(body)
         broken = {"half": text[: len(text) // 2], "schema": '{"verdict": "Yes"}', "empty": "", "refusal": "", "filter": ""}
         said = broken.get(fault or "", text)
@@ -105,7 +105,14 @@ class ChatServer:
         usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
         choice = {"index": 0, "finish_reason": "content_filter" if fault == "filter" else "stop", "message": message}
         facts = {"id": "chatcmpl-1", "object": "chat.completion", "created": int(time.time()), "model": body.get("model", "model")}
-        return 200, {**facts, "choices": [choice], "usage": usage}, {}
+        return 200, {**facts, "choices": [choice], "usage": usage}, {}, self.late / 10 if fault == "drip" else 0
+
+    def send(self, write: Callable[[bytes], Any], data: bytes, pause: float) -> None:
+        """Send an answer, byte by byte where there is a pause after each; the rest is left out when the server closes."""
+        for part in (data[place : place + 1] for place in range(len(data))) if pause else (data,):
+            write(part)
+            if pause and self._closing.wait(pause):
+                return
 
 
 def fault_plan(share: float, *, kinds: Sequence[str] = FAULTS, seed: int = 0) -> Callable[[int], str | None]:
@@ -138,7 +145,7 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
             if found is None:
                 self.close_connection = True
                 return
-            status, answer, headers = found
+            status, answer, headers, pause = found
             data = json.dumps(answer).encode()
             try:
                 self.send_response(status)
@@ -147,7 +154,7 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(data)
+                server.send(self.wfile.write, data, pause)
             except ConnectionError:
                 pass  # a client that no longer waits is what the tests of timeouts make
 
