@@ -65,6 +65,10 @@ def quick(monkeypatch):
     monkeypatch.setattr(asking, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(language_model, "_GRACE", 0.3)
     forms._worked.clear()
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "assessor call":
+            thread.join(10)
 
 
 def job(server, out, requests, limits=Limits(), **changes):  # noqa: B008  # frozen

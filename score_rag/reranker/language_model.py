@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import email.utils
 import json
 import os
@@ -121,10 +122,13 @@ class LanguageModel:
     def call(self, conversation: list[dict[str, str]], request: AssessmentRequest, form: str) -> Reply:
         box: queue.SimpleQueue[Any] = queue.SimpleQueue()
         # In a thread that can be left behind: clients' timeouts start again with every byte, and some servers send blanks to keep them.
-        threading.Thread(target=lambda: box.put(self._complete(conversation, form)), daemon=True).start()
+        thread = threading.Thread(target=lambda: box.put(self._complete(conversation, form)), name="assessor call", daemon=True)
+        thread.start()
         try:
             found = box.get(timeout=self.settings.timeout + _GRACE)
         except queue.Empty:
+            # A thread that is stopped in the midst of an import keeps the process from ending.
+            atexit.register(thread.join, 0.1)
             raise CallError(f"no whole answer within {self.settings.timeout:g} s", "again", billed=True, wait=None) from None
         if isinstance(found, Exception):
             raise self._failure(found) from found

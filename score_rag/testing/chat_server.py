@@ -58,7 +58,7 @@ class ChatServer:
         self.billed: list[tuple[int, int]] = []
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._http = _Server(("127.0.0.1", 0), _handler(self))
         self._http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
 
@@ -113,6 +113,11 @@ class ChatServer:
             write(part)
             if pause and self._closing.wait(pause):
                 return
+
+
+class _Server(ThreadingHTTPServer):
+    # With five, as is usual, some of sixteen clients at once would wait a second for their connection.
+    request_queue_size = 128
 
 
 def fault_plan(share: float, *, kinds: Sequence[str] = FAULTS, seed: int = 0) -> Callable[[int], str | None]:
