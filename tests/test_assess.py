@@ -318,6 +318,7 @@ def test_pairs_are_drawn_from_training_in_its_own_proportions(toy):
     describer = Describer(find_prompt("describe_user"), toy.catalogue)
     drawn = sample_requests(toy, describer, 60, seed=4)
     assert drawn == sample_requests(toy, describer, 60, seed=4) != sample_requests(toy, describer, 60, seed=5)
+    assert set(sample_requests(toy, describer, 40, seed=4)) < set(drawn), "what was paid for is asked again by no larger job"
     training = [event for event in toy.rows("train") if len(toy.train_log.earlier(event)) >= 3]
     assert len(drawn) == 60 == len({one.event.row for one in drawn}) and {one.event for one in drawn} <= set(training)
 
@@ -325,9 +326,9 @@ def test_pairs_are_drawn_from_training_in_its_own_proportions(toy):
         known = [len(toy.train_log.earlier(event)) for event in events]
         return np.array([np.mean([event.liked for event in events]), np.mean(known)])
 
-    # A sixth of what drawing at random is off by.
+    # Sixty drawn at random are off by .05 and .30.
     off = [abs(shares([one.event for one in sample_requests(toy, describer, 60, seed=n)]) - shares(training)) for n in range(10)]
-    assert np.mean(off, axis=0)[0] < 0.02 and np.mean(off, axis=0)[1] < 0.15
+    assert np.mean(off, axis=0)[0] < 0.02 and np.mean(off, axis=0)[1] < 0.2
     assert len(sample_requests(toy, describer, 10**6)) == len(training)
 
 
@@ -393,11 +394,12 @@ def test_the_report_tells_what_is_said_of_the_user_from_what_is_said_of_anybody(
     requests = questions(20)
     own = [Assessment(characteristics=[f"judged film{n}", f"likes genre{n}"]) for n in range(20)]
     anybody = [Assessment(characteristics=[f"judged place{n % 5}", "likes films"]) for n in range(20)]
-    (all_own, *_), (all_any, *thirds) = (report_assessments(requests, said, [None] * 20, range(20)) for said in (own, anybody))
+    asked = {"outcomes": [None] * 20, "activity": range(20)}
+    (all_own, *_), (all_any, *thirds) = (report_assessments(requests, said, **asked) for said in (own, anybody))
     assert all_own.same_item == pytest.approx(1 / 3) and all_any.same_item == 1.0 and all_any.distinctness == 0.0
     assert all_any.other_items == pytest.approx(3 / 5) and (all_any.characteristics, all_any.words) == (2.0, 4.0)
     assert [row.questions for row in thirds] == [7, 6, 7] and thirds[0].group == "up to 6"
-    lost = report_assessments(requests, [None] * 20, ["invalid"] * 20, range(20))
+    lost = report_assessments(requests, [None] * 20, outcomes=["invalid"] * 20, activity=range(20))
     assert lost[0].failed == {"invalid": 20} and lost[0].words is None
 
 

@@ -132,7 +132,7 @@ def reported(job: AssessmentJob) -> list[ReportRow]:
     keys = job.keys
     outcomes = [failures[key]["outcome"] if key in failures else None for key in keys]
     activity = [len(log.earlier(request.event)) for request in job.requests]
-    return report_assessments(job.requests, [answers.get(key) for key in keys], outcomes, activity)
+    return report_assessments(job.requests, [answers.get(key) for key in keys], outcomes=outcomes, activity=activity)
 
 
 def _tell(found: Estimate | Progress, *, json: bool) -> None:

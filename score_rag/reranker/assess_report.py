@@ -57,6 +57,7 @@ class ReportRow:
 def report_assessments(
     requests: Sequence[AssessmentRequest],
     answers: Sequence[Assessment | None],
+    *,
     outcomes: Sequence[str | None],
     activity: Sequence[int],
 ) -> list[ReportRow]:

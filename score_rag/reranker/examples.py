@@ -40,7 +40,7 @@ def sample_requests(
     """Training events to ask about, among those whose user had at least three earlier judgements.
 
     Stratified by how much their user had judged before, whether the item was liked, and how often it was judged in training: each stratum
-    has its share of the sample, to within an event or two, not by luck.
+    has its share of the sample, to within a few events, not by luck. More questions of the same seed hold the fewer.
     """
     log = interactions.train_log
     earlier = [(event, len(log.earlier(event))) for event in interactions.rows("train")]
@@ -61,9 +61,9 @@ def sample_requests(
 
 
 def stratified(strata: Sequence[Sequence[int] | np.ndarray], count: int, *, seed: int) -> np.ndarray:
-    """Places of a sample in which every combination of strata has its share.
+    """Places of a sample in which every combination of strata has its share; a larger sample of the same seed holds the smaller one.
 
-    Rows are ordered by stratum, and one of every so many is taken.
+    Rows are ordered by stratum, and taken at the places of van der Corput's sequence: the middle, the quarters, the eighths, and so on.
 
     Args:
         strata: [k] of [n].
@@ -78,10 +78,12 @@ def stratified(strata: Sequence[Sequence[int] | np.ndarray], count: int, *, seed
     rows = len(strata[0])
     generator = np.random.default_rng(seed)
     order = np.lexsort([generator.random(rows), *(np.asarray(one) for one in reversed(strata))])
-    if count >= rows:
-        return np.arange(rows)
-    places = np.minimum(np.floor((np.arange(count) + generator.random()) * rows / count).astype(np.int64), rows - 1)
-    found: np.ndarray = np.sort(order[places])
+    bits = max(rows - 1, 0).bit_length()
+    turns, places = np.arange(2**bits), np.zeros(2**bits, dtype=np.int64)
+    for bit in range(bits):
+        places |= (turns >> bit & 1) << (bits - 1 - bit)
+    taken = places[places < rows][:count] + int(generator.integers(max(rows, 1)))
+    found: np.ndarray = np.sort(order[taken % max(rows, 1)])
     return found
 
 
