@@ -2,7 +2,7 @@
 
 A message says what went wrong, where, what was expected, what was found, and what to do next. The library raises, in its own words: a
 remedy is a setting, a stage, an index, a data set. Only the command line prints; it turns a remedy into the command to type, and
-`exit_code` into the process's status: 2 for a mistake in what was typed, 1 for the rest.
+`exit_code` into the process's status: 2 for a mistake in what was typed, 3 for a limit of spend that was reached, 1 for the rest.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ __all__ = [
     "RenewIndex",
     "RunStage",
     "ScoreError",
+    "SpendLimitError",
     "StageError",
     "did_you_mean",
 ]
@@ -206,6 +207,12 @@ class IndexMismatchError(ScoreError):
 
 class AssessorError(ScoreError):
     """The language model asked for self-assessments failed, or returned invalid answers after all retries."""
+
+
+class SpendLimitError(AssessorError):
+    """A limit on what assessments may cost was reached; all that was answered is kept."""
+
+    exit_code = 3
 
 
 class LockedError(ScoreError):

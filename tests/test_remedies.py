@@ -17,7 +17,7 @@ from score_rag.errors import ChangeSetting, Consult, DataError, Evaluate, FetchD
 SOURCES = Path(__file__).parent.parent / "score_rag"
 LIBRARY = [file for file in sorted(SOURCES.rglob("*.py")) if file.parent.name != "cli"]
 TYPED = re.compile(
-    r"--(set|force|into|folder|only|until)(?![-\w])|score-rag (run|data|index|prompts|pipelines|recommend|evaluate|doctor)\b"
+    r"--(set|force|into|folder|only|until)(?![-\w])|score-rag (run|assess|data|index|prompts|pipelines|recommend|evaluate|doctor)\b"
 )
 SPEAKS = {
     "pipeline/show.py": "writes the page of settings",

@@ -141,6 +141,7 @@ def test_serving_settings_train_nothing_again_but_what_learns_from_them():
         "retriever.similarity_top_k": ("reranker", "predictor"),
         "reranker.api_base": (),
         "reranker.concurrency": (),
+        "reranker.max_failed": (),
         "reranker.retries": (),
         "reranker.timeout": (),
         "reranker.top_n": ("predictor",),

@@ -128,6 +128,7 @@ def _assessments(run: Run) -> Check | str:
     some = list(zip(requests, kept, strict=True))[:: max(1, len(requests) // _ASSESSED)]
     wrong = []
     for request, answer in some:
+        assert answer is not None, "none is lost"
         past = world.with_events(world.events.filter(pl.col("timestamp") < request.as_of))
         if answer.characteristics != OfflineAssessor(past).characteristics(request.user_id, request.item_id, request.as_of):
             wrong.append(

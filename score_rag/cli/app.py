@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from score_rag.cli import data, doctor, evaluate, index, init, pipelines, prompts, recommend, run, status
+from score_rag.cli import assess, data, doctor, evaluate, index, init, pipelines, prompts, recommend, run, status
 from score_rag.errors import ChangeSetting, ScoreError
 
 __all__ = ["app", "main"]
@@ -25,6 +25,7 @@ app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("recommend")(recommend.recommend)
 app.command("evaluate")(evaluate.evaluate)
+app.add_typer(assess.app, name="assess")
 app.add_typer(index.app, name="index")
 app.add_typer(data.app, name="data")
 app.add_typer(prompts.app, name="prompts")

@@ -52,11 +52,9 @@ def planned_assessments(context: StageContext, due: Collection[str]) -> str:
     settings = context.pipeline.reranker
     if "documents" in due:
         return f"at most {settings.pairs} calls to {settings.assessor}, fewer where answers are kept from before"
+    from score_rag.pipeline.assessing import job_of
     from score_rag.pipeline.run import Run
-    from score_rag.reranker.assess import planned_calls
-    from score_rag.reranker.examples import sample_requests
 
-    run = Run(context.pipeline, context.folder)
-    requests = sample_requests(run.interactions, run.describer, settings.pairs, history=context.pipeline.data.history, seed=context.seed)
-    calls = planned_calls(requests, settings, prompt=context.prompt(settings.assess_prompt), out=context.scratch / "assessments.jsonl")
-    return f"{calls} calls to {settings.assessor}; {len(requests) - calls} answers are kept from before"
+    job = job_of(Run(context.pipeline, context.folder), context.prompt(settings.assess_prompt), context.scratch)
+    calls = job.calls()
+    return f"{calls} calls to {settings.assessor}; {len(set(job.keys)) - calls} answers are kept from before"

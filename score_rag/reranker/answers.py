@@ -1,21 +1,41 @@
-"""Kept answers: one JSON a line, under a digest of model, settings and messages."""
+"""Kept answers and failures: one JSON a line, under a digest of model, settings and messages."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from pydantic import ValidationError
 
 from score_rag.errors import AssessorError
 from score_rag.files import digest_json, write_text
 from score_rag.prompts import Prompt
+from score_rag.reranker.asking import Answered, Failed
 from score_rag.reranker.assessment import Assessment, AssessmentRequest, messages
 from score_rag.reranker.settings import AssessmentSettings
 
-__all__ = ["answer_key", "append_answer", "drop_torn_line", "read_answers", "write_answers"]
+__all__ = [
+    "answer_key",
+    "answered",
+    "append_answer",
+    "append_failure",
+    "errors_path",
+    "forget_failures",
+    "read_answers",
+    "read_failures",
+    "read_rows",
+    "write_answers",
+]
+
+_REPLY = 300
+"""Characters of a reply that are kept of a failure."""
+
+
+def errors_path(out: Path) -> Path:
+    """Where the questions without an answer are kept: `assessments.errors.jsonl` beside `assessments.jsonl`."""
+    return out.with_name(f"{out.stem}.errors.jsonl")
 
 
 def read_answers(path: Path) -> dict[str, Assessment]:
@@ -24,26 +44,43 @@ def read_answers(path: Path) -> dict[str, Assessment]:
     Raises:
         AssessorError: A line before the last is malformed.
     """
-    if not path.is_file():
-        return {}
-    answers = {}
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    return {key: answer for key, (_, answer) in read_rows(path).items()}
+
+
+def read_rows(path: Path) -> dict[str, tuple[dict[str, Any], Assessment]]:
+    """Kept answers by key, each with all that its line says: `user_id`, `item_id`, `model`, tokens and cost.
+
+    Raises:
+        AssessorError: A line before the last is malformed.
+    """
+    rows = {}
+    for where, last, line in _lines(path):
         try:
             row = json.loads(line)
-            answers[str(row["key"])] = Assessment.model_validate(row)
+            rows[str(row["key"])] = row, Assessment.model_validate(row)
         except (json.JSONDecodeError, KeyError, TypeError, ValidationError) as error:
-            if number == len(lines):
+            if last:
                 break
-            raise AssessorError(
-                "a kept assessment is malformed",
-                where=f"{path}, line {number}",
-                found=line[:80],
-                hint="remove that line; it will be asked again",
-            ) from error
-    return answers
+            raise _malformed(where, line) from error
+    return rows
+
+
+def read_failures(path: Path) -> dict[str, dict[str, Any]]:
+    """The questions without an answer by key: `user_id`, `item_id`, `outcome`, `reason`, `replies`.
+
+    Raises:
+        AssessorError: A line before the last is malformed.
+    """
+    rows = {}
+    for where, last, line in _lines(path):
+        try:
+            row = json.loads(line)
+            rows[str(row["key"])] = {**row, "outcome": str(row["outcome"])}
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            if last:
+                break
+            raise _malformed(where, line) from error
+    return rows
 
 
 def write_answers(
@@ -54,27 +91,53 @@ def write_answers(
     prompt: Prompt,
     out: Path,
 ) -> None:
-    """Write the answers to exactly these requests, in their order: the same bytes however they came in, and none of other questions."""
+    """Write the answers to exactly these requests, in their order: the same bytes however they came in, and none of other questions.
+
+    What they cost depends on how they came in, and is not written.
+    """
     lines: dict[str, str] = {}
     for request, answer in zip(requests, answers, strict=True):
         key = answer_key(request, prompt, settings)
-        lines[key] = _line(key, settings.assessor, request, answer)
+        lines[key] = _line(_facts(key, request), model=settings.assessor, **answer.model_dump())
     write_text(out, "".join(lines.values()))
 
 
-def append_answer(stream: TextIO, key: str, model: str, request: AssessmentRequest, answer: Assessment) -> None:
-    """Keep one answer: a line, flushed."""
-    stream.write(_line(key, model, request, answer))
+def answered(
+    requests: Sequence[AssessmentRequest], found: Sequence[Assessment | None], *, where: Path, least: int = 10
+) -> tuple[list[AssessmentRequest], list[Assessment]]:
+    """The requests that have an answer, and their answers.
+
+    Raises:
+        AssessorError: They are fewer than `least`.
+    """
+    pairs = [(request, answer) for request, answer in zip(requests, found, strict=True) if answer is not None]
+    if len(pairs) < least:
+        raise AssessorError("too few questions got a valid answer", where=where, expected=f"at least {least}", found=len(pairs))
+    return [request for request, _ in pairs], [answer for _, answer in pairs]
+
+
+def append_answer(stream: TextIO, key: str, model: str, request: AssessmentRequest, answered: Answered) -> None:
+    """Keep one answer with what its call came to: a line, flushed."""
+    stream.write(_line(_facts(key, request), model=model, **answered.answer.model_dump(), **answered.usage._asdict()))
     stream.flush()
 
 
-def drop_torn_line(path: Path) -> None:
-    """Remove a last line that a killed run did not finish."""
-    if path.is_file():
-        raw = path.read_bytes()
-        if raw and not raw.endswith(b"\n"):
-            with path.open("r+b") as stream:
-                stream.truncate(raw.rfind(b"\n") + 1)
+def append_failure(path: Path, key: str, model: str, request: AssessmentRequest, failed: Failed) -> None:
+    """Keep one failure: a line. Replies are cut, and lone surrogates in them replaced."""
+    replies = [reply[:_REPLY].encode("utf-8", "replace").decode() for reply in failed.replies]
+    facts = {"model": model, "outcome": failed.outcome, "reason": failed.reason.encode("utf-8", "replace").decode(), "replies": replies}
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(_line(_facts(key, request), **facts))
+
+
+def forget_failures(path: Path, keys: Collection[str]) -> None:
+    """Remove the failures of questions that are asked again; the file goes with the last of them."""
+    failures = read_failures(path)
+    left = [row for key, row in failures.items() if key not in keys]
+    if left:
+        write_text(path, "".join(_line(row) for row in left))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def answer_key(request: AssessmentRequest, prompt: Prompt, settings: AssessmentSettings) -> str:
@@ -84,6 +147,21 @@ def answer_key(request: AssessmentRequest, prompt: Prompt, settings: AssessmentS
     return digest_json(facts)[:32]
 
 
-def _line(key: str, model: str, request: AssessmentRequest, answer: Assessment) -> str:
-    facts = {"key": key, "model": model, "user_id": request.user_id, "item_id": request.item_id}
-    return json.dumps({**facts, **answer.model_dump()}, ensure_ascii=False) + "\n"
+def _facts(key: str, request: AssessmentRequest) -> dict[str, Any]:
+    return {"key": key, "user_id": request.user_id, "item_id": request.item_id}
+
+
+def _line(facts: dict[str, Any], **more: Any) -> str:
+    return json.dumps({**facts, **more}, ensure_ascii=False) + "\n"
+
+
+def _lines(path: Path) -> Iterator[tuple[str, bool, str]]:
+    """(Where it is, whether it is the last, the line) of each line that is not empty."""
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield f"{path}, line {number}", number == len(lines), line
+
+
+def _malformed(where: str, line: str) -> AssessorError:
+    return AssessorError("a kept assessment is malformed", where=where, found=line[:80], hint="remove that line; it will be asked again")

@@ -1,27 +1,39 @@
 """Self-assessments: a language model is asked which behaviour of other users would help with a question (the paper's offline step).
 
-Every answer is checked and kept at once, so a stopped run goes on where it was and the same question is never paid for twice.
+Every answer is checked and kept at once, so a stopped job goes on where it was and the same question is never paid for twice. A question
+without a valid answer is kept apart, with the reason, and the job goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from score_rag.errors import AssessorError
+from score_rag.errors import AssessorError, ChangeSetting, InputError, SpendLimitError
+from score_rag.files.lines import drop_torn_line
 from score_rag.progress import Report, silent
 from score_rag.prompts import Prompt
-from score_rag.reranker.answers import answer_key, append_answer, drop_torn_line, read_answers, write_answers
-from score_rag.reranker.assessment import Assessment, AssessmentRequest, messages
-from score_rag.reranker.language_model import Ask, ask_litellm
+from score_rag.reranker.answers import (
+    answer_key,
+    append_answer,
+    append_failure,
+    errors_path,
+    forget_failures,
+    read_answers,
+    write_answers,
+)
+from score_rag.reranker.asking import Answered, Conversation
+from score_rag.reranker.assessment import Assessment, AssessmentRequest
+from score_rag.reranker.language_model import Ask, CalledModel, LanguageModel, StandIn
 from score_rag.reranker.settings import AssessmentSettings
+from score_rag.reranker.spend import Journal, Limits, journal_path
 
-__all__ = ["Assessment", "AssessmentRequest", "assess", "planned_calls", "read_answers", "write_answers"]
+__all__ = ["Assessment", "AssessmentRequest", "assess", "planned_calls", "read_answers", "unanswered", "write_answers"]
 
 _DEFAULTS = AssessmentSettings()
+_NO_LIMITS = Limits()
 
 
 def assess(
@@ -31,57 +43,56 @@ def assess(
     prompt: Prompt,
     out: Path,
     ask: Ask | None = None,
+    limits: Limits = _NO_LIMITS,
     report: Report = silent,
-) -> list[Assessment]:
+) -> list[Assessment | None]:
     """Ask for every request that `out` has no answer to yet.
 
     Args:
         settings: Who is asked, and how.
         prompt: With the variables `history` and `target`.
-        out: JSON lines; appended to, one flushed line an answer. A torn last line (of a killed run) is dropped.
+        out: JSON lines; appended to, one flushed line an answer. A torn last line (of a killed run) is dropped. Beside it lie
+            `*.errors.jsonl`, the questions without an answer, and `*.spend.jsonl`, what was reserved before each call and paid after.
         ask: Who answers in the model's place; None asks the model, by LiteLLM.
+        limits: What the answers to these requests may cost in all, earlier runs included.
 
     Returns:
-        One assessment a request, in order.
+        One assessment a request, in order; None where there is no valid answer.
 
     Raises:
-        AssessorError: The model could not be reached, or returned invalid JSON after all retries; every answer so far is kept.
+        AssessorError: The model cannot be asked, or more than `settings.max_failed` of the questions have no valid answer.
+        SpendLimitError: A limit was reached. With either, every answer so far is kept.
+        InputError: A limit on cost, and no price is known for the model.
     """
     keys = [answer_key(request, prompt, settings) for request in requests]
     answers = read_answers(out)
-    waiting = list(dict.fromkeys(place for place, key in enumerate(keys) if key not in answers))
-    done = len(requests) - len(waiting)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    drop_torn_line(out)
-    if waiting:
-        if ask is None:
-            ask = ask_litellm(settings)
-        with out.open("a", encoding="utf-8") as stream, ThreadPoolExecutor(max_workers=settings.concurrency) as pool:
-            running: dict[Future[Assessment], int] = {}
-            queue = iter(waiting)
-            failure: AssessorError | None = None
-            while True:
-                while failure is None and len(running) < settings.concurrency and (place := next(queue, None)) is not None:
-                    running[pool.submit(_assess, ask, requests[place], prompt, settings)] = place
-                if not running:
-                    break
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    place = running.pop(future)
-                    try:
-                        answers[keys[place]] = future.result()
-                    except AssessorError as error:
-                        failure = failure or error
-                        continue
-                    append_answer(stream, keys[place], settings.assessor, requests[place], answers[keys[place]])
-                    done += 1
-                    report("asking for assessments", done, len(requests))
-            if failure is not None:
-                failure.hint = f"{done} of {len(requests)} answers are kept in {out}; the same command goes on from there"
-                raise failure
-    else:
-        report("asking for assessments", done, len(requests))
-    return [answers[key] for key in keys]
+    places = unanswered(keys, answers)
+    if places:
+        model: CalledModel = LanguageModel(settings) if ask is None else StandIn(ask)
+        if limits.max_cost is not None and not model.priced:
+            raise InputError(
+                "a limit on cost needs a price, and none is known for this model",
+                where=settings.assessor,
+                expected="a model in LiteLLM's list of prices",
+                hint="limit calls or tokens",
+            )
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for file in (out, errors_path(out)):
+            drop_torn_line(file)
+        forget_failures(errors_path(out), {keys[place] for place in places} | answers.keys())
+        # Who stands in for a model costs nothing.
+        journal = Journal(journal_path(out) if ask is None else None, keys, limits)
+        with journal:
+            job = _Job(Conversation(model, journal, prompt, settings), out, len(set(keys)), report)
+            answers |= job.run({keys[place]: requests[place] for place in places})
+    report("asking for assessments", len(requests), len(requests))
+    return [answers.get(key) for key in keys]
+
+
+def unanswered(keys: Sequence[str], answers: Collection[str]) -> list[int]:
+    """The places of the questions that are to be asked: the first of each key without an answer."""
+    first = {key: place for place, key in reversed(list(enumerate(keys)))}
+    return sorted(place for key, place in first.items() if key not in answers)
 
 
 def planned_calls(
@@ -92,33 +103,79 @@ def planned_calls(
     out: Path,
 ) -> int:
     """How many of the requests `assess` would ask: those that have no answer yet."""
-    answers = read_answers(out)
-    return sum(answer_key(request, prompt, settings) not in answers for request in requests)
+    return len(unanswered([answer_key(request, prompt, settings) for request in requests], read_answers(out)))
 
 
-def _assess(ask: Ask, request: AssessmentRequest, prompt: Prompt, settings: AssessmentSettings) -> Assessment:
-    """Ask until the answer is valid, `settings.retries` times more at most."""
-    asked = messages(request, prompt)
-    said = ""
-    for _ in range(settings.retries + 1):
-        said = ask(asked, request)
-        try:
-            return Assessment.model_validate_json(_bare_json(said))
-        except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'answer'}: {e['msg']}" for e in error.errors()[:3])
-            repair = (
-                f'That was not the JSON asked for ({wrong}). Answer with {{"characteristics": [...], "reason": "..."}} and nothing else.'
-            )
-            asked = [*messages(request, prompt), {"role": "assistant", "content": said}, {"role": "user", "content": repair}]
-    raise AssessorError(
-        f"the assessor {settings.assessor!r} returned invalid JSON after {settings.retries} retries",
-        where=request.where,
-        expected='{"characteristics": [...], "reason": "..."}',
-        found=repr(said[:200]),
-    )
+class _Job:
+    """Questions asked at once, their answers kept as they come.
 
+    Args:
+        questions: How many the job has in all, those that were answered before among them.
+    """
 
-def _bare_json(text: str) -> str:
-    """The outermost braces of an answer: models like to wrap JSON in fences or a friendly sentence."""
-    start, end = text.find("{"), text.rfind("}")
-    return text[start : end + 1] if 0 <= start < end else text
+    def __init__(self, talk: Conversation, out: Path, questions: int, report: Report) -> None:
+        self._talk, self._out, self._questions, self._report = talk, out, questions, report
+        self._keep = threading.Lock()
+        self._answers: dict[str, Assessment] = {}
+        self._failed = 0
+
+    def run(self, requests: dict[str, AssessmentRequest]) -> dict[str, Assessment]:
+        """The answers by key.
+
+        Raises:
+            AssessorError: As `assess`.
+        """
+        settings, done = self._talk.settings, self._questions - len(requests)
+        queue = iter(requests.items())
+        stopped: AssessorError | None = None
+        with self._out.open("a", encoding="utf-8") as self._stream, ThreadPoolExecutor(max_workers=settings.concurrency) as pool:
+            running: set[Future[None]] = set()
+            try:
+                while True:
+                    while stopped is None and len(running) < settings.concurrency and (asked := next(queue, None)) is not None:
+                        running.add(pool.submit(self._ask, *asked))
+                    if not running:
+                        break
+                    finished, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        try:
+                            future.result()
+                        except AssessorError as error:
+                            stopped = stopped or error
+                    if stopped is None and self._failed > settings.max_failed * self._questions + 1e-9:
+                        stopped = self._too_many()
+                    # Where a limit was reached, what is in flight may still be paid and is waited for.
+                    if stopped is not None and not isinstance(stopped, SpendLimitError):
+                        self._talk.stop.set()
+                    self._report("asking for assessments", done + len(self._answers) + self._failed, self._questions)
+            except BaseException:
+                self._talk.stop.set()
+                raise
+        if stopped is not None:
+            kept = f"{done + len(self._answers)} of {self._questions} answers are kept in {self._out}; the same command goes on from there"
+            stopped.hint = f"{kept}; {stopped.hint}" if stopped.hint else kept
+            raise stopped
+        return self._answers
+
+    def _ask(self, key: str, request: AssessmentRequest) -> None:
+        """Ask, and keep what comes of it: in the thread that asked, so that nothing that was paid for waits to be written."""
+        found = self._talk.ask(request, key)
+        model = self._talk.settings.assessor
+        with self._keep:
+            if isinstance(found, Answered):
+                append_answer(self._stream, key, model, request, found)
+                self._answers[key] = found.answer
+            elif found is not None:
+                append_failure(errors_path(self._out), key, model, request, found)
+                self._failed += 1
+
+    def _too_many(self) -> AssessorError:
+        most = self._talk.settings.max_failed
+        return AssessorError(
+            f"{self._failed} of {self._questions} questions got no valid answer from {self._talk.settings.assessor!r}",
+            where=errors_path(self._out),
+            expected=f"at most {most:.0%} without one",
+            found="a line each, with the reason and the replies",
+            hint="to let more of them fail",
+            remedy=ChangeSetting({"reranker.max_failed": min(1.0, round(most + 0.2, 2))}),
+        )

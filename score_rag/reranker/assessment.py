@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from score_rag.data.log import Event
 from score_rag.prompts import Prompt
@@ -24,6 +24,14 @@ class Assessment(BaseModel):
 
     characteristics: list[str] = Field(min_length=1, max_length=12)
     reason: str = ""
+
+    @field_validator("characteristics")
+    @classmethod
+    def _say_something(cls, found: list[str]) -> list[str]:
+        said = [one for one in found if one]
+        if not said:
+            raise ValueError("all are empty")
+        return said
 
     def text(self) -> str:
         """The assessment as one text, for comparing with behaviours."""

@@ -34,7 +34,10 @@ class AssessmentSettings(Settings):
     api_base: Annotated[str | None, serving()] = Field(None, description="address of your own OpenAI-compatible server")
     max_answer_tokens: int = Field(400, ge=16, description="longest answer of the assessor")
     temperature: float = Field(0.0, ge=0, le=2, description="of the assessor's answers")
-    retries: Annotated[int, serving()] = Field(2, ge=0, description="retries of an invalid answer; each names the mistake")
+    retries: Annotated[int, serving()] = Field(2, ge=0, description="further calls for a question whose answer is invalid or does not come")
+    max_failed: Annotated[float, serving()] = Field(
+        0.1, ge=0, le=1, description="share of questions that may stay without a valid answer; more stop the job"
+    )
     timeout: Annotated[float, serving()] = Field(60.0, gt=0, description="seconds a call")
     concurrency: Annotated[int, serving()] = Field(4, ge=1, description="calls at a time")
 

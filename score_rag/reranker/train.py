@@ -18,6 +18,7 @@ from score_rag.inference.onnx import export_onnx
 from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
 from score_rag.prompts import Prompt
+from score_rag.reranker.answers import answered
 from score_rag.reranker.assess import AssessmentRequest, assess, write_answers
 from score_rag.reranker.comparing import embed_texts
 from score_rag.reranker.examples import RankedList, rank_by_assessment, sample_requests
@@ -81,7 +82,7 @@ def fit_reranker(
         raise DataError(
             "there are too few events to ask assessments for", expected="at least 10 with three earlier ones", found=len(requests)
         )
-    answers = assess(
+    found = assess(
         requests,
         settings,
         prompt=prompt,
@@ -89,6 +90,7 @@ def fit_reranker(
         ask=OfflineAssessor(interactions).ask if assessor == OFFLINE_MODEL else None,
         report=report,
     )
+    requests, answers = answered(requests, found, where=assessments_path)
     hits = hits_for(requests)
     start = find_encoder(settings.encoder, setting="reranker.encoder")
     comparer = find_encoder(settings.similarity_encoder, setting="reranker.similarity_encoder")
@@ -102,7 +104,7 @@ def fit_reranker(
     write_answers(requests, answers, settings, prompt=prompt, out=kept)
     told = {"top_n": settings.top_n, "assessor": assessor, "base": settings.encoder, "max_tokens": settings.max_tokens}
     write_json(folder / "reranker.json", {**told, "bundled": settings.encoder == BUNDLED})
-    return {"assessments": len(answers), **metrics}
+    return {"assessments": len(answers), **({"unanswered": lost} if (lost := found.count(None)) else {}), **metrics}
 
 
 @seeded

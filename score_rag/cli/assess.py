@@ -1,0 +1,174 @@
+"""`score-rag assess`: the language model's assessments that teach the reranker, asked and looked at by themselves."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from score_rag.cli.options import Json, PipelineName, Set
+
+if TYPE_CHECKING:
+    from score_rag.pipeline.assessing import AssessmentJob, Estimate, Progress
+    from score_rag.reranker.assess_report import ReportRow
+    from score_rag.reranker.spend import Limits
+
+__all__ = ["app", "asked", "estimated", "kept", "opened", "reported"]
+
+app = typer.Typer(no_args_is_help=True, help="Ask for, count and look at the assessments that teach the reranker.", rich_markup_mode=None)
+
+
+@app.command()
+def run(
+    pipeline: PipelineName,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show calls, tokens and cost at most; ask nothing.")] = False,
+    max_cost: Annotated[float | None, typer.Option(min=0, help="Stop before these questions cost more USD, earlier runs included.")] = None,
+    max_requests: Annotated[int | None, typer.Option(min=0, help="Stop before more calls than these.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=0, help="Stop before more tokens than these, of prompts and answers.")] = None,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Ask for the assessments that have no answer yet; the reranker stage uses them. Needs the stages data and documents. Exits with
+    status 3 at a limit; everything answered is kept."""
+    from score_rag.reranker.spend import Limits
+
+    if dry_run:
+        _tell(estimated(pipeline, set_ or []), json=json)
+    else:
+        _tell(asked(pipeline, set_ or [], limits=Limits(max_cost, max_requests, max_tokens), quiet=json), json=json)
+
+
+@app.command()
+def status(pipeline: PipelineName, set_: Set = None, json: Json = False) -> None:
+    """Show how many questions are answered, how many failed and why, and what they have cost."""
+    _tell(opened(pipeline, set_ or []).progress(), json=json)
+
+
+@app.command()
+def show(
+    pipeline: PipelineName,
+    user: Annotated[str | None, typer.Option(help="Only this user's.")] = None,
+    item: Annotated[str | None, typer.Option(help="Only those about this item (its id).")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 10,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Show assessments, and the questions that failed with the replies to them."""
+    rows = kept(opened(pipeline, set_ or []), user=user, item=item, limit=limit)
+    from score_rag.cli.screen import console, print_json
+
+    if json:
+        print_json(rows)
+        return
+    from rich.markup import escape
+
+    screen = console()
+    for row in rows:
+        screen.print(f"[bold]user {escape(row['user_id'])}, {escape(row['name'])}[/]  [dim]{row['outcome']}[/]", soft_wrap=True)
+        for line in row["characteristics"] or [row["reason"], *row["replies"]]:
+            screen.print(f"  · {escape(line)}", soft_wrap=True)
+
+
+@app.command()
+def report(pipeline: PipelineName, set_: Set = None, json: Json = False) -> None:
+    """Report on assessments by user activity: length, failures, and likeness to those for other users about the same item."""
+    rows = reported(opened(pipeline, set_ or []))
+    from score_rag.cli.screen import console, print_json
+
+    if json:
+        print_json([row.to_dict() for row in rows])
+        return
+    console().print(_table(rows))
+    typer.echo("same item, other items: likeness to assessments for other users, by the words that both use")
+
+
+def opened(name: str, overrides: list[str]) -> AssessmentJob:
+    """The job of a pipeline's run."""
+    from score_rag.pipeline.assessing import open_job
+    from score_rag.pipeline.config import load_pipeline
+
+    return open_job(load_pipeline(name, overrides=overrides))
+
+
+def estimated(name: str, overrides: list[str]) -> Estimate:
+    """What asking would take."""
+    return opened(name, overrides).estimate()
+
+
+def asked(name: str, overrides: list[str], *, limits: Limits, quiet: bool) -> Progress:
+    """Ask, with bars."""
+    from score_rag.cli.screen import bars
+    from score_rag.pipeline.assessing import assess_run
+    from score_rag.pipeline.config import load_pipeline
+
+    with bars(quiet=quiet) as progress:
+        return assess_run(load_pipeline(name, overrides=overrides), limits=limits, report=progress)
+
+
+def kept(job: AssessmentJob, *, user: str | None, item: str | None, limit: int) -> list[dict[str, Any]]:
+    """Questions with their answers or failures, in the order of the job; those that were not asked yet are left out."""
+    from score_rag.reranker.answers import errors_path, read_answers, read_failures
+
+    answers, failures = read_answers(job.out), read_failures(errors_path(job.out))
+    rows = []
+    for key, request in zip(job.keys, job.requests, strict=True):
+        if (user is not None and request.user_id != user) or (item is not None and request.item_id != item):
+            continue
+        facts = {"user_id": request.user_id, "item_id": request.item_id, "name": job.interactions.item(request.item_id).name}
+        if answer := answers.get(key):
+            rows.append({**facts, "outcome": "answered", **answer.model_dump(), "replies": []})
+        elif failed := failures.get(key):
+            rows.append({**facts, "outcome": failed["outcome"], "characteristics": [], **{n: failed[n] for n in ("reason", "replies")}})
+    return rows[:limit]
+
+
+def reported(job: AssessmentJob) -> list[ReportRow]:
+    """What the job's assessments are like."""
+    from score_rag.reranker.answers import errors_path, read_answers, read_failures
+    from score_rag.reranker.assess_report import report_assessments
+
+    answers, failures, log = read_answers(job.out), read_failures(errors_path(job.out)), job.interactions.train_log
+    keys = job.keys
+    outcomes = [failures[key]["outcome"] if key in failures else None for key in keys]
+    activity = [len(log.earlier(request.event)) for request in job.requests]
+    return report_assessments(job.requests, [answers.get(key) for key in keys], outcomes=outcomes, activity=activity)
+
+
+def _tell(found: Estimate | Progress, *, json: bool) -> None:
+    from score_rag.cli.screen import print_json
+    from score_rag.pipeline.assessing import Estimate
+
+    if json:
+        print_json(asdict(found) if isinstance(found, Estimate) else found.to_dict())
+    elif isinstance(found, Estimate):
+        price = "no price is known" if found.cost is None else f"${found.cost:,.4f} at most"
+        typer.echo(
+            f"{found.calls:,} calls to {found.assessor}, {found.kept:,} answers are kept from before\n"
+            f"{found.prompt_tokens:,} prompt tokens, at most {found.completion_tokens:,} of answers; {price}; retries not counted"
+        )
+    else:
+        failed = "".join(f", {count:,} {outcome}" for outcome, count in found.failed.items())
+        spend = found.spend
+        typer.echo(f"{found.answered:,} of {found.questions:,} questions answered by {found.assessor}{failed}")
+        unknown = f", {spend.unpriced:,} calls of unknown price" if spend.unpriced else ""
+        lost = f", {spend.unsettled:,} calls without an answer counted in full" if spend.unsettled else ""
+        tokens = f"{spend.prompt_tokens:,} + {spend.completion_tokens:,} tokens"
+        typer.echo(f"{spend.requests:,} calls, {tokens}, ${spend.cost:,.4f}{unknown}{lost}\n{found.file}")
+
+
+def _table(rows: list[ReportRow]) -> Any:
+    from rich.table import Table
+
+    def told(value: float | None, digits: int = 1) -> str:
+        return "-" if value is None else f"{value:.{digits}f}"
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("judged before")
+    for name in ("questions", "answered", "failed", "characteristics", "words", "same item", "other items"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        failed = ", ".join(f"{count} {outcome}" for outcome, count in row.failed.items()) or "0"
+        counts = (f"{row.questions:,}", f"{row.answered:,}", failed)
+        table.add_row(row.group, *counts, told(row.characteristics), told(row.words), told(row.same_item, 2), told(row.other_items, 2))
+    return table

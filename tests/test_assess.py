@@ -1,0 +1,493 @@
+"""Assessing at scale, over a real local server that fails as providers do: nothing is lost, nothing paid twice, no limit passed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_cli import typed
+
+from score_rag.data.log import Event
+from score_rag.documents.describer import Describer
+from score_rag.errors import AssessorError, InputError, SpendLimitError
+from score_rag.pipeline.config import load_pipeline
+from score_rag.pipeline.runner import run
+from score_rag.pipeline.stages import stages
+from score_rag.prompts import find_prompt
+from score_rag.reranker import asking, forms, language_model
+from score_rag.reranker.answers import answer_key, errors_path, read_answers, read_failures, read_rows, write_answers
+from score_rag.reranker.assess import AssessmentRequest, assess, planned_calls
+from score_rag.reranker.assess_report import report_assessments
+from score_rag.reranker.assessment import Assessment
+from score_rag.reranker.examples import sample_requests
+from score_rag.reranker.replies import InvalidReplyError, is_refusal, read_reply
+from score_rag.reranker.settings import AssessmentSettings
+from score_rag.reranker.spend import Journal, Limits, Usage, journal_path, read_spend
+from score_rag.testing import ChatServer
+from score_rag.testing.chat_server import FAULTS, fault_plan
+
+# LiteLLM's own types make pydantic warn when they are first used.
+pytestmark = pytest.mark.filterwarnings("ignore:Item .* on TypedDict class:UserWarning")
+PROMPT = find_prompt("assess")
+INPUT, OUTPUT = 0.15e-6, 0.6e-6
+"""USD a token of gpt-4o-mini, in LiteLLM's list."""
+
+
+def questions(count: int) -> list[AssessmentRequest]:
+    return [
+        AssessmentRequest(Event(f"user-{n}", f"item-{n % 5}", True, 100 + n), f"Liked: Film {n}.", "Heat (1995).") for n in range(count)
+    ]
+
+
+def answer(body) -> str:
+    """Names the film of its question, so that an answer under another's key would be seen."""
+    film = body["messages"][0]["content"].split("Liked: Film ")[1].split(".")[0]
+    return json.dumps({"characteristics": [f"judged Film {film}", "likes heist films"], "reason": "because"})
+
+
+def is_right(requests, found) -> bool:
+    return all(one is None or one.characteristics[0] == f"judged Film {n}" for n, one in enumerate(found)) and len(found) == len(requests)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setattr(asking, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(language_model, "_GRACE", 0.3)
+    forms._worked.clear()
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "assessor call":
+            thread.join(10)
+
+
+def job(server, out, requests, limits=Limits(), **changes):  # noqa: B008  # frozen
+    base = AssessmentSettings(assessor="openai/gpt-4o-mini", api_base=server.url, concurrency=4, retries=2, timeout=10, max_failed=1.0)
+    return assess(requests, base.changed(**changes), prompt=PROMPT, out=out, limits=limits)
+
+
+def billed(server) -> float:
+    return sum(prompt * INPUT + completion * OUTPUT for prompt, completion in server.billed)
+
+
+def test_a_job_on_a_server_that_fails_in_every_way_ends_and_its_answers_are_those_of_one_that_never_does(tmp_path):
+    requests, out = questions(60), tmp_path / "assessments.jsonl"
+    with ChatServer(answer) as server:
+        calm = job(server, tmp_path / "calm.jsonl", requests)
+        assert len(server.requests) == 60 and read_spend(journal_path(tmp_path / "calm.jsonl")).cost == pytest.approx(billed(server))
+    with ChatServer(answer, fault=fault_plan(0.3, seed=1), late=1.3) as server:
+        found = job(server, out, requests, timeout=1)
+        assert len(server.requests) <= 3 * 60 and is_right(requests, found) and sum(one is None for one in found) < 10
+        lost = {key: row["outcome"] for key, row in read_failures(errors_path(out)).items()}
+        assert len(lost) == found.count(None) and set(lost.values()) <= set(asking.OUTCOMES)
+        spend = read_spend(journal_path(out))
+        assert spend.requests == len(server.requests) and spend.cost >= billed(server) - 1e-12
+        rounds = 1
+        while None in found:
+            before = len(server.requests)
+            waiting = found.count(None)
+            found = job(server, out, requests, timeout=1)
+            rounds += 1
+            assert len(server.requests) - before <= 3 * waiting, "only those without an answer are asked again"
+        assert rounds < 6 and not errors_path(out).exists()
+        before = len(server.requests)
+        assert job(server, out, requests) == found == calm and len(server.requests) == before
+    assert len(out.read_text().splitlines()) == 60
+    row, _ = read_rows(out).popitem()[1]
+    assert row["cost"] == pytest.approx(row["prompt_tokens"] * INPUT + row["completion_tokens"] * OUTPUT) and row["cost"] > 0
+    settings_ = AssessmentSettings(assessor="openai/gpt-4o-mini")
+    for name, answers in (("a", found), ("b", calm)):
+        write_answers(requests, answers, settings_, prompt=PROMPT, out=tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        *((fault, "unavailable") for fault in ("busy", "error", "timeout", "drip", "reset")),
+        *((fault, "invalid") for fault in ("half", "schema", "empty")),
+        ("refusal", "refused"),
+        ("filter", "filtered"),
+    ],
+)
+def test_each_failure_that_stays_is_kept_with_its_outcome_and_the_job_goes_on(tmp_path, fault, outcome):
+    requests, out = questions(3), tmp_path / "a.jsonl"
+    with ChatServer(answer, fault=lambda count: fault if count in (0, 1) else None, late=0.8) as server:
+        found = job(server, out, requests, concurrency=1, retries=1, timeout=0.5)
+        assert found[0] is None and None not in found[1:] and len(server.requests) == 4
+        (row,) = read_failures(errors_path(out)).values()
+        assert (row["user_id"], row["item_id"], row["outcome"]) == ("user-0", "item-0", outcome) and row["reason"]
+        assert planned_calls(requests, AssessmentSettings(assessor="openai/gpt-4o-mini"), prompt=PROMPT, out=out) == 1
+        spend = read_spend(journal_path(out))
+        unseen = 2 if fault in ("timeout", "drip", "reset") else 0
+        assert (spend.requests, spend.unsettled) == (4, unseen) and spend.cost >= billed(server) - 1e-12
+        assert is_right(requests, job(server, out, requests)) and len(server.requests) == 5 and not errors_path(out).exists()
+
+
+def test_too_many_failures_stop_the_job_and_keep_the_answers(tmp_path):
+    requests, out = questions(40), tmp_path / "a.jsonl"
+    with ChatServer(answer, fault=lambda count: "schema" if count >= 10 else None) as server:
+        with pytest.raises(AssessorError, match=r"\d of 40 questions got no valid answer") as caught:
+            job(server, out, requests, max_failed=0.1, concurrency=2, retries=0)
+        assert "10 of 40 answers are kept" in str(caught.value) and "at most 10%" in str(caught.value)
+        assert 5 <= len(read_failures(errors_path(out))) <= 7 and len(server.requests) <= 17
+        assert caught.value.where == str(errors_path(out)) and caught.value.exit_code == 1
+
+
+def test_a_wait_that_the_server_asks_for_holds_back_every_call(tmp_path):
+    times = []
+
+    def fault(count):
+        times.append(time.monotonic())
+        return "busy-after" if count == 0 else None
+
+    with ChatServer(answer, fault=fault, retry_after=0.5) as server:
+        assert None not in job(server, tmp_path / "a.jsonl", questions(3), concurrency=1)
+    assert times[1] - times[0] >= 0.5
+
+
+@pytest.mark.parametrize("limits", [Limits(max_cost=0.0012), Limits(max_requests=23), Limits(max_tokens=4000)], ids=str)
+def test_no_limit_is_passed_and_a_higher_one_goes_on(tmp_path, limits):
+    requests, out = questions(60), tmp_path / "a.jsonl"
+    with ChatServer(answer, fault=fault_plan(0.3, seed=2, kinds=[kind for kind in FAULTS if kind not in ("timeout", "drip")])) as server:
+        for _ in range(2):
+            # What was spent before counts: the second time there is no room left.
+            with pytest.raises(SpendLimitError, match="the limit max_") as caught:
+                job(server, out, requests, limits, max_answer_tokens=100)
+        assert caught.value.exit_code == 3 and "answers are kept" in str(caught.value)
+        spend = read_spend(journal_path(out))
+        assert spend.beyond(limits) is None and 0 < len(read_answers(out)) < 60
+        assert limits.max_cost is None or billed(server) - 1e-12 <= spend.cost <= limits.max_cost
+        assert limits.max_requests is None or len(server.requests) == limits.max_requests
+        assert limits.max_tokens is None or sum(map(sum, server.billed)) <= limits.max_tokens
+        kept = set(read_answers(out))
+        server.fault = lambda count: None
+        assert None not in job(server, out, requests, max_answer_tokens=100) and kept <= set(read_answers(out))
+
+
+def test_a_limit_on_cost_is_refused_where_no_price_is_known(tmp_path):
+    with ChatServer(answer) as server:
+        with pytest.raises(InputError, match="none is known"):
+            job(server, tmp_path / "a.jsonl", questions(2), Limits(max_cost=1.0), assessor="openai/nobody-knows-it")
+        assert not server.requests and not list(tmp_path.iterdir())
+        assert None not in job(server, tmp_path / "a.jsonl", questions(2), Limits(max_requests=2), assessor="openai/nobody-knows-it")
+        assert read_spend(journal_path(tmp_path / "a.jsonl")).unpriced == 2
+
+
+def test_what_a_killed_job_had_reserved_counts_as_spent(tmp_path):
+    path, usage = tmp_path / "a.spend.jsonl", Usage(100, 50, 0.002)
+    with Journal(path, ["k"], Limits()) as journal:
+        journal.settle(journal.reserve("k", usage), Usage(90, 10, 0.001))
+        journal.reserve("k", usage)
+    path.write_text(path.read_text() + '{"call": "torn", "key": "k", "sta')
+    spend = read_spend(path)
+    assert (spend.requests, spend.prompt_tokens, spend.completion_tokens, spend.unsettled) == (2, 190, 60, 1)
+    assert spend.cost == pytest.approx(0.003)
+    with Journal(path, ["k"], Limits(max_cost=0.004)) as journal, pytest.raises(SpendLimitError):
+        journal.reserve("k", usage)
+    with Journal(path, ["other"], Limits(max_cost=0.004)) as journal:
+        journal.reserve("other", usage)
+    assert read_spend(path).requests == 3 and read_spend(path, ["k"]).requests == 2
+    path.write_text("rubbish\n")
+    with pytest.raises(AssessorError, match="journal of spend"):
+        read_spend(path)
+
+
+def test_a_provider_that_counts_more_tokens_than_we_do_is_believed():
+    usage = Usage(100, 50, 0.01)
+    with Journal(None, [], Limits(max_tokens=600)) as journal:
+        journal.settle(journal.reserve("k", usage), Usage(200, 10, 0.02))
+        journal.lose(journal.reserve("k", usage))
+        assert journal.spend.prompt_tokens == 400 and journal.spend.cost == pytest.approx(0.04)
+        with pytest.raises(SpendLimitError, match="limit max_tokens"):
+            journal.reserve("k", usage)
+
+
+def test_a_model_that_cannot_be_asked_stops_the_job_at_once_unless_it_has_answered(tmp_path):
+    with ChatServer(answer) as server:
+        reply = server.reply
+        server.reply = lambda body: (403, {"error": {"message": "no"}}, {}, 0) if len(server.requests) > 3 else reply(body)
+        assert job(server, tmp_path / "a.jsonl", questions(8), concurrency=1).count(None) == 4
+        forms._worked.clear()
+        with pytest.raises(AssessorError, match="could not be asked"):
+            job(server, tmp_path / "a.jsonl", questions(8), concurrency=1)
+    with pytest.raises(AssessorError, match="could not be asked") as caught:
+        assess(questions(1), AssessmentSettings(assessor="nobody/nothing"), prompt=PROMPT, out=tmp_path / "b.jsonl")
+    assert "openai/gpt-4o-mini" in str(caught.value)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import test_assess
+from score_rag.reranker.spend import Limits
+settings = test_assess.AssessmentSettings(assessor="openai/gpt-4o-mini", api_base=sys.argv[1], concurrency=3, retries=2)
+test_assess.assess(test_assess.questions(30), settings, prompt=test_assess.PROMPT, out=Path(sys.argv[2]), limits=Limits(max_cost=1))
+"""
+
+
+def test_a_killed_job_goes_on_where_it_was_and_hides_nothing_that_may_have_been_paid(tmp_path):
+    requests, out = questions(30), tmp_path / "a.jsonl"
+    here = os.environ | {"PYTHONPATH": os.pathsep.join(["tests", *sys.path])}
+    with ChatServer(answer, fault=lambda count: "timeout" if count >= 9 else None, late=60) as server:
+        process = subprocess.Popen([sys.executable, "-c", KILLED, server.url, str(out)], cwd=Path(__file__).parent.parent, env=here)
+        deadline = time.monotonic() + 60
+        # Nine are answered; then three calls are in flight, paid for at the server, and unheard of.
+        while len(server.billed) < 12 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+        kept, spend = read_answers(out), read_spend(journal_path(out))
+        assert len(kept) == 9 and (spend.requests, spend.unsettled) == (12, 3) and spend.cost >= billed(server)
+        assert spend.cost <= billed(server) + 3 * (400 * OUTPUT + 1000 * INPUT)
+        server.fault = lambda count: None
+        found = job(server, out, requests)
+        assert is_right(requests, found) and None not in found and len(server.requests) == 12 + 21
+        assert kept.items() <= read_answers(out).items()
+
+
+def test_calls_that_fit_only_one_after_the_other_wait_for_each_other(tmp_path):
+    usage, small = Usage(50, 50, None), Usage(10, 0, None)
+    flying, most = [0], []
+    with Journal(None, [], Limits(max_tokens=150)) as journal:
+
+        def call():
+            name = journal.reserve("k", usage)
+            flying[0] += 1
+            most.append(flying[0])
+            time.sleep(0.02)
+            flying[0] -= 1
+            journal.settle(name, small)
+
+        threads = [threading.Thread(target=call) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert max(most) == 1 and journal.spend.requests == 5 and journal.spend.prompt_tokens == 50
+
+
+@pytest.mark.parametrize("supports", [("json_schema",), ("tool", "json_object"), ("json_object",), ()], ids=str)
+def test_the_form_that_works_is_found_and_remembered(tmp_path, supports):
+    used = forms.FORMS.index(supports[0]) if supports else 3
+    with ChatServer(lambda body: f"<think>{{}}</think>Sure!\n```json\n{answer(body)}\n```", supports=supports) as server:
+        assert is_right(questions(4), job(server, tmp_path / "a.jsonl", questions(4), concurrency=1))
+        assert len(server.requests) == 4 + used and len(server.billed) == 4
+        last = server.requests[-1]
+        asked = "tool" if last.get("tools") else last.get("response_format", {}).get("type", "text")
+        assert asked == forms.FORMS[used]
+        job(server, tmp_path / "b.jsonl", questions(1))
+        assert len(server.requests) == 5 + used
+
+
+def test_providers_are_told_no_user(tmp_path):
+    import litellm
+
+    seen = []
+    litellm.success_callback = [lambda kwargs, *more: seen.append(kwargs)]
+    try:
+        with ChatServer(answer) as server:
+            job(server, tmp_path / "a.jsonl", questions(3))
+            deadline = time.monotonic() + 5
+            while len(seen) < 3 and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert not any(f"{word}-{n}" in json.dumps(body) for body in server.requests for word in ("user", "item") for n in range(3))
+        assert len(seen) == 3 and not any("user-" in repr(kwargs) for kwargs in seen)
+    finally:
+        litellm.success_callback = []
+
+
+def test_the_same_question_twice_is_asked_once(tmp_path):
+    requests = [*questions(2), *questions(2)]
+    with ChatServer(answer) as server:
+        found = job(server, tmp_path / "a.jsonl", requests)
+        assert len(server.requests) == 2 and found[:2] == found[2:] and None not in found
+
+
+def test_pairs_are_drawn_from_training_in_its_own_proportions(toy):
+    describer = Describer(find_prompt("describe_user"), toy.catalogue)
+    drawn = sample_requests(toy, describer, 60, seed=4)
+    assert drawn == sample_requests(toy, describer, 60, seed=4) != sample_requests(toy, describer, 60, seed=5)
+    assert set(sample_requests(toy, describer, 40, seed=4)) < set(drawn), "what was paid for is asked again by no larger job"
+    training = [event for event in toy.rows("train") if len(toy.train_log.earlier(event)) >= 3]
+    assert len(drawn) == 60 == len({one.event.row for one in drawn}) and {one.event for one in drawn} <= set(training)
+
+    def shares(events):
+        known = [len(toy.train_log.earlier(event)) for event in events]
+        return np.array([np.mean([event.liked for event in events]), np.mean(known)])
+
+    # Sixty drawn at random are off by .05 and .30.
+    off = [abs(shares([one.event for one in sample_requests(toy, describer, 60, seed=n)]) - shares(training)) for n in range(10)]
+    assert np.mean(off, axis=0)[0] < 0.02 and np.mean(off, axis=0)[1] < 0.2
+    assert len(sample_requests(toy, describer, 10**6)) == len(training)
+
+
+@pytest.fixture
+def assessed(toy_pipeline, tmp_path):
+    """Words that name a toy run whose data and documents are finished."""
+    changes = [f"runs={tmp_path / 'runs'}", "reranker.pairs=12"]
+    pipeline = load_pipeline(str(toy_pipeline), overrides=changes)
+    for stage in ("data", "documents"):
+        run(pipeline, stages(pipeline), only=stage)
+    return [toy_pipeline, *(word for change in changes for word in ("--set", change))]
+
+
+def test_the_command_estimates_asks_counts_shows_and_reports(monkeypatch, capsys, assessed):
+    def told(*words):
+        code, out, err = typed(monkeypatch, capsys, "assess", words[0], *assessed, *words[1:])
+        assert (code, err) == (0, ""), err
+        return json.loads(out) if "--json" in words else out
+
+    assert told("run", "--dry-run", "--json")["calls"] == 12 and told("status", "--json")["answered"] == 0
+    assert "12 calls to score-rag/offline" in told("run", "--dry-run") and told("show") == ""
+    assert told("run").startswith("12 of 12 questions answered by score-rag/offline\n0 calls")
+    assert told("run", "--dry-run", "--json")["kept"] == 12 and told("status", "--json")["waiting"] == 0
+    rows = told("show", "--json", "--limit", "12")
+    assert len(rows) == 12 and rows[0]["outcome"] == "answered" and rows[0]["characteristics"]
+    mine = told("show", "--json", "--user", rows[3]["user_id"], "--item", rows[3]["item_id"])
+    assert rows[3] in mine and rows[3]["characteristics"][0] in told("show", "--user", rows[3]["user_id"])
+    report = told("report", "--json")
+    assert report[0]["group"] == "all" and report[0]["answered"] == 12 == sum(row["questions"] for row in report[1:])
+    assert 0 <= report[0]["other_items"] < 1 and "by the words that both use" in told("report")
+    code, out, _ = typed(monkeypatch, capsys, "run", *assessed, "--dry-run", "--json")
+    plans = {stage["name"]: stage["plan"] for stage in json.loads(out)}
+    assert code == 0 and plans["reranker"] == "0 calls to score-rag/offline; 12 answers are kept from before"
+
+
+def test_the_command_stops_at_a_limit_with_a_status_of_its_own_and_goes_on(monkeypatch, capsys, assessed):
+    def say(body):
+        return '{"characteristics": ["likes heist films"], "reason": "because"}'
+
+    with ChatServer(say, fault=lambda count: "refusal" if count < 3 else None) as server:
+        model = ["reranker.assessor=openai/gpt-4o-mini", f"reranker.api_base={server.url}", "reranker.max_failed=0.5"]
+        model += ["reranker.concurrency=1", "reranker.max_answer_tokens=50"]
+        words = [*assessed, *(word for change in model for word in ("--set", change))]
+        code, out, _ = typed(monkeypatch, capsys, "assess", "run", *words, "--dry-run", "--json")
+        planned = json.loads(out)
+        assert code == 0 and planned["calls"] == 12 and not server.requests
+        assert planned["cost"] == pytest.approx(planned["prompt_tokens"] * INPUT + 12 * 50 * OUTPUT)
+        code, out, err = typed(monkeypatch, capsys, "assess", "run", *words, "--max-requests", "7")
+        assert (code, out) == (3, "") and "the limit max_requests was reached" in err and "4 of 12 answers are kept" in err
+        found = json.loads(typed(monkeypatch, capsys, "assess", "status", *words, "--json")[1])
+        assert (found["answered"], found["waiting"], found["failed"], found["spend"]["requests"]) == (4, 8, {"refused": 1}, 7)
+        assert "refused" in typed(monkeypatch, capsys, "assess", "show", *words)[1]
+        code, out, _ = typed(monkeypatch, capsys, "assess", "run", *words, "--max-cost", "0.01")
+        assert code == 0 and out.startswith("12 of 12 questions answered") and len(server.requests) == 15
+        # Everybody is told the same here, and the report says so.
+        report = json.loads(typed(monkeypatch, capsys, "assess", "report", *words, "--json")[1])
+        assert report[0]["other_items"] == 1.0 and report[0]["words"] == 3.0
+    code, _, err = typed(monkeypatch, capsys, "assess", "run", *assessed, "--set", "documents.every=5")
+    assert code == 1 and "which is stale" in err and "--until documents" in err
+
+
+def test_the_report_tells_what_is_said_of_the_user_from_what_is_said_of_anybody():
+    requests = questions(20)
+    own = [Assessment(characteristics=[f"judged film{n}", f"likes genre{n}"]) for n in range(20)]
+    anybody = [Assessment(characteristics=[f"judged place{n % 5}", "likes films"]) for n in range(20)]
+    asked = {"outcomes": [None] * 20, "activity": range(20)}
+    (all_own, *_), (all_any, *thirds) = (report_assessments(requests, said, **asked) for said in (own, anybody))
+    assert all_own.same_item == pytest.approx(1 / 3) and all_any.same_item == 1.0 and all_any.distinctness == 0.0
+    assert all_any.other_items == pytest.approx(3 / 5) and (all_any.characteristics, all_any.words) == (2.0, 4.0)
+    assert [row.questions for row in thirds] == [7, 6, 7] and thirds[0].group == "up to 6"
+    lost = report_assessments(requests, [None] * 20, outcomes=["invalid"] * 20, activity=range(20))
+    assert lost[0].failed == {"invalid": 20} and lost[0].words is None
+
+
+GOOD = '{"characteristics": ["likes noir"], "reason": "because"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD,
+        f"```json\n{GOOD}\n```",
+        f"Sure, here it is: {GOOD} I hope that helps {{or not}}!",
+        f'<think>Maybe {{"characteristics": ["likes war films"]}}?</think>\n{GOOD}',
+        f'so {{"characteristics": ["likes war films"]}}</think>{GOOD}',
+        f'{{"characteristics": ["...", "..."], "reason": "..."}}\n{GOOD}',
+        f'{{"verdict": 1}} {GOOD}',
+        '{"characteristics": [" likes noir ", ""], "reason": "because", "key": "another", "user_id": "7"}',
+        f"{'{' * 150}{GOOD}",
+    ],
+)
+def test_an_assessment_is_found_in_what_models_say_around_it(text):
+    assert read_reply(text) == Assessment(characteristics=["likes noir"], reason="because")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "I cannot say", GOOD[:-5], "[1]", "{}", f"<think>{GOOD}", '{"a":' * 20_000, "[" * 99_999, "{" * 99_999, "<think>" * 10_000),
+        *(f'{{"characteristics": {said}}}' for said in ("[]", '[""]', '"noir"', '["\\ud800"]', '["..."]', "1" * 9_999)),
+        json.dumps({"characteristics": ["x"] * 13}),
+    ],
+    ids=lambda text: repr(text[:30]),
+)
+def test_what_is_no_assessment_is_refused_quickly(text):
+    started = time.monotonic()
+    with pytest.raises(InvalidReplyError):
+        read_reply(text)
+    assert time.monotonic() - started < 1
+
+
+def test_refusals_in_words_are_told_from_rubbish():
+    assert all(map(is_refusal, ["I'm sorry, I can't do that.", "Sorry, no.", "I cannot help.", "As an AI, I", "**I am unable to**"]))
+    assert not any(map(is_refusal, ["", "likes noir", GOOD, "Can't Hardly Wait (1998)"]))
+
+
+def test_thousands_of_damaged_replies_neither_crash_nor_change_places(tmp_path):
+    draw, requests = random.Random(5), questions(8)
+    out = tmp_path / "a.jsonl"
+    whole = [f"<think>hm</think>Sure: ```json\n{json.dumps({'characteristics': [f'judged Film {n}'], 'key': 'x'})}\n```" for n in range(8)]
+
+    def damaged(text: str) -> str:
+        for _ in range(draw.choice([0, 1, 1, 2, 5])):
+            place, end = sorted(draw.choices(range(len(text) + 1), k=2))
+            part = draw.choice(
+                ["", text[place:end] * 2, '"', "{", "}", "\\", "]", "\x00", "\ud83d", "\u202e", "</think>", "<think>", "null"]
+            )
+            text = text[:place] + part + text[end if draw.random() < 0.5 else place :]
+        return text
+
+    read = 0
+    for _ in range(5000):
+        n = draw.randrange(8)
+        try:
+            found = read_reply(damaged(whole[n]))
+        except InvalidReplyError:
+            continue
+        read += 1
+        assert found.characteristics and all(isinstance(one, str) and one for one in found.characteristics)
+        json.dumps(found.model_dump()).encode()
+    assert 500 < read < 4500
+    # Through the whole job: what is kept under a key is what was said to its question, or nothing.
+    said = {}
+
+    def reply(conversation, request):
+        said.setdefault(request.user_id, []).append(damaged(whole[int(request.user_id.split("-")[1])]))
+        return said[request.user_id][-1]
+
+    for _ in range(6):
+        assess(requests, AssessmentSettings(retries=5, max_failed=1.0), prompt=PROMPT, out=out, ask=reply)
+    keys = {answer_key(request, PROMPT, AssessmentSettings()): request.user_id for request in requests}
+    for key, (row, kept) in read_rows(out).items():
+        assert row["user_id"] == keys[key] and kept == read_reply(said[keys[key]][-1])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.text(), st.lists(st.sampled_from([GOOD, "{", "}", '"', "<think>", "</think>", "```", "[", ":", "\\"])).map("".join)))
+def test_any_text_is_an_assessment_or_none(text):
+    try:
+        assert read_reply(text).characteristics
+    except InvalidReplyError as error:
+        assert str(error)
