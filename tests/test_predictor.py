@@ -60,7 +60,8 @@ def test_alone_in_a_batch_with_shared_beginning_merged_or_not_the_probability_is
         "torch alone": [trained.score([prompt])[0].probability for prompt in asked[1]],
     }
     for name, values in others.items():
-        np.testing.assert_allclose(values, together, atol=1e-5, err_msg=name)
+        # onnxruntime and torch add up in different orders.
+        np.testing.assert_allclose(values, together, atol=2e-5, err_msg=name)
     assert together.std() > 0.01, "scores that are all the same would agree by accident"
 
 
