@@ -16,7 +16,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 from score_rag.errors import InputError
 from score_rag.files import read_json
-from score_rag.reranker.scorer import PairScorer, rerank_text
+from score_rag.reranker.scorer import PairScorer
 from score_rag.reranker.settings import RerankerSettings
 
 __all__ = ["SelfAssessingReranker"]
@@ -87,8 +87,9 @@ class SelfAssessingReranker(BaseNodePostprocessor):
         )
         kept: list[NodeWithScore] = []
         try:
-            asked = rerank_text(query_bundle.query_str, getattr(query_bundle, "target", None))
-            scores = self._scorer.score_pairs([asked] * len(nodes), [node.node.get_content() for node in nodes])
+            target, texts = getattr(query_bundle, "target", None), self._scorer.texts
+            told = [texts.tell(node.node.get_content(), target=target) for node in nodes]
+            scores = self._scorer.score_pairs([texts.ask(query_bundle.query_str, target)] * len(nodes), told)
             order = np.argsort(-scores, kind="stable")[: self.top_n]
             kept = [_fresh(nodes[place], float(scores[place])) for place in order]
         except BaseException as error:
