@@ -12,7 +12,7 @@ from score_rag.data.mistakes import Mistakes, shown
 from score_rag.data.report import DataReport
 from score_rag.errors import DataError
 
-__all__ = ["clean_titles", "complete_items", "tidy_items"]
+__all__ = ["clean_titles", "complete_items", "require_known", "tidy_items", "without_strangers"]
 
 _ARTICLES = "The|A|An|La|Le|Les|Il|Lo|L'|Das|Der|Die|El|Los|Las|Un|Une|Den|Det"
 _LONGEST_TITLE = 200
@@ -117,11 +117,11 @@ def _tidy_words(words: pl.Series, column: str, report: DataReport) -> pl.Series:
     return every["word"].list.head(_MOST_WORDS).fill_null([])
 
 
-def complete_items(events: pl.DataFrame, items: pl.DataFrame, report: DataReport, *, where: object) -> pl.DataFrame:
-    """The catalogue with an entry for every item of the events; those that had none are named by their id.
+def require_known(events: pl.DataFrame, items: pl.DataFrame, *, where: object) -> pl.DataFrame:
+    """The ids of the events' items that the catalogue lacks, sorted.
 
     Raises:
-        DataError: Not one item of the events is in the catalogue: the ids are of two kinds.
+        DataError: It lacks all of them: the ids are of two kinds.
     """
     judged = events["item_id"].unique().cast(pl.String()).to_frame()
     lost = judged.join(items, on="item_id", how="anti").sort("item_id")
@@ -133,11 +133,30 @@ def complete_items(events: pl.DataFrame, items: pl.DataFrame, report: DataReport
             found=f"ids such as {', '.join(map(shown, lost['item_id'].head(3)))}",
             hint="are leading zeros or the wrong column the reason? (data.item_columns)",
         )
+    return lost
+
+
+def complete_items(events: pl.DataFrame, items: pl.DataFrame, report: DataReport, *, where: object) -> pl.DataFrame:
+    """The catalogue with an entry for every item of the events; those that had none are named by their id.
+
+    Raises:
+        DataError: Not one item of the events is in the catalogue: the ids are of two kinds.
+    """
+    lost = require_known(events, items, where=where)
     report.decide("items that have events but are not in the catalogue, named by their id", len(lost))
     if not len(lost):
         return items
-    lacking = {name: kind for name, kind in ITEM_COLUMNS.items() if name in items.columns}
-    named = lost.select(pl.lit(None, dtype=kind).alias(name) for name, kind in lacking.items()).with_columns(
-        item_id=lost["item_id"], title=_name(lost["item_id"])
-    )
+    named = lost.with_columns(title=_name(lost["item_id"]))
+    more = {name: kind for name, kind in ITEM_COLUMNS.items() if name in items.columns and name not in named.columns}
+    named = named.with_columns(pl.lit(None, dtype=kind).alias(name) for name, kind in more.items())
     return pl.concat([items, named.select(items.columns)])
+
+
+def without_strangers(events: pl.DataFrame, items: pl.DataFrame, report: DataReport) -> pl.DataFrame:
+    """The events of items that the catalogue has."""
+    known = pl.Series(items["item_id"].to_list(), dtype=pl.String()).implode()
+    names = events["item_id"].unique().cast(pl.String())
+    strangers = names.filter(~names.is_in(known)).cast(pl.Categorical())
+    kept = events.filter(~pl.col("item_id").is_in(strangers.implode())) if len(strangers) else events
+    report.drop("of items that are not in the catalogue (data.unknown_items: drop)", len(events) - len(kept))
+    return kept

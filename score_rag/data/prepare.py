@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from score_rag.data.catalogue import complete_items
+from score_rag.data.catalogue import complete_items, require_known, without_strangers
 from score_rag.data.choices import Sampling
 from score_rag.data.interactions import SPLITS, Clock, Interactions
 from score_rag.data.negatives import add_negatives
@@ -57,6 +57,9 @@ def prepare(
     implicit = "label" not in events.columns and "rating" not in events.columns
     events = _labelled(events, settings.threshold, implicit)
     events = _without_repeats(events, report)
+    if settings.unknown_items == "drop":
+        require_known(events, items, where=report.source)
+        events = without_strangers(events, items, report)
     if settings.max_users is not None:
         events = _some_users(events, settings.max_users, seed, report)
     if settings.k_core:

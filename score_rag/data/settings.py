@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from score_rag.data.choices import EVENT_NAMES, ITEM_NAMES, History, Sampling, SplitKind, Ties
+from score_rag.data.choices import EVENT_NAMES, ITEM_NAMES, History, Sampling, SplitKind, Ties, UnknownItems
 from score_rag.errors import InputError, did_you_mean
 from score_rag.settings import FrozenMapping, OpenSettings, Settings, also, location, misfits
 
@@ -63,6 +63,9 @@ class DataSettings(OpenSettings):
     list_separator: str = Field("|", min_length=1, description="table: between several genres in one cell")
     encoding: str = Field("utf-8", description="table: utf-8, latin-1, cp1252, utf-16, ...")
     threshold: float = Field(4.0, description="least rating that counts as liked")
+    unknown_items: UnknownItems = Field(
+        "keep", description="keep: events of items that are not in the catalogue stay, the item named by its id | drop"
+    )
     k_core: int | None = Field(None, ge=1, description="leave out users and items with fewer events, repeatedly; null keeps all")
     max_users: int | None = Field(None, ge=1, description="at most so many users, sampled at random by the seed; null takes all")
     split: SplitKind = Field(
