@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["EVENT_NAMES", "ITEM_NAMES", "History", "Sampling", "Split", "SplitKind", "Ties", "UnknownItems"]
+__all__ = ["EVENT_NAMES", "ITEM_NAMES", "LIST_NAMES", "History", "Sampling", "Split", "SplitKind", "Ties", "UnknownItems"]
 
 Split = Literal["train", "valid", "test"]
 """What events are learned from, chosen by, and judged on."""
@@ -29,3 +29,6 @@ EVENT_NAMES = ("user_id", "item_id", "rating", "label", "timestamp", "split")
 
 ITEM_NAMES = ("item_id", "title", "year", "genres", "creators", "keywords")
 """What a catalogue may tell."""
+
+LIST_NAMES = ("genres", "creators", "keywords")
+"""What a catalogue tells in lists."""

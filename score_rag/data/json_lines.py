@@ -18,9 +18,11 @@ from typing import Any
 
 import polars as pl
 
+from score_rag.data.forms import Forms
 from score_rag.data.mistakes import Mistakes, shown
 from score_rag.data.report import DataReport
-from score_rag.data.table import EVENT_TYPES, in_seconds, is_plain, parse_cells, whole_seconds
+from score_rag.data.table import EVENT_TYPES, is_plain, parse_cells
+from score_rag.data.times import in_seconds, whole_seconds
 from score_rag.errors import ChangeSetting, DataError
 
 __all__ = ["cell_text", "field_names", "objects", "read_json_events"]
@@ -28,8 +30,11 @@ __all__ = ["cell_text", "field_names", "objects", "read_json_events"]
 _PIECE = 200_000
 
 
-def read_json_events(file: Path, columns: Mapping[str, str], *, mistakes: Mistakes, report: DataReport) -> pl.DataFrame:
+def read_json_events(
+    file: Path, columns: Mapping[str, str], *, mistakes: Mistakes, report: DataReport, forms: Forms | None = None
+) -> pl.DataFrame:
     """The events of a file; see `delimited.read_delimited_events`."""
+    forms = forms or Forms()
     types = {theirs: pl.String() if EVENT_TYPES[ours] == pl.Categorical() else EVENT_TYPES[ours] for ours, theirs in columns.items()}
     ours = {theirs: name for name, theirs in columns.items()}
     parts: list[pl.DataFrame] = []
@@ -37,7 +42,7 @@ def read_json_events(file: Path, columns: Mapping[str, str], *, mistakes: Mistak
     places: list[pl.Series | range] = []
     start = 1
     for lines in _pieces(file):
-        part = _quick(lines, types, ours)
+        part = _quick(lines, types, ours) if forms.quick(columns) else None
         if part is not None:
             parts.append(part)
             places.append(range(start, start + len(part)))
@@ -45,18 +50,22 @@ def read_json_events(file: Path, columns: Mapping[str, str], *, mistakes: Mistak
         else:
             text = _as_text(lines, columns, start, file, mistakes)
             report.rows_read += len(text)
-            part, told = parse_cells(text, file=file, mistakes=mistakes, report=report, called=columns)
-            parts.append(part)
+            part, told, raw = parse_cells(text, file=file, mistakes=mistakes, report=report, called=columns, forms=forms)
+            parts.append(part if raw is None else part.with_columns(_raw=raw))
             places.append(told)
         start += len(lines)
     if not parts:
         raise DataError("a data file is empty", where=file, expected="a JSON object a line")
-    events = pl.concat(parts)
-    seconds = whole_seconds(events, report) if not len(mistakes) else None
-    if seconds is not None:
-        return seconds
+    events = pl.concat(parts, how="diagonal")
+    name = columns.get("timestamp")
+    if "_raw" not in events.columns:
+        seconds = whole_seconds(events, report, file=file, forms=forms, called=name) if not len(mistakes) else None
+        if seconds is not None:
+            return seconds
     numbers = pl.concat([pl.Series(place, dtype=pl.Int64) for place in places])
-    return in_seconds(events, numbers, file=file, mistakes=mistakes, report=report, called=columns.get("timestamp"))
+    raw = events["_raw"].fill_null(events["timestamp"].cast(pl.String())) if "_raw" in events.columns else None
+    events = events.drop("_raw", strict=False)
+    return in_seconds(events, numbers, raw, file=file, mistakes=mistakes, report=report, forms=forms, called=name)
 
 
 def objects(file: Path, *, mistakes: Mistakes, literal: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -23,6 +23,8 @@ class DataReport:
         rows_read: Rows of events in the files.
         dropped: Reason to number of rows dropped for it.
         decisions: Recoverable anomalies that were kept: what was done, to how many values.
+        notes: How files were read that could have been read otherwise.
+        ratings: The least and the greatest rating, where there are ratings.
         warnings: What a reader of results should know.
         sampled: Sampled negatives, beside the rows read.
         kept: Split to rows kept; `background` is there only where it has rows.
@@ -33,6 +35,8 @@ class DataReport:
     dropped: dict[str, int] = field(default_factory=dict)
     decisions: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    ratings: tuple[float, float] | None = None
     sampled: int = 0
     kept: dict[str, int] = field(default_factory=dict)
 
@@ -50,6 +54,23 @@ class DataReport:
         """Note what a reader of results should know."""
         if text not in self.warnings:
             self.warnings.append(text)
+
+    def say(self, text: str) -> None:
+        """Note how a file was read."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def take(self, other: DataReport) -> None:
+        """Add what another account of the same source says."""
+        self.rows_read += other.rows_read
+        for reason, count in other.dropped.items():
+            self.drop(reason, count)
+        for what, count in other.decisions.items():
+            self.decide(what, count)
+        for text in other.warnings:
+            self.warn(text)
+        for text in other.notes:
+            self.say(text)
 
     def settle(self, interactions: Interactions) -> None:
         """Count what was kept, and hold the books to it.
@@ -78,8 +99,9 @@ class DataReport:
         return dict(vars(self))
 
     def lines(self) -> list[str]:
-        """What is worth telling a person, a line each: drops, decisions, warnings."""
-        said = [f"{count:,} rows dropped: {reason}" for reason, count in self.dropped.items()]
+        """What is worth telling a person, a line each: notes, drops, decisions, warnings."""
+        said = [*self.notes]
+        said += [f"{count:,} rows dropped: {reason}" for reason, count in self.dropped.items()]
         said += [f"{count:,} {what}" for what, count in self.decisions.items()]
         return said + self.warnings
 

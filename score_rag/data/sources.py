@@ -48,6 +48,10 @@ class Source:
 
 
 _NAMED = ("interactions", "items")
+_TABLE = (
+    "columns", "item_columns", "separator", "list_separator", "encoding", "quote", "header", "time_format", "time_zone", "decimal",
+    "labels", "strict",
+)  # fmt: skip
 _SHIPPED = {
     "sample": Source(
         "the bundled catalogue of 500 films, judged by 600 simulated users",
@@ -59,24 +63,25 @@ _SHIPPED = {
         "MovieLens as published: ml-latest(-small), ml-25m, ml-32m (csv), ml-1m, ml-10m (::), ml-100k (u.data)",
         "score_rag.data.movielens:read_movielens",
         "score_rag.data.movielens:movielens_files",
+        takes=("strict",),
     ),
     "amazon": Source(
         "Amazon reviews of 2014, 2018 or 2023 (JSON lines, gzipped or not) beside their metadata, any category",
         "score_rag.data.amazon:read_amazon",
         "score_rag.data.amazon:amazon_files",
-        takes=_NAMED,
+        takes=(*_NAMED, "strict"),
     ),
     "recbole": Source(
         "RecBole atomic files, .inter (one event or one sequence a row) and .item",
         "score_rag.data.recbole:read_recbole",
         "score_rag.data.recbole:listed_files",
-        takes=_NAMED,
+        takes=(*_NAMED, "separator", "time_format", "time_zone", "strict"),
     ),
     "table": Source(
         "your own interactions and items: CSV, TSV, Parquet or JSON lines, columns named as you like",
         "score_rag.data.generic:read_tables",
         "score_rag.data.generic:table_files",
-        takes=(*_NAMED, "columns", "item_columns", "separator", "list_separator", "encoding"),
+        takes=(*_NAMED, *_TABLE),
     ),
 }
 

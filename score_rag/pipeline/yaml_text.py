@@ -40,4 +40,4 @@ def read_yaml(text: str) -> Any:
     {'dim': 64, 'heads': 2}
     """
     # The safe loader in another form: it makes plain values only.
-    return yaml.load(text, Loader=_OnceLoader)  # noqa: S506
+    return yaml.load(text, Loader=_OnceLoader)
