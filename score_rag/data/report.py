@@ -5,6 +5,7 @@ Rows read = rows kept + rows dropped, reason by reason, or the reading fails.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +25,8 @@ class DataReport:
         dropped: Reason to number of rows dropped for it.
         decisions: Recoverable anomalies that were kept: what was done, to how many values.
         notes: How files were read that could have been read otherwise.
-        ratings: The least and the greatest rating, where there are ratings.
+        ratings: The least rating, the median and the greatest, where there are ratings.
+        lacks: What later stages need and the table has not: each `what`, and `remedy`, settings that would help.
         warnings: What a reader of results should know.
         sampled: Sampled negatives, beside the rows read.
         kept: Split to rows kept; `background` is there only where it has rows.
@@ -36,7 +38,8 @@ class DataReport:
     decisions: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    ratings: tuple[float, float] | None = None
+    ratings: tuple[float, float, float] | None = None
+    lacks: list[dict[str, Any]] = field(default_factory=list)
     sampled: int = 0
     kept: dict[str, int] = field(default_factory=dict)
 
@@ -59,6 +62,10 @@ class DataReport:
         """Note how a file was read."""
         if text not in self.notes:
             self.notes.append(text)
+
+    def lack(self, what: str, remedy: Mapping[str, Any] | None = None) -> None:
+        """Note what later stages will refuse the table for."""
+        self.lacks.append({"what": what, "remedy": dict(remedy or {})})
 
     def take(self, other: DataReport) -> None:
         """Add what another account of the same source says."""
@@ -103,6 +110,7 @@ class DataReport:
         said = [*self.notes]
         said += [f"{count:,} rows dropped: {reason}" for reason, count in self.dropped.items()]
         said += [f"{count:,} {what}" for what, count in self.decisions.items()]
+        said += [f"later stages cannot learn from this: {lack['what']}" for lack in self.lacks]
         return said + self.warnings
 
 
