@@ -81,6 +81,9 @@ def test_a_run_stops_before_anything_is_trained_and_says_what_to_change(tmp_path
     pipeline = load_pipeline(str(file))
     run(pipeline, stages(pipeline), until="data")
     with pytest.raises(DataError, match="cannot be learned from") as caught:
-        run(pipeline, stages(pipeline), until="crm")
+        run(pipeline, stages(pipeline))
     assert caught.value.remedy == ChangeSetting({"data.threshold": 1.0}) and str(folder) in str(caught.value)
     assert (tmp_path / "runs" / "p" / "data" / "report.json").is_file() and not (tmp_path / "runs" / "p" / "crm").exists()
+    # A recommender alone is nobody's question.
+    changed = load_pipeline(str(file), overrides=["crm.model=item-knn", "crm.experts=[]"])
+    assert [found.action for found in run(changed, stages(changed), until="crm")] == ["skipped", "ran"]

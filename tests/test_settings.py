@@ -40,6 +40,7 @@ WORDS: dict[str, list[Any]] = {
     "data.time_format": ["%d.%m.%Y", "seconds"],
     "data.time_zone": ["Europe/Berlin"],
     "data.decimal": [","],
+    "data.list_column": ["impressions"],
     "data.labels": [{"like": 1, "dislike": 0}],
     "data.months.start": ["2001-01"],
     "data.months.train": [[1, 2]],

@@ -96,6 +96,9 @@ STRANGE = [
     ("more genres than are told", table(GOOD, "item_id,title,genres\n1,Heat," + "|".join(map(str, range(13))) + "\n2,Grease,\n"), ROWS, ["1 items with more than 12 genres"]),
     # JSON and Parquet
     ("JSON with blank lines", table(JSON + "\n \n" + JSON.replace('"u"', '"v"').replace("10", "20"), ending="jsonl"), [("u", "1", 1, 10), ("v", "1", 1, 20)], ["2 rows dropped: empty lines"]),
+    ("a JSON array", table("[\n" + JSON.strip() + ",\n" + JSON.replace('"u"', '"v"').replace("10", "20") + "]\n", ending="json"), [("u", "1", 1, 10), ("v", "1", 1, 20)], []),
+    ("a gzipped JSON array in one line", table(gzip.compress(f"[{JSON.strip()}]".encode()), ending="json.gz"), ROWS[:1], []),
+    ("JSON arrays of events and items", table(f"[{JSON.strip()}]", '[{"item_id": 1, "title": "Heat", "genres": ["Crime"]}]', ending="json", items_ending="json"), ROWS[:1], []),
     ("JSON with a byte-order mark", table("\ufeff" + JSON, ending="jsonl"), ROWS[:1], []),
     ("JSON with numbers for ids", table('{"user_id":7,"item_id":1.0,"label":true,"timestamp":"10"}\n', ending="jsonl"), [("7", "1", 1, 10)], []),
     ("JSON with half a surrogate pair", table(GOOD, TORN, items_ending="jsonl"), ROWS, ["1 titles with line breaks or control characters"]),

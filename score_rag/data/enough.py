@@ -19,6 +19,7 @@ _HISTORY = 3
 """Questions are asked of users with so many earlier judgements."""
 _QUESTIONS = {"train": 20, "valid": 10}
 _USERS = 3
+_MANY = 1_000_000
 _NO_HISTORY = 0.8
 """A share of events without any earlier one of their user from which on a warning tells why."""
 
@@ -29,34 +30,42 @@ def find_lacks(interactions: Interactions, report: DataReport, settings: DataSet
     The report's ratings must be those of the events.
     """
     _labels(interactions, report, settings)
-    judged = interactions.events.filter(~pl.col("sampled"))
-    earlier = _earlier(judged, interactions.ties)
-    rows = judged.select("split").with_columns(earlier=earlier)
-    few = {}
-    for name, least in _QUESTIONS.items():
-        count = len(rows.filter((pl.col("split") == name) & (pl.col("earlier") >= _HISTORY)))
-        if count < least:
-            few[name] = (count, least)
     users = interactions.learned["user_id"].n_unique()
     if users < _USERS:
         report.lack(f"training events of {users} users; at least {_USERS} are needed", _larger(interactions, settings))
-    by_file = _earlier(judged, "file-order")
-    tied = int((by_file > 0).sum()) - int((earlier > 0).sum())
+    judged = interactions.events.filter(~pl.col("sampled"))
+    rows = _of_some_users(judged)
+    earlier, by_file = (_earlier(rows, ties) for ties in (interactions.ties, "file-order"))
+    few = _too_few(rows, earlier)
+    if few and len(rows) < len(judged):
+        rows = judged
+        earlier, by_file = (_earlier(rows, ties) for ties in (interactions.ties, "file-order"))
+        few = _too_few(rows, earlier)
+    alone, tied = int((earlier == 0).sum()), int((by_file > earlier).sum())
     if few:
-        told = "; ".join(f"{name}: {count:,} of at least {least}" for name, (count, least) in few.items())
-        helped = tied and all(
-            len(rows.with_columns(earlier=by_file).filter((pl.col("split") == name) & (pl.col("earlier") >= _HISTORY))) >= least
-            for name, (_, least) in few.items()
-        )
+        told = "; ".join(f"{name}: {count:,} of at least {_QUESTIONS[name]}" for name, count in few.items())
+        helped = tied > 0 and not _too_few(rows, by_file)
         why = "because most events of a user share one second (times that are days do)" if helped else f"of {len(judged):,} events in all"
         remedy = {"data.ties": "file-order"} if helped else _larger(interactions, settings)
         report.lack(f"too few events whose user had {_HISTORY} earlier ones ({told}), {why}", remedy)
-    elif len(judged) and tied and int((earlier == 0).sum()) >= _NO_HISTORY * len(judged):
-        share = int((earlier == 0).sum()) / len(judged)
+    elif tied and alone >= _NO_HISTORY * len(rows):
         report.warn(
-            f"{share:.0%} of events have no earlier one of their user, whose events share one second (times that are days do so): "
+            f"{alone / len(rows):.0%} of events have no earlier one of their user, whose events share one second (days do so): "
             "data.ties: file-order lets the file's order decide"
         )
+
+
+def _too_few(rows: pl.DataFrame, earlier: pl.Series) -> dict[str, int]:
+    """Splits that have too few questions, with how many they have."""
+    asked = rows["split"].filter(earlier >= _HISTORY).cast(pl.String())
+    counts = {name: int((asked == name).sum()) for name in _QUESTIONS}
+    return {name: count for name, count in counts.items() if count < _QUESTIONS[name]}
+
+
+def _of_some_users(judged: pl.DataFrame) -> pl.DataFrame:
+    """The events of so many users that shares can be told from them."""
+    parts = len(judged) // _MANY
+    return judged if parts < 2 else judged.filter(pl.col("user_id").to_physical() % parts == 0)
 
 
 def require_enough(report: Mapping[str, Any], where: object) -> None:

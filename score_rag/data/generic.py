@@ -17,38 +17,20 @@ from score_rag.data.json_lines import field_names, read_json_events
 from score_rag.data.mistakes import Mistakes, require_columns, require_rows, shown
 from score_rag.data.parquet import parquet_names
 from score_rag.data.report import DataReport
-from score_rag.data.table import EVENT_TYPES
+from score_rag.data.table import EVENT_TYPES, parse_events
 from score_rag.data.table_events import parquet_events
+from score_rag.data.table_files import table_files
 from score_rag.data.table_items import json_items, parquet_items
+from score_rag.data.unroll import unroll
 from score_rag.data.whole_ids import whole_ids
 from score_rag.errors import ChangeSetting, DataError, InputError, did_you_mean
 
-__all__ = ["read_tables", "table_files"]
+__all__ = ["read_tables"]
 
-_KINDS = ("parquet", "csv", "csv.gz", "tsv", "tsv.gz", "jsonl", "jsonl.gz", "ndjson", "json", "json.gz")
-
-
-def table_files(folder: Path, interactions: str | None = None, items: str | None = None) -> tuple[Path, Path]:
-    """(interactions, items): as named, or the first of each kind that is there.
-
-    Raises:
-        DataError: A file is missing.
-    """
-    found = []
-    for word, given in (("interactions", interactions), ("items", items)):
-        names = [given] if given else [f"{word}.{kind}" for kind in _KINDS]
-        there = [folder / name for name in names if (folder / name).is_file()]
-        if not there:
-            raise DataError(
-                f"the {word} file is missing",
-                where=folder / given if given else folder,
-                expected=given or f"{word}.csv, .tsv, .parquet or .jsonl",
-                found=", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "an empty folder",
-                hint="name it",
-                remedy=ChangeSetting({f"data.{word}": "FILE"}),
-            )
-        found.append(there[0])
-    return found[0], found[1]
+_LOST = (
+    "there is no catalogue: items are called by their ids, so that documents and prompts say nothing of what they are, and titles, "
+    "years and genres help no model (data.items names a file, data.item_columns columns of the events' file)"
+)
 
 
 def read_tables(
@@ -68,6 +50,7 @@ def read_tables(
     time_zone: str = "UTC",
     decimal: str = ".",
     labels: Mapping[str, int] | None = None,
+    list_column: str | None = None,
     strict: bool = False,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(events, items).
@@ -88,6 +71,7 @@ def read_tables(
         time_zone: Of times that name none.
         decimal: Before the fraction of ratings, `.` or `,`.
         labels: Which words in the column of labels mean 1, and which 0.
+        list_column: The column whose cells hold several items each, `N1-1 N2-0` or `N1 N2`; in place of item_id and label.
         strict: Refuse attributes of items that cannot be understood, instead of leaving them unknown.
 
     Raises:
@@ -101,19 +85,50 @@ def read_tables(
     told = _mapping(item_columns or {}, ITEM_NAMES, "data.item_columns", ("item_id", "title"))
     if list_separator is not None and not all(list_separator.values() if isinstance(list_separator, Mapping) else [list_separator]):
         raise InputError("nothing cannot separate a list", where="data.list_separator", expected="one or more signs")
-    chosen, dialect = _choose(events_file, "interactions", wanted, columns or {}, ("user_id", "item_id"), writing, report)
-    if "label" in chosen and "rating" in chosen:
-        chosen.pop("rating")
-    events = _events(events_file, chosen, dialect, writing, forms, mistakes, report)
-    named, dialect = _choose(items_file, "items", told, item_columns or {}, ("item_id", "title"), writing, report)
-    catalogue = _items(items_file, named, dialect, writing, mistakes, report, strict)
+    if list_column:
+        events = _events_in_lists(events_file, wanted, columns or {}, list_column, writing, forms, mistakes, report)
+    else:
+        chosen, dialect = _choose(events_file, "interactions", wanted, columns or {}, ("user_id", "item_id"), writing, report)
+        if "label" in chosen and "rating" in chosen:
+            chosen.pop("rating")
+        events = _events(events_file, chosen, dialect, writing, forms, mistakes, report)
+    called: dict[str, str] = {}
+    if items_file is None and not _told_beside(events_file, told, item_columns or {}, writing):
+        report.warn(_LOST)
+        ids = events["item_id"].unique(maintain_order=True).cast(pl.String()).drop_nulls()
+        catalogue = pl.DataFrame({"item_id": ids, "title": ids}).with_row_index("_line", offset=1)
+    else:
+        if items_file is None:
+            told = {**told, "item_id": (item_columns or {}).get("item_id", wanted["item_id"])}
+            report.say(f"{events_file.name} holds events and items")
+        file = items_file or events_file
+        word: Word = "items" if items_file else "interactions"
+        called, dialect = _choose(file, word, told, item_columns or {}, ("item_id", "title"), writing, report)
+        catalogue = _items(file, called, dialect, writing, mistakes, report, strict)
     events, catalogue = whole_ids(events, catalogue, report)
     tidy = tidy_items(
-        catalogue, file=items_file, mistakes=mistakes, report=report, list_separator=list_separator, called=named, strict=strict
+        catalogue,
+        file=items_file or events_file,
+        mistakes=mistakes,
+        report=report,
+        list_separator=list_separator,
+        called=called,
+        strict=strict,
     )
     mistakes.settle(folder)
     require_rows(events, where=events_file)
     return events, tidy
+
+
+def _told_beside(file: Path, told: Mapping[str, str], given: Mapping[str, str], writing: Writing) -> bool:
+    """Whether the events' file tells of items too: it has a column of titles, or the user named some."""
+    if given:
+        return True
+    if _kind(file) == "parquet":
+        return told["title"] in parquet_names(file)
+    if _kind(file) == "json":
+        return told["title"] in field_names(file)
+    return told["title"] in read_header(file, {}, dialect=dialect_of(file, "interactions", writing, [], DataReport("")))
 
 
 def _mapping(given: Mapping[str, str], known: tuple[str, ...], where: str, together: tuple[str, ...] = ()) -> dict[str, str]:
@@ -174,6 +189,33 @@ def _events(
 
     def read(dialect: Dialect, mistakes: Mistakes, report: DataReport) -> pl.DataFrame:
         return read_delimited_events(file, columns, mistakes=mistakes, report=report, dialect=dialect, forms=forms)
+
+    return either_way(file, "interactions", dialect, writing, read, mistakes=mistakes, report=report)
+
+
+def _events_in_lists(
+    file: Path,
+    wanted: Mapping[str, str],
+    given: Mapping[str, str],
+    list_column: str,
+    writing: Writing,
+    forms: Forms,
+    mistakes: Mistakes,
+    report: DataReport,
+) -> pl.DataFrame:
+    """Events of a delimited file whose rows hold several items each (MIND's impressions)."""
+    if _kind(file) != "delimited":
+        raise InputError("lists of items in one cell are read from delimited files", where="data.list_column", found=file.name)
+    asked = {name: theirs for name, theirs in wanted.items() if name not in ("label", "rating")} | {"item_id": list_column}
+    own = {name: theirs for name, theirs in given.items() if name in asked} | {"item_id": list_column}
+    chosen, dialect = _choose(file, "interactions", asked, own, ("user_id", "item_id"), writing, report)
+
+    def read(dialect: Dialect, mistakes: Mistakes, report: DataReport) -> pl.DataFrame:
+        text = read_delimited_text(file, list(chosen.values()), mistakes=mistakes, dialect=dialect)
+        cells = text.select("_line", **{name: pl.col(theirs) for name, theirs in chosen.items()})
+        unrolled = unroll(cells, report)
+        report.rows_read += len(unrolled)
+        return parse_events(unrolled, file=file, mistakes=mistakes, report=report, called=chosen, forms=forms)
 
     return either_way(file, "interactions", dialect, writing, read, mistakes=mistakes, report=report)
 

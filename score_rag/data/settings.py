@@ -22,7 +22,14 @@ Sign = Annotated[str, Field(min_length=1)]
 Quote = Literal["none", '"', "'"]
 PerFile = FrozenMapping[Literal["interactions", "items"], V]
 """A value for each of the two files."""
-Name = Annotated[str, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
+
+
+def _numbered(name: Any) -> Any:
+    """A column may be named by its number."""
+    return str(name) if type(name) is int else name
+
+
+Name = Annotated[str, BeforeValidator(_numbered)]
 Columns = FrozenMapping[str, Name]
 """Our names of columns to the file's, or to their numbers."""
 
@@ -51,7 +58,7 @@ class Months(Settings):
 
 _OF_SOURCES = (
     "interactions", "items", "columns", "item_columns", "separator", "list_separator", "encoding", "quote", "header", "time_format",
-    "time_zone", "decimal", "labels", "strict",
+    "time_zone", "decimal", "labels", "list_column", "strict",
 )  # fmt: skip
 """Settings that some sources take, and others do not."""
 
@@ -84,9 +91,9 @@ class DataSettings(OpenSettings):
     source: Annotated[str, AfterValidator(_known_source)] = Field(
         "sample", description="sample | movielens | amazon | recbole | table, or of an installed package"
     )
-    path: Annotated[str | None, location()] = Field(None, description="folder of the source's files")
+    path: Annotated[str | None, location()] = Field(None, description="folder of the source's files; table: or the one file of the events")
     interactions: str | None = Field(None, description="name of the events' file, where the usual one is not meant")
-    items: str | None = Field(None, description="name of the catalogue's file, likewise")
+    items: str | None = Field(None, description="name of the catalogue's file, likewise; table: none where there is no catalogue")
     columns: Columns = Field({}, description="table: our names to yours, e.g. {user_id: customer, timestamp: bought_at}")
     item_columns: Columns = Field({}, description="table: likewise for item_id, title, year, genres, creators, keywords")
     separator: PerFile[Sign] | Sign | None = Field(
@@ -114,6 +121,9 @@ class DataSettings(OpenSettings):
     decimal: Literal[".", ","] = Field(".", description="table: before the fraction of a rating")
     labels: Annotated[FrozenMapping[Name, Literal[0, 1]], BeforeValidator(_spelled_out)] = Field(
         {}, description="table: words in the column label, e.g. {like: 1, dislike: 0}"
+    )
+    list_column: Annotated[str | None, BeforeValidator(_numbered)] = Field(
+        None, description="table: the column whose cells hold several items each, as MIND's impressions (N1-1 N2-0), in place of item_id"
     )
     strict: bool = Field(
         False, description="refuse years, genres, creators, keywords that cannot be understood, instead of leaving them unknown"

@@ -35,6 +35,7 @@ class Source:
             where `takes` has them). Or where that function is.
         takes: Which of the shared settings `interactions`, `items`, `columns`, ... it takes.
         settings: Settings of its own, which stand in the `data` section beside the shared ones.
+        one_file: Whether a file may be named in place of a folder.
         needs_folder: Whether it reads a folder that the user names. Without, `read` and `files` get None for it, and `read` also `seed` and
             `progress`.
     """
@@ -45,12 +46,13 @@ class Source:
     takes: tuple[str, ...] = ()
     settings: type[Settings] = Settings
     needs_folder: bool = True
+    one_file: bool = False
 
 
 _NAMED = ("interactions", "items")
 _TABLE = (
     "columns", "item_columns", "separator", "list_separator", "encoding", "quote", "header", "time_format", "time_zone", "decimal",
-    "labels", "strict",
+    "labels", "list_column", "strict",
 )  # fmt: skip
 _SHIPPED = {
     "sample": Source(
@@ -80,8 +82,9 @@ _SHIPPED = {
     "table": Source(
         "your own interactions and items: CSV, TSV, Parquet or JSON lines, columns named as you like",
         "score_rag.data.generic:read_tables",
-        "score_rag.data.generic:table_files",
+        "score_rag.data.table_files:listed_files",
         takes=(*_NAMED, *_TABLE),
+        one_file=True,
     ),
 }
 
@@ -161,6 +164,6 @@ def _folder(source: str, path: Path | str | None) -> Path:
             remedy=ChangeSetting({"data.path": "FOLDER"}),
         )
     folder = Path(path).expanduser()
-    if not folder.is_dir():
+    if not folder.is_dir() and not (SOURCES[source].one_file and folder.is_file()):
         raise DataError("the data folder is not there", where=folder, remedy=ChangeSetting({"data.path": "FOLDER"}))
     return folder

@@ -23,8 +23,9 @@ def fit_crm(context: StageContext, folder: Path) -> dict[str, Any]:
     from score_rag.data.interactions import Interactions
 
     settings = context.pipeline.crm
-    # What a later stage would refuse after minutes is refused here.
-    require_enough(read_json(context.folder("data") / "report.json"), context.pipeline.data.path or context.pipeline.data.source)
+    if {"reranker", "predictor"} & set(context.due):
+        # What they would refuse after minutes is refused here.
+        require_enough(read_json(context.folder("data") / "report.json"), context.pipeline.data.path or context.pipeline.data.source)
     interactions = Interactions.read(context.folder("data"))
     model: Any = model_class(settings.model)(settings.own(), history=context.pipeline.data.history)
     checkpoint = context.scratch / "crm"
