@@ -148,11 +148,11 @@ def test_what_is_unknown_is_named(recommender, arguments, said):
 
 def test_a_history_s_mistakes_are_told_at_once(toy):
     with pytest.raises(InputError) as caught:
-        parse_history("Sunny Gardn (1980); nothing like it; Dark Garden (1981)", toy.catalogue.values(), when=5)
+        parse_history("Sunny Gardn (1980); nothing like it; Dark Garden (1981)", toy.catalogue, when=5)
     assert "Sunny Gardn (1980), nothing like it" in str(caught.value)
     with pytest.raises(InputError, match="empty"):
-        parse_history(" ; ", toy.catalogue.values(), when=5)
-    read = parse_history("dark garden; -0", toy.catalogue.values(), when=5)
+        parse_history(" ; ", toy.catalogue, when=5)
+    read = parse_history("dark garden; -0", toy.catalogue, when=5)
     assert [(event.item_id, event.liked, event.timestamp) for event in read] == [("1", True, 5), ("0", False, 5)]
 
 

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from score_rag.cli import assess, data, doctor, evaluate, index, init, pipelines, prompts, recommend, run, status
+from score_rag.cli.signs import write_plainly
+from score_rag.cli.stopped import stoppable
 from score_rag.errors import ChangeSetting, ScoreError
 
 __all__ = ["app", "main"]
@@ -53,8 +55,10 @@ def main() -> None:
     """Run the command line; an error of ours is one red line and a hint, never a traceback."""
     # Threads that wait by spinning keep other processes, and on small machines each other, from working.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    write_plainly()
     try:
-        app()
+        with stoppable(sys.argv[1:]):
+            app()
     except ScoreError as error:
         from score_rag.cli.screen import show_error
 
@@ -66,9 +70,11 @@ def main() -> None:
         sys.exit(141)
     except OSError as error:
         from score_rag.cli.screen import show_error
+        from score_rag.files import full_disk
 
         show_error(
-            ScoreError(
+            full_disk(error, error.filename or ".")
+            or ScoreError(
                 "the file system refused",
                 where=error.filename,
                 found=error.strerror or str(error),
@@ -77,5 +83,3 @@ def main() -> None:
             )
         )
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)

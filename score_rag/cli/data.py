@@ -22,6 +22,8 @@ app = typer.Typer(no_args_is_help=True, help="List, download, summarise and chec
 @app.command("list")
 def list_(json: Json = False) -> None:
     """List the data sources, and the public data sets that can be downloaded."""
+    from rich.markup import escape
+
     from score_rag.cli.screen import console, print_json
 
     found = listing()
@@ -31,10 +33,10 @@ def list_(json: Json = False) -> None:
     screen = console()
     screen.print("[bold]sources[/] (data.source in a pipeline file):")
     for source in found["sources"]:
-        screen.print(f"  [bold]{source['name']}[/]  {source['about']}", soft_wrap=True)
+        screen.print(f"  [bold]{escape(source['name'])}[/]  {escape(source['about'])}", soft_wrap=True)
     screen.print("\n[bold]public data sets[/] (score-rag data fetch NAME):")
     for dataset in found["datasets"]:
-        screen.print(f"  [bold]{dataset['name']}[/]  {dataset['about']}\n    [dim]{dataset['licence']}[/]", soft_wrap=True)
+        screen.print(f"  [bold]{dataset['name']}[/]  {escape(dataset['about'])}\n    [dim]{escape(dataset['licence'])}[/]", soft_wrap=True)
 
 
 def listing() -> dict[str, list[dict[str, str]]]:

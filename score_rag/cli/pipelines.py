@@ -17,6 +17,8 @@ app = typer.Typer(no_args_is_help=True, help="List and show pipelines.", rich_ma
 @app.command("list")
 def list_(json: Json = False) -> None:
     """List pipelines with their descriptions."""
+    from rich.markup import escape
+
     from score_rag.cli.screen import console, print_json
     from score_rag.pipeline.config import load_pipeline, pipeline_names
 
@@ -25,7 +27,8 @@ def list_(json: Json = False) -> None:
         print_json([{"name": p.name, "path": str(p.path), "description": p.description} for p in found])
         return
     for pipeline in found:
-        console().print(f"[bold]{pipeline.name}[/]  [dim]{pipeline.path}[/]\n  {pipeline.description}")
+        name, path, about = (escape(str(one)) for one in (pipeline.name, pipeline.path, pipeline.description))
+        console().print(f"[bold]{name}[/]  [dim]{path}[/]\n  {about}")
 
 
 @app.command()

@@ -55,6 +55,7 @@ def prepare(
         events = events.with_columns(timestamp=position)
         report.warn("this source has no timestamps, only an order within each user: across users, a lower position counts as earlier")
     implicit = "label" not in events.columns and "rating" not in events.columns
+    report.verdicts = _verdicts(events, settings.threshold)
     events = _labelled(events, settings.threshold, implicit)
     events = _without_repeats(events, report)
     if settings.max_users is not None:
@@ -98,6 +99,13 @@ def core(events: pl.DataFrame, k: int, *, report: DataReport) -> pl.DataFrame:
         return events
     report.drop(f"of users or items with fewer than {k} events (k-core)", len(events) - len(kept))
     return events[kept]
+
+
+def _verdicts(events: pl.DataFrame, threshold: float) -> str:
+    if "label" in events.columns:
+        return "liked and disliked as the data marks them"
+    rated = f"liked is a rating of at least {threshold:g}, disliked is any below (data.threshold)"
+    return rated if "rating" in events.columns else "every row of the data is a like; nothing is disliked"
 
 
 def _labelled(events: pl.DataFrame, threshold: float, implicit: bool) -> pl.DataFrame:

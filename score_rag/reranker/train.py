@@ -13,7 +13,7 @@ from score_rag.data.interactions import Interactions
 from score_rag.documents.describer import Describer
 from score_rag.encoders.encoder import find_encoder
 from score_rag.errors import DataError
-from score_rag.files import digest_json, write_json
+from score_rag.files import digest_json, share, write_json
 from score_rag.inference.onnx import export_onnx
 from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
@@ -208,6 +208,7 @@ def train_reranker(
     after = reciprocal_rank()
     model.to("cpu").eval()
     model.save_pretrained(str(out), create_model_card=False)
+    share(out / "model.safetensors")
 
     class Scores(torch.nn.Module):
         def __init__(self) -> None:
