@@ -36,6 +36,7 @@ class Prompt:
         variables: Declared variables and what each holds, from its head.
         body: The template text.
         sha256: Digest of the whole file.
+        first_line: The line of the file that the body begins on.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Prompt:
     variables: dict[str, str]
     body: str
     sha256: str = field(repr=False)
+    first_line: int = 1
 
     @cached_property
     def _template(self) -> Template:
@@ -73,10 +75,11 @@ class Prompt:
             )
         try:
             return self._template.render(**values)
-        except TemplateError as error:
+        except (TemplateError, TypeError, ValueError, AttributeError, ArithmeticError, LookupError) as error:
+            line = _template_line(error)
             raise PromptError(
                 f"prompt {self.name!r} cannot be filled in",
-                where=self.path,
+                where=self.path if line is None else f"{self.path}, line {self.first_line + line - 1}",
                 found=str(error),
                 remedy=Consult("prompt", self.name),
             ) from error
@@ -86,6 +89,16 @@ class Prompt:
         from llama_index.core.prompts import RichPromptTemplate
 
         return RichPromptTemplate(self.body)
+
+
+def _template_line(error: Exception) -> int | None:
+    """The line of a template that an error came from; None where it came from elsewhere."""
+    found, step = None, error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code.co_filename == "<template>":
+            found = step.tb_lineno
+        step = step.tb_next
+    return found
 
 
 def prompt_folders(extra: Path | str | None = None) -> list[Path]:
@@ -161,4 +174,6 @@ def read_prompt(path: Path | str) -> Prompt:
             expected=f"one of {', '.join(variables)}",
             hint=did_you_mean(strangers[0], variables),
         )
-    return Prompt(path.stem, path, str(head["description"]), variables, body.strip("\n"), digest_text(text))
+    before = len(text) - len(body.lstrip("\n"))
+    first_line = text[:before].count("\n") + 1
+    return Prompt(path.stem, path, str(head["description"]), variables, body.strip("\n"), digest_text(text), first_line)

@@ -10,6 +10,7 @@ from score_rag import open_recommender
 from score_rag.cli.remedies import advice
 from score_rag.data.log import Event, Item
 from score_rag.errors import InputError, StageError
+from score_rag.files import shipped_folder
 from score_rag.pipeline.guard import Compared, Guard
 from score_rag.recommend.candidates import find_candidates
 from score_rag.recommend.history import parse_history
@@ -157,7 +158,7 @@ def test_a_history_s_mistakes_are_told_at_once(toy):
 
 
 def test_every_shipped_prompt_can_be_previewed(toy_run):
-    for name in ("describe_user", "assess", "predict"):
+    for name in (path.stem for path in shipped_folder("prompts").glob("*.md")):
         assert preview_prompt(toy_run, name, "0", "1").strip()
 
 

@@ -42,10 +42,16 @@ def show(name: Name) -> None:
 
 @app.command()
 def check(name: Annotated[str | None, typer.Argument(help="A prompt. Default: all.")] = None) -> None:
-    """Check that prompts are well-formed and use only declared variables."""
+    """Check prompts by filling them in: with everything known, and with next to nothing."""
+    from score_rag.errors import PromptError
+    from score_rag.recommend.prompt_kinds import check_prompt
+
     found, wrong = read_all(name)
     for prompt in found:
-        typer.echo(f"ok: {prompt.path}")
+        try:
+            typer.echo(f"ok: {prompt.path} ({check_prompt(prompt)})")
+        except PromptError as error:
+            wrong.append(error)
     _tell(wrong)
 
 

@@ -18,10 +18,13 @@ def check_documents(pipeline: Pipeline) -> None:
     Raises:
         ScoreError: Otherwise.
     """
+    from score_rag.documents.check import check_document_prompt
     from score_rag.pipeline.describe import make_describer
     from score_rag.prompts import find_prompt
 
-    make_describer(pipeline, find_prompt(pipeline.documents.prompt), {})
+    prompt = find_prompt(pipeline.documents.prompt)
+    make_describer(pipeline, prompt, {})
+    check_document_prompt(prompt)
 
 
 def check_retriever(pipeline: Pipeline) -> None:
@@ -37,16 +40,19 @@ def check_retriever(pipeline: Pipeline) -> None:
 
 
 def check_reranker(pipeline: Pipeline) -> None:
-    """Both encoders are there, and the cross-encoder reads `reranker.max_tokens`.
+    """Both encoders are there, the cross-encoder reads `reranker.max_tokens`, and the prompt of assessments can be filled.
 
     Raises:
         ScoreError: Otherwise.
     """
     from score_rag.encoders.encoder import find_encoder
+    from score_rag.prompts import find_prompt
+    from score_rag.reranker.assess_prompt import check_assess_prompt
 
     found = find_encoder(pipeline.reranker.encoder, setting="reranker.encoder")
     _check_length(found, pipeline.reranker.max_tokens, "reranker.max_tokens")
     find_encoder(pipeline.reranker.similarity_encoder, setting="reranker.similarity_encoder")
+    check_assess_prompt(find_prompt(pipeline.reranker.assess_prompt))
     _check_package(pipeline.reranker.trainer.report_to, "reranker.trainer.report_to")
 
 
