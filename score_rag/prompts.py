@@ -2,7 +2,7 @@
 
 Strict means: a variable that the head does not declare, a declared one that is not given, and a given one that is not declared are
 errors, never silently empty. Whitespace comes out byte for byte as written (block tags on a line of their own leave no line behind).
-A file in the caller's own `prompts/` folder wins over the one shipped with the package.
+A file in the home's `prompts/` folder (see `score_rag.files.home`) wins over the one shipped with the package.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from score_rag.errors import Consult, InputError, PromptError, did_you_mean
-from score_rag.files import digest_text, shipped_folder
+from score_rag.files import at_home, digest_text, named_file, shipped_folder
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -102,9 +102,9 @@ def _template_line(error: Exception) -> int | None:
 
 
 def prompt_folders(extra: Path | str | None = None) -> list[Path]:
-    """Where prompts are looked for, first match wins: `extra`, `./prompts`, the shipped ones."""
+    """Where prompts are looked for, first match wins: `extra`, `prompts/` in the home, the shipped ones."""
     folders = [Path(extra)] if extra is not None else []
-    for folder in (Path("prompts"), shipped_folder("prompts")):
+    for folder in (at_home("prompts"), shipped_folder("prompts")):
         if all(folder.resolve() != known.resolve() for known in folders):
             folders.append(folder)
     return folders
@@ -125,8 +125,8 @@ def find_prompt(name: str, folders: Sequence[Path] | None = None) -> Prompt:
     if name.endswith(".md") and Path(name).is_file():
         return read_prompt(name)
     for folder in folders or prompt_folders():
-        if (folder / f"{name}.md").is_file():
-            return read_prompt(folder / f"{name}.md")
+        if (found := named_file(folder, name, ".md")) is not None:
+            return read_prompt(found)
     raise InputError(f"there is no prompt {name!r}", hint=did_you_mean(name, prompt_names(folders)), remedy=Consult("prompts"))
 
 

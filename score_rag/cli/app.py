@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ import typer
 from score_rag.cli import assess, data, doctor, evaluate, index, init, pipelines, prompts, recommend, run, status
 from score_rag.cli.signs import write_plainly
 from score_rag.cli.stopped import stoppable
-from score_rag.errors import ChangeSetting, ScoreError
+from score_rag.errors import ChangeSetting, InputError, ScoreError
 
 __all__ = ["app", "main"]
 
@@ -46,9 +47,24 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _root(
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder where prompts/, pipelines/, and relative paths in settings (runs, data.path) are found. "
+            "Default: SCORE_RAG_HOME, or the working directory."
+        ),
+    ] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    pass
+    if home is not None:
+        from score_rag.cli.remedies import name_home
+        from score_rag.files import HOME
+
+        if not home.is_dir():
+            raise InputError("there is no such folder", where="--home", found=home)
+        # In the environment, so that processes started from here find the same.
+        os.environ[HOME] = str(home.resolve())
+        name_home(str(home))
 
 
 def main() -> None:

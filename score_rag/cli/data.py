@@ -53,7 +53,7 @@ def listing() -> dict[str, list[dict[str, str]]]:
 @app.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="A data set (see: score-rag data list), or amazon-YEAR:CATEGORY.")],
-    into: Annotated[Path, typer.Option(help="Parent folder of the data sets.")] = Path("data"),
+    into: Annotated[Path | None, typer.Option(help="Parent folder of the data sets. Default: data/ in the home.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Download again and replace the folder.")] = False,
     mirror: Annotated[str | None, typer.Option(help="Download from this host, not the publisher's (or set SCORE_RAG_MIRROR).")] = None,
     json: Json = False,
@@ -66,19 +66,20 @@ def fetch(
         print_json(facts(fetched))
 
 
-def fetch_data(name: str, *, into: Path, force: bool, mirror: str | None, quiet: bool) -> Fetched:
+def fetch_data(name: str, *, into: Path | None, force: bool, mirror: str | None, quiet: bool) -> Fetched:
     """Fetch, then tell where it is, what may be done with it, and how to use it."""
-    from score_rag.cli.remedies import options
+    from score_rag.cli.remedies import options, program
     from score_rag.cli.screen import bars
     from score_rag.data.fetch import fetch as fetch_dataset
+    from score_rag.files import at_home
 
     with bars(quiet=quiet) as report:
-        fetched = fetch_dataset(name, into, report=report, force=force, mirror=mirror)
+        fetched = fetch_dataset(name, at_home("data") if into is None else into, report=report, force=force, mirror=mirror)
     if not quiet:
         typer.echo(f"{fetched.name} is {'there already' if fetched.already else 'there'}: {fetched.folder}")
         for line in (*fetched.checked, f"licence: {fetched.licence}"):
             typer.echo(f"  {line}")
-        typer.echo(f"\nIn a pipeline file:\n\n{fetched.yaml}\nor: score-rag run PIPELINE {options(fetched.settings)}")
+        typer.echo(f"\nIn a pipeline file:\n\n{fetched.yaml}\nor: {program()} run PIPELINE {options(fetched.settings)}")
     return fetched
 
 

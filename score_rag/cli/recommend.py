@@ -100,6 +100,7 @@ def recommendations(
 def staleness(pipeline: Pipeline) -> str:
     """What to say where the run was made from other data, settings or prompts than it would be made from now, in the words of `status`;
     empty where it was not."""
+    from score_rag.cli.remedies import program
     from score_rag.pipeline.stages import stages
     from score_rag.pipeline.state import status
 
@@ -107,7 +108,7 @@ def staleness(pipeline: Pipeline) -> str:
     if not late:
         return ""
     text = f"{late[0].name} is {late[0].state} ({late[0].reason}); this is answered from what was trained before"
-    return f"{text}; to bring it up to date: score-rag run {pipeline.words}"
+    return f"{text}; to bring it up to date: {program()} run {pipeline.words}"
 
 
 def seconds(text: str) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from score_rag.errors import ChangeSetting, InputError, LockedError, ModelError
-from score_rag.files import CACHE_SETTING, cache_folder, digest_file, digest_json, make_once, read_json
+from score_rag.files import CACHE_SETTING, at_home, cache_folder, digest_file, digest_json, make_once, read_json
 from score_rag.inference.onnx import OnnxModel, TextTokenizer, each_once
 from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
@@ -53,10 +53,11 @@ def find_encoder(name: str, *, setting: str = "retriever.encoder") -> Path:
     """
     if name == BUNDLED:
         return _bundled()
-    if Path(name).is_dir():
-        if not all((Path(name) / file).is_file() for file in ("config.json", "model.safetensors")):
-            raise ModelError("this folder holds no encoder", where=name, expected="config.json and model.safetensors")
-        return Path(name)
+    folder = at_home(name)
+    if folder.is_dir():
+        if not all((folder / file).is_file() for file in ("config.json", "model.safetensors")):
+            raise ModelError("this folder holds no encoder", where=folder, expected="config.json and model.safetensors")
+        return folder
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
