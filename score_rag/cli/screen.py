@@ -77,9 +77,9 @@ def _lines(every: float) -> Iterator[Report]:
     def tell() -> None:
         while not done.wait(every):
             for what, part, total in last[:1]:
-                share = f"{part / total:.0%}, " if total else ""
-                minutes = (time.monotonic() - started) / 60
-                sys.stderr.write(f"  {what}: {share}{part:,} of {total:,}, after {minutes:.0f} min\n")
+                # What is done is not what goes on now.
+                told = f"{what}: {part / total:.0%}, {part:,} of {total:,}" if part < total else "at work"
+                sys.stderr.write(f"  {told}, after {(time.monotonic() - started) / 60:.0f} min\n")
                 sys.stderr.flush()
 
     teller = threading.Thread(target=tell, name="score-rag-progress", daemon=True)
