@@ -2,7 +2,7 @@
 
 Strict means: a variable that the head does not declare, a declared one that is not given, and a given one that is not declared are
 errors, never silently empty. Whitespace comes out byte for byte as written (block tags on a line of their own leave no line behind).
-A file in the caller's own `prompts/` folder wins over the one shipped with the package.
+A file in the home's `prompts/` folder (see `score_rag.files.home`) wins over the one shipped with the package.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from score_rag.errors import Consult, InputError, PromptError, did_you_mean
-from score_rag.files import digest_text, shipped_folder
+from score_rag.files import at_home, digest_text, named_file, shipped_folder
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -36,6 +36,7 @@ class Prompt:
         variables: Declared variables and what each holds, from its head.
         body: The template text.
         sha256: Digest of the whole file.
+        first_line: The line of the file that the body begins on.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Prompt:
     variables: dict[str, str]
     body: str
     sha256: str = field(repr=False)
+    first_line: int = 1
 
     @cached_property
     def _template(self) -> Template:
@@ -73,10 +75,11 @@ class Prompt:
             )
         try:
             return self._template.render(**values)
-        except TemplateError as error:
+        except (TemplateError, TypeError, ValueError, AttributeError, ArithmeticError, LookupError) as error:
+            line = _template_line(error)
             raise PromptError(
                 f"prompt {self.name!r} cannot be filled in",
-                where=self.path,
+                where=self.path if line is None else f"{self.path}, line {self.first_line + line - 1}",
                 found=str(error),
                 remedy=Consult("prompt", self.name),
             ) from error
@@ -88,10 +91,20 @@ class Prompt:
         return RichPromptTemplate(self.body)
 
 
+def _template_line(error: Exception) -> int | None:
+    """The line of a template that an error came from; None where it came from elsewhere."""
+    found, step = None, error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code.co_filename == "<template>":
+            found = step.tb_lineno
+        step = step.tb_next
+    return found
+
+
 def prompt_folders(extra: Path | str | None = None) -> list[Path]:
-    """Where prompts are looked for, first match wins: `extra`, `./prompts`, the shipped ones."""
+    """Where prompts are looked for, first match wins: `extra`, `prompts/` in the home, the shipped ones."""
     folders = [Path(extra)] if extra is not None else []
-    for folder in (Path("prompts"), shipped_folder("prompts")):
+    for folder in (at_home("prompts"), shipped_folder("prompts")):
         if all(folder.resolve() != known.resolve() for known in folders):
             folders.append(folder)
     return folders
@@ -112,8 +125,8 @@ def find_prompt(name: str, folders: Sequence[Path] | None = None) -> Prompt:
     if name.endswith(".md") and Path(name).is_file():
         return read_prompt(name)
     for folder in folders or prompt_folders():
-        if (folder / f"{name}.md").is_file():
-            return read_prompt(folder / f"{name}.md")
+        if (found := named_file(folder, name, ".md")) is not None:
+            return read_prompt(found)
     raise InputError(f"there is no prompt {name!r}", hint=did_you_mean(name, prompt_names(folders)), remedy=Consult("prompts"))
 
 
@@ -161,4 +174,6 @@ def read_prompt(path: Path | str) -> Prompt:
             expected=f"one of {', '.join(variables)}",
             hint=did_you_mean(strangers[0], variables),
         )
-    return Prompt(path.stem, path, str(head["description"]), variables, body.strip("\n"), digest_text(text))
+    before = len(text) - len(body.lstrip("\n"))
+    first_line = text[:before].count("\n") + 1
+    return Prompt(path.stem, path, str(head["description"]), variables, body.strip("\n"), digest_text(text), first_line)

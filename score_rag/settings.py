@@ -27,6 +27,7 @@ __all__ = [
     "location",
     "misfits",
     "mistake",
+    "of_form",
     "serving",
 ]
 
@@ -100,6 +101,22 @@ def location() -> ReadBy:
 def also(*stages: str, own: bool = True) -> ReadBy:
     """Marks a setting that these stages read too (or, without `own`, they alone)."""
     return ReadBy(own=own, feeds=stages)
+
+
+def of_form(pattern: str, told: str) -> AfterValidator:
+    """Marks a text setting that has a form.
+
+    Args:
+        pattern: The whole text fits this regular expression.
+        told: What is said, in words, of a text that does not.
+    """
+
+    def check(value: Any) -> Any:
+        if value is not None and re.fullmatch(pattern, value) is None:
+            raise ValueError(told)
+        return value
+
+    return AfterValidator(check)
 
 
 class Settings(BaseModel):

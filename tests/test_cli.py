@@ -74,6 +74,7 @@ def test_recommend_speaks_to_people_and_machines(monkeypatch, capsys, toy, toy_r
     assert code == 0 and "P(like)" in out and "other users in the prompt" in out and "bundled" in out and err == ""
     code, out, err = typed(monkeypatch, capsys, *words, "--json")
     told = json.loads(out)
+    assert told["parts"]["data"] and told["warnings"] == [one for one in told["warnings"] if "stale" not in one]
     assert code == 0 and err == "" and told["verdict"] in ("Yes", "No") and len(told["neighbours"]) == 2
     code, out, _ = typed(monkeypatch, capsys, "recommend", "--user", "0", "--top", "3", "--pipeline", toy_pipeline, "--json")
     ranked = [one["probability"] for one in json.loads(out)]
@@ -106,6 +107,11 @@ def test_a_recommendation_from_a_stale_run_says_so(monkeypatch, capsys, toy_run,
     code, out, err = typed(monkeypatch, capsys, *words)
     assert code == 0 and "P(like)" in out
     assert err.startswith("note: crm is stale (crm.dim: 16 → 8)") and err.rstrip().endswith(f"score-rag run {toy_pipeline} --set crm.dim=8")
+    code, out, err = typed(monkeypatch, capsys, *words, "--json")
+    assert code == 0 and err == "" and json.loads(out)["warnings"][0].startswith("crm is stale (crm.dim: 16 → 8)")
+    top = ["recommend", "--user", "0", "--top", "2", "--pipeline", toy_pipeline, "--set", "crm.dim=8", "--json"]
+    code, out, err = typed(monkeypatch, capsys, *top)
+    assert code == 0 and err == "" and all("crm is stale" in one["warnings"][0] for one in json.loads(out))
 
 
 def test_data_is_listed_shown_drawn_and_checked(monkeypatch, capsys, tmp_path, toy_run, toy_pipeline):

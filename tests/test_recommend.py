@@ -10,6 +10,7 @@ from score_rag import open_recommender
 from score_rag.cli.remedies import advice
 from score_rag.data.log import Event, Item
 from score_rag.errors import InputError, StageError
+from score_rag.files import shipped_folder
 from score_rag.pipeline.guard import Compared, Guard
 from score_rag.recommend.candidates import find_candidates
 from score_rag.recommend.history import parse_history
@@ -148,16 +149,16 @@ def test_what_is_unknown_is_named(recommender, arguments, said):
 
 def test_a_history_s_mistakes_are_told_at_once(toy):
     with pytest.raises(InputError) as caught:
-        parse_history("Sunny Gardn (1980); nothing like it; Dark Garden (1981)", toy.catalogue.values(), when=5)
+        parse_history("Sunny Gardn (1980); nothing like it; Dark Garden (1981)", toy.catalogue, when=5)
     assert "Sunny Gardn (1980), nothing like it" in str(caught.value)
     with pytest.raises(InputError, match="empty"):
-        parse_history(" ; ", toy.catalogue.values(), when=5)
-    read = parse_history("dark garden; -0", toy.catalogue.values(), when=5)
+        parse_history(" ; ", toy.catalogue, when=5)
+    read = parse_history("dark garden; -0", toy.catalogue, when=5)
     assert [(event.item_id, event.liked, event.timestamp) for event in read] == [("1", True, 5), ("0", False, 5)]
 
 
 def test_every_shipped_prompt_can_be_previewed(toy_run):
-    for name in ("describe_user", "assess", "predict"):
+    for name in (path.stem for path in shipped_folder("prompts").glob("*.md")):
         assert preview_prompt(toy_run, name, "0", "1").strip()
 
 

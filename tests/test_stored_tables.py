@@ -22,7 +22,7 @@ def test_a_stored_table_says_what_has_changed_since(tmp_path):
     pipeline = Pipeline(name="p", runs=str(tmp_path))
     write_json(tmp_path / "p" / "predictor" / "finished.json", {"content": "one"})
     write_json(tmp_path / "p" / "data" / "finished.json", {"content": "data"})
-    assert _stored(pipeline) == []
+    assert _stored(pipeline) == [f"the prediction for each event is in {tmp_path / 'p' / 'evaluation' / 'test.parquet'}"]
     table = find_table(pipeline, "test", None)
     assert table["made_from"]["predictor"] == "one" and table["made_from"]["data"] == "data" and len(table["made_from"]["settings"]) == 64
     assert "nothing has changed" in staleness(pipeline, table)[0]
@@ -67,5 +67,6 @@ def test_a_predictor_that_changed_meanwhile_is_told(tmp_path):
     pipeline = Pipeline(name="p", runs=str(tmp_path))
     before = made_from(pipeline)
     write_json(tmp_path / "p" / "predictor" / "finished.json", {"content": "new"})
-    (told,) = store_table(pipeline, table_name("test", None), {"notes": [], "made_from": before}, pl.DataFrame({"row": [1]}))
-    assert "changed while it was evaluated" in told and told in find_table(pipeline, "test", None)["notes"]
+    told, where = store_table(pipeline, table_name("test", None), {"notes": [], "made_from": before}, pl.DataFrame({"row": [1]}))
+    assert "changed while it was evaluated" in told and find_table(pipeline, "test", None)["notes"] == [told]
+    assert where.endswith("test.parquet")

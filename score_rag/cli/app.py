@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from score_rag.cli import assess, data, doctor, evaluate, index, init, pipelines, prompts, recommend, run, status
-from score_rag.errors import ChangeSetting, ScoreError
+from score_rag.cli.signs import write_plainly
+from score_rag.cli.stopped import stoppable
+from score_rag.errors import ChangeSetting, InputError, ScoreError
 
 __all__ = ["app", "main"]
 
@@ -44,17 +47,34 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _root(
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder where prompts/, pipelines/, and relative paths in settings (runs, data.path) are found. "
+            "Default: SCORE_RAG_HOME, or the working directory."
+        ),
+    ] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    pass
+    if home is not None:
+        from score_rag.cli.remedies import name_home
+        from score_rag.files import HOME
+
+        if not home.is_dir():
+            raise InputError("there is no such folder", where="--home", found=home)
+        # In the environment, so that processes started from here find the same.
+        os.environ[HOME] = str(home.resolve())
+        name_home(str(home))
 
 
 def main() -> None:
     """Run the command line; an error of ours is one red line and a hint, never a traceback."""
     # Threads that wait by spinning keep other processes, and on small machines each other, from working.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    write_plainly()
     try:
-        app()
+        with stoppable(sys.argv[1:]):
+            app()
     except ScoreError as error:
         from score_rag.cli.screen import show_error
 
@@ -66,9 +86,11 @@ def main() -> None:
         sys.exit(141)
     except OSError as error:
         from score_rag.cli.screen import show_error
+        from score_rag.files import full_disk
 
         show_error(
-            ScoreError(
+            full_disk(error, error.filename or ".")
+            or ScoreError(
                 "the file system refused",
                 where=error.filename,
                 found=error.strerror or str(error),
@@ -77,5 +99,3 @@ def main() -> None:
             )
         )
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)

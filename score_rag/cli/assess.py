@@ -49,7 +49,7 @@ def status(pipeline: PipelineName, set_: Set = None, json: Json = False) -> None
 def show(
     pipeline: PipelineName,
     user: Annotated[str | None, typer.Option(help="Only this user's.")] = None,
-    item: Annotated[str | None, typer.Option(help="Only those about this item (its id).")] = None,
+    item: Annotated[str | None, typer.Option(help="Only those about this item (its id or name).")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 10,
     set_: Set = None,
     json: Json = False,
@@ -108,8 +108,12 @@ def asked(name: str, overrides: list[str], *, limits: Limits, quiet: bool) -> Pr
 
 def kept(job: AssessmentJob, *, user: str | None, item: str | None, limit: int) -> list[dict[str, Any]]:
     """Questions with their answers or failures, in the order of the job; those that were not asked yet are left out."""
+    from score_rag.recommend.items import find_item
+    from score_rag.recommend.names import find_user
     from score_rag.reranker.answers import errors_path, read_answers, read_failures
 
+    user = None if user is None else find_user(job.interactions.log, user)
+    item = None if item is None else find_item(job.interactions.catalogue, item).item_id
     answers, failures = read_answers(job.out), read_failures(errors_path(job.out))
     rows = []
     for key, request in zip(job.keys, job.requests, strict=True):

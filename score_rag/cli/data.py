@@ -22,6 +22,8 @@ app = typer.Typer(no_args_is_help=True, help="List, download, summarise and chec
 @app.command("list")
 def list_(json: Json = False) -> None:
     """List the data sources, and the public data sets that can be downloaded."""
+    from rich.markup import escape
+
     from score_rag.cli.screen import console, print_json
 
     found = listing()
@@ -31,10 +33,10 @@ def list_(json: Json = False) -> None:
     screen = console()
     screen.print("[bold]sources[/] (data.source in a pipeline file):")
     for source in found["sources"]:
-        screen.print(f"  [bold]{source['name']}[/]  {source['about']}", soft_wrap=True)
+        screen.print(f"  [bold]{escape(source['name'])}[/]  {escape(source['about'])}", soft_wrap=True)
     screen.print("\n[bold]public data sets[/] (score-rag data fetch NAME):")
     for dataset in found["datasets"]:
-        screen.print(f"  [bold]{dataset['name']}[/]  {dataset['about']}\n    [dim]{dataset['licence']}[/]", soft_wrap=True)
+        screen.print(f"  [bold]{dataset['name']}[/]  {escape(dataset['about'])}\n    [dim]{escape(dataset['licence'])}[/]", soft_wrap=True)
 
 
 def listing() -> dict[str, list[dict[str, str]]]:
@@ -51,7 +53,7 @@ def listing() -> dict[str, list[dict[str, str]]]:
 @app.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="A data set (see: score-rag data list), or amazon-YEAR:CATEGORY.")],
-    into: Annotated[Path, typer.Option(help="Parent folder of the data sets.")] = Path("data"),
+    into: Annotated[Path | None, typer.Option(help="Parent folder of the data sets. Default: data/ in the home.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Download again and replace the folder.")] = False,
     mirror: Annotated[str | None, typer.Option(help="Download from this host, not the publisher's (or set SCORE_RAG_MIRROR).")] = None,
     json: Json = False,
@@ -64,19 +66,20 @@ def fetch(
         print_json(facts(fetched))
 
 
-def fetch_data(name: str, *, into: Path, force: bool, mirror: str | None, quiet: bool) -> Fetched:
+def fetch_data(name: str, *, into: Path | None, force: bool, mirror: str | None, quiet: bool) -> Fetched:
     """Fetch, then tell where it is, what may be done with it, and how to use it."""
-    from score_rag.cli.remedies import options
+    from score_rag.cli.remedies import options, program
     from score_rag.cli.screen import bars
     from score_rag.data.fetch import fetch as fetch_dataset
+    from score_rag.files import at_home
 
     with bars(quiet=quiet) as report:
-        fetched = fetch_dataset(name, into, report=report, force=force, mirror=mirror)
+        fetched = fetch_dataset(name, at_home("data") if into is None else into, report=report, force=force, mirror=mirror)
     if not quiet:
         typer.echo(f"{fetched.name} is {'there already' if fetched.already else 'there'}: {fetched.folder}")
         for line in (*fetched.checked, f"licence: {fetched.licence}"):
             typer.echo(f"  {line}")
-        typer.echo(f"\nIn a pipeline file:\n\n{fetched.yaml}\nor: score-rag run PIPELINE {options(fetched.settings)}")
+        typer.echo(f"\nIn a pipeline file:\n\n{fetched.yaml}\nor: {program()} run PIPELINE {options(fetched.settings)}")
     return fetched
 
 

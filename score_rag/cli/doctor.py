@@ -63,6 +63,9 @@ def examine() -> dict[str, Any]:
     from score_rag.cli.remedies import advice
     from score_rag.encoders.encoder import find_encoder
     from score_rag.errors import ModelError
+    from score_rag.files import HOME, at_home, home
+    from score_rag.pipeline.config import pipeline_folders
+    from score_rag.prompts import prompt_folders
     from score_rag.settings import BUNDLED
 
     packages: dict[str, str | None] = {}
@@ -78,6 +81,14 @@ def examine() -> dict[str, Any]:
         bundled = f"missing: {error.what} ({advice(error)})"
     cache = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")) / "hub"
     return {
+        "home": str(home().absolute()),
+        "home_by": f"--home or {HOME}" if os.environ.get(HOME) else "the working directory",
+        "places": {
+            "prompts": [str(folder.absolute()) for folder in prompt_folders()],
+            "pipelines": [str(folder.absolute()) for folder in pipeline_folders()],
+            "runs": [str(at_home("runs").absolute())],
+        },
+        "gpus": gpus(),
         "ok": all(packages.values()) and not bundled.startswith("missing") and sys.version_info >= (3, 11),
         "python": sys.version.split()[0],
         "packages": packages,
@@ -88,21 +99,40 @@ def examine() -> dict[str, Any]:
         else [],
         "keys": {name: bool(os.environ.get(name)) for name in _KEYS},
         "threads": os.environ.get("OMP_NUM_THREADS", f"one a core ({os.cpu_count()})"),
-        "runs_writable": os.access(Path("runs") if Path("runs").is_dir() else Path(), os.W_OK),
+        "runs_writable": os.access(at_home("runs") if at_home("runs").is_dir() else home(), os.W_OK),
     }
+
+
+def gpus() -> list[str]:
+    """Names of the accelerators that torch can train and score on; none where there are none, or no torch."""
+    try:
+        import torch
+    except ImportError:
+        return []
+    found = []
+    for place in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        facts = torch.cuda.get_device_properties(place)
+        found.append(f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB (cuda:{place})")
+    return found
 
 
 def show(found: dict[str, Any]) -> None:
     """For a person."""
+    from rich.markup import escape
+
     from score_rag.cli.screen import console
 
     screen = console()
+    screen.print(f"home: {escape(found['home'])}, by {found['home_by']}; in order of who wins:", soft_wrap=True)
+    for kind, folders in found["places"].items():
+        screen.print(f"  {kind:<24} {escape(', '.join(folders))}", soft_wrap=True)
+    screen.print(f"GPU: {escape('; '.join(found['gpus'])) or 'none that torch can use; everything runs on the CPU'}")
     screen.print(f"python {found['python']}, threads: {found['threads']}")
     for name, number in found["packages"].items():
         screen.print(f"  {name:<24} {number or '[red]missing[/]'}")
-    screen.print(f"bundled encoder: {found['bundled_encoder']}")
+    screen.print(f"bundled encoder: {escape(found['bundled_encoder'])}")
     screen.print("bundled assessor: score-rag/offline (rule-based); bundled Llama: trained from scratch on each run's text")
-    models = ", ".join(found["hub_models_on_disk"]) or "none"
+    models = escape(", ".join(found["hub_models_on_disk"])) or "none"
     screen.print(
         f"hub: {'offline by HF_HUB_OFFLINE' if found['hub_offline'] else 'asked when a pipeline names a hub model'}; on disk: {models}"
     )

@@ -107,10 +107,13 @@ def _seconds(engine: Engine, text: str) -> float:
 
 def show_engine(found: dict[str, Any]) -> None:
     """For a person."""
+    from rich.markup import escape
+
     from score_rag.cli.screen import console
 
     screen, cache = console(), found["prefix_cache"]
-    screen.print(f"{found['kind']} at {found['url']}, model {found['model']}: {found['prompts']} prompts against the local engine")
+    where = escape(f"{found['kind']} at {found['url']}, model {found['model']}")
+    screen.print(f"{where}: {found['prompts']} prompts against the local engine")
     screen.print(f"  P(Yes): largest difference {found['largest_difference']:.2g}, mean {found['mean_difference']:.2g}")
     screen.print(f"  mass of Yes and No: largest difference {found['largest_difference_of_mass']:.2g}")
     if found["warnings"]:

@@ -1,7 +1,8 @@
-"""`score-rag init`: copies of prompts and pipelines to edit; they win over the shipped ones wherever score-rag is run beside them."""
+"""`score-rag init`: copies of prompts and pipelines to edit; they win over the shipped ones where their folder is the home."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -11,12 +12,18 @@ __all__ = ["copy_shipped", "init"]
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="Target folder.")] = Path(),
+    folder: Annotated[Path | None, typer.Argument(help="Target folder. Default: the home.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite changed files.")] = False,
 ) -> None:
     """Copy the shipped prompts and pipelines into a folder for editing."""
-    for line in copy_shipped(folder, force=force):
+    from score_rag.files import HOME, home
+
+    target = home() if folder is None else folder
+    for line in copy_shipped(target, force=force):
         typer.echo(line)
+    if target.resolve() != home().resolve():
+        typer.echo(f"to use them: score-rag --home {shlex.quote(str(target))} COMMAND, or {HOME}={shlex.quote(str(target.resolve()))},")
+        typer.echo("or from within that folder; runs/ and data/ are then looked for there too")
 
 
 def copy_shipped(folder: Path, *, force: bool = False) -> list[str]:

@@ -17,15 +17,21 @@ app = typer.Typer(no_args_is_help=True, help="List and show pipelines.", rich_ma
 @app.command("list")
 def list_(json: Json = False) -> None:
     """List pipelines with their descriptions."""
+    from rich.markup import escape
+
+    from score_rag.cli.places import hides, told
     from score_rag.cli.screen import console, print_json
-    from score_rag.pipeline.config import load_pipeline, pipeline_names
+    from score_rag.pipeline.config import load_pipeline, pipeline_folders, pipeline_names
 
     found = [load_pipeline(name) for name in pipeline_names()]
+    hidden = [hides(p.path, pipeline_folders()) for p in found]
     if json:
-        print_json([{"name": p.name, "path": str(p.path), "description": p.description} for p in found])
+        facts = [{"name": p.name, "path": str(p.path), "description": p.description} for p in found]
+        print_json([{**one, "hides": also} for one, also in zip(facts, hidden, strict=True)])
         return
-    for pipeline in found:
-        console().print(f"[bold]{pipeline.name}[/]  [dim]{pipeline.path}[/]\n  {pipeline.description}")
+    for pipeline, also in zip(found, hidden, strict=True):
+        name, path, about = (escape(str(one)) for one in (pipeline.name, pipeline.path, pipeline.description))
+        console().print(f"[bold]{name}[/]  [dim]{path}{told(also)}[/]\n  {about}", soft_wrap=True)
 
 
 @app.command()

@@ -20,15 +20,22 @@ Name = Annotated[str, typer.Argument(help="A prompt's name, or a path to a Markd
 
 @app.command("list")
 def list_(json: Json = False) -> None:
-    """List prompts: purpose, and the file in use."""
+    """List prompts: purpose, the file in use, and those that it hides."""
+    from rich.markup import escape
+
+    from score_rag.cli.places import hides, told
     from score_rag.cli.screen import console, print_json
+    from score_rag.prompts import prompt_folders
 
     found, wrong = read_all()
+    hidden = [hides(p.path, prompt_folders()) for p in found]
     if json:
-        print_json([{"name": p.name, "path": str(p.path), "sha256": p.sha256, "description": p.description} for p in found])
+        facts = [{"name": p.name, "path": str(p.path), "sha256": p.sha256, "description": p.description} for p in found]
+        print_json([{**one, "hides": also} for one, also in zip(facts, hidden, strict=True)])
     else:
-        for prompt in found:
-            console().print(f"[bold]{prompt.name}[/]  [dim]{prompt.path}[/]\n  {prompt.description}")
+        for prompt, also in zip(found, hidden, strict=True):
+            name, path, about = (escape(str(one)) for one in (prompt.name, prompt.path, prompt.description))
+            console().print(f"[bold]{name}[/]  [dim]{path}{told(also)}[/]\n  {about}", soft_wrap=True)
     _tell(wrong)
 
 
@@ -42,10 +49,16 @@ def show(name: Name) -> None:
 
 @app.command()
 def check(name: Annotated[str | None, typer.Argument(help="A prompt. Default: all.")] = None) -> None:
-    """Check that prompts are well-formed and use only declared variables."""
+    """Check prompts by filling them in: with everything known, and with next to nothing."""
+    from score_rag.errors import PromptError
+    from score_rag.recommend.prompt_kinds import check_prompt
+
     found, wrong = read_all(name)
     for prompt in found:
-        typer.echo(f"ok: {prompt.path}")
+        try:
+            typer.echo(f"ok: {prompt.path} ({check_prompt(prompt)})")
+        except PromptError as error:
+            wrong.append(error)
     _tell(wrong)
 
 

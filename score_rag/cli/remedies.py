@@ -6,7 +6,7 @@ import shlex
 
 from score_rag.errors import ChangeSetting, Consult, Evaluate, FetchDataset, Remedy, RenewIndex, RunStage, ScoreError
 
-__all__ = ["advice", "command", "options"]
+__all__ = ["advice", "command", "name_home", "options", "program"]
 
 _TABLES = {"scorecard": "", "evidence": " --evidence", "shuffled": " --shuffle-evidence"}
 """The flags of the tables' kinds."""
@@ -16,6 +16,20 @@ def advice(error: ScoreError) -> str | None:
     """An error's hint with the command that follows it; None where there is neither."""
     typed = command(error.remedy, pipeline=error.pipeline or "PIPELINE") if error.remedy is not None else None
     return ": ".join(part for part in (error.hint, typed) if part is not None) or None
+
+
+_program = "score-rag"
+
+
+def name_home(folder: str) -> None:
+    """From now on, commands are told with this home."""
+    global _program
+    _program = f"score-rag --home {shlex.quote(folder)}"
+
+
+def program() -> str:
+    """How score-rag was called: with its home, where one was given."""
+    return _program
 
 
 def command(remedy: Remedy, *, pipeline: str = "PIPELINE") -> str:
@@ -29,6 +43,11 @@ def command(remedy: Remedy, *, pipeline: str = "PIPELINE") -> str:
     >>> command(ChangeSetting({"data.separator": ";"}))
     '--set \\'data.separator=";"\\''
     """
+    typed = _command(remedy, pipeline)
+    return program() + typed.removeprefix("score-rag") if typed.startswith("score-rag ") else typed
+
+
+def _command(remedy: Remedy, pipeline: str) -> str:
     match remedy:
         case ChangeSetting():
             return options(remedy)

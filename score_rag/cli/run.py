@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,14 +49,20 @@ def run_stages(
 
     def tell(stage: StageStatus) -> None:
         if not quiet:
-            screen.print(line(stage))
+            screen.print(line(stage), soft_wrap=True)
             for warning in guard_lines(stage.metrics):
                 screen.print(f"    [bold red]✗ {escape(warning)}[/]", soft_wrap=True)
             for note in stage.metrics.get("notes", ()) if stage.action == "ran" else ():
                 screen.print(f"    [dim]{escape(note)}[/]", soft_wrap=True)
 
+    def begun(stage: StageStatus) -> None:
+        # On a terminal, bars show what goes on.
+        if not quiet and not sys.stderr.isatty():
+            screen.print(f"[yellow]→[/] {stage.name:<10} begun [dim]({escape(stage.reason)})[/]", soft_wrap=True)
+
+    how: dict[str, Any] = {"only": only, "until": until, "force": force, "dry_run": dry_run}
     with bars(quiet=quiet) as report:
-        found = run_pipeline(pipeline, stages(pipeline), only=only, until=until, force=force, dry_run=dry_run, report=report, tell=tell)
+        found = run_pipeline(pipeline, stages(pipeline), **how, report=report, tell=tell, begun=begun)
     if not quiet and not dry_run and found[-1].name == "predictor":
         from score_rag.pipeline.run import Run
 
@@ -78,14 +85,16 @@ ADVICE = "more training events, a prompt that declares `expectation`, or a large
 
 def line(stage: StageStatus) -> str:
     """A stage's outcome in a line."""
+    from rich.markup import escape
+
     mark = {"ran": "[green]✓[/]", "skipped": "[dim]·[/]", "would run": "[yellow]→[/]"}.get(stage.action, " ")
     # That a stage ran because it had not run yet needs no saying.
     reason = "" if stage.action == "ran" and stage.state == "finished" and stage.reason == "not run yet" else stage.reason
-    told = "; ".join(part for part in (reason, stage.plan) if part)
+    told = escape("; ".join(part for part in (reason, stage.plan) if part))
     seconds = f" [dim]{stage.seconds:.0f} s[/]" if stage.action == "ran" and stage.seconds is not None else ""
     return (
         f"{mark} {stage.name:<10} {stage.action}{seconds}{f' [dim]({told})[/]' if told else ''} "
-        f"{facts(stage.metrics) if stage.action == 'ran' else ''}".rstrip()
+        f"{escape(facts(stage.metrics)) if stage.action == 'ran' else ''}".rstrip()
     )
 
 

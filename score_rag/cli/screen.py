@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from score_rag.cli.signs import writes
 from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -19,24 +23,30 @@ __all__ = ["bars", "console", "print_json", "show_error"]
 
 
 def console(*, error: bool = False) -> Console:
-    """Standard output (or error), as wide as the terminal; 100 columns where there is none."""
+    """Standard output (or error), as wide as the terminal or as `COLUMNS` says; 100 columns where neither is."""
     from rich.console import Console
 
     stream = sys.stderr if error else sys.stdout
-    return Console(stderr=error, width=None if stream.isatty() else 100, highlight=False)
+    known = stream.isatty() or os.environ.get("COLUMNS", "").strip("0").isdigit()
+    return Console(stderr=error, width=None if known else 100, highlight=False)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """One JSON document on standard output; letters that it cannot write stand there as JSON escapes."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    sys.stdout.write((text if writes(sys.stdout, text) else json.dumps(value, indent=2)) + "\n")
 
 
 @contextmanager
-def bars(*, quiet: bool = False) -> Iterator[Report]:
-    """A `Report` that draws a bar for each piece of work, on a terminal; elsewhere it is silent."""
-    if quiet or not sys.stderr.isatty():
+def bars(*, quiet: bool = False, every: float = 60.0) -> Iterator[Report]:
+    """A `Report` that draws a bar for each piece of work; without a terminal, a line every so many seconds says how far it is."""
+    if quiet:
         with _calm():
             yield silent
+        return
+    if not sys.stderr.isatty():
+        with _calm(), _lines(every) as report:
+            yield report
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -56,10 +66,34 @@ def bars(*, quiet: bool = False) -> Iterator[Report]:
 
 
 @contextmanager
+def _lines(every: float) -> Iterator[Report]:
+    """A `Report` that is told as a line every so many seconds, for logs."""
+    last: list[tuple[str, int, int]] = []
+    done, started = threading.Event(), time.monotonic()
+
+    def report(what: str, done: int, total: int) -> None:
+        last[:] = [(what, done, total)]
+
+    def tell() -> None:
+        while not done.wait(every):
+            for what, part, total in last[:1]:
+                # What is done is not what goes on now.
+                told = f"{what}: {part / total:.0%}, {part:,} of {total:,}" if part < total else "at work"
+                sys.stderr.write(f"  {told}, after {(time.monotonic() - started) / 60:.0f} min\n")
+                sys.stderr.flush()
+
+    teller = threading.Thread(target=tell, name="score-rag-progress", daemon=True)
+    teller.start()
+    try:
+        yield report
+    finally:
+        done.set()
+        teller.join()
+
+
+@contextmanager
 def _calm() -> Iterator[None]:
     """Keep other packages' bars and load reports off the screen: ours tell the same."""
-    import os
-
     for name, value in (
         ("HF_HUB_DISABLE_PROGRESS_BARS", "1"),
         ("HF_HUB_DISABLE_TELEMETRY", "1"),

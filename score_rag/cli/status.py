@@ -44,7 +44,7 @@ def show(found: list[StageStatus]) -> None:
     colour = {"finished": "green", "stale": "yellow", "missing": "dim"}
     screen = console()
     for stage in found:
-        told = f" [dim]({stage.reason})[/]" if stage.reason else ""
-        screen.print(f"{stage.name:<10} [{colour[stage.state]}]{stage.state}[/]{told} {facts(stage.metrics)}".rstrip())
+        told = f" [dim]({escape(stage.reason)})[/]" if stage.reason else ""
+        screen.print(f"{stage.name:<10} [{colour[stage.state]}]{stage.state}[/]{told} {escape(facts(stage.metrics))}".rstrip())
         for warning in guard_lines(stage.metrics):
             screen.print(f"           [bold red]✗ {escape(warning)}[/]", soft_wrap=True)

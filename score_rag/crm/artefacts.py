@@ -13,7 +13,7 @@ from score_rag.crm.interface import CollaborativeModel, VectorModel
 from score_rag.crm.neighbours import neighbours
 from score_rag.data.interactions import Interactions
 from score_rag.errors import RunStage, StageError
-from score_rag.files import read_json, write_json
+from score_rag.files import read_json, share, write_json
 from score_rag.progress import Report, silent
 
 __all__ = ["CrmVectors", "read_crm_vectors", "read_neighbours", "read_vectors", "write_crm"]
@@ -32,9 +32,11 @@ def write_crm(model: CollaborativeModel, interactions: Interactions, folder: Pat
     vectors = model.bind(log).user_vectors(users)
     model.bind(interactions.log)
     save_file({"vectors": vectors}, str(folder / "users.safetensors"))
+    share(folder / "users.safetensors")
     write_json(folder / "users.json", users)
     if isinstance(model, VectorModel):
         save_file({"vectors": model.item_vectors(), "biases": model.item_biases()}, str(folder / "items.safetensors"))
+        share(folder / "items.safetensors")
         write_json(folder / "items.json", model.item_ids)
     neighbours(vectors, users, k=neighbours_k, report=report).write_parquet(folder / "neighbours.parquet")
 

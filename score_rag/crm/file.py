@@ -14,6 +14,7 @@ from score_rag.crm.settings import CrmTraining, FileSettings
 from score_rag.data.choices import History
 from score_rag.data.interactions import Interactions
 from score_rag.errors import ChangeSetting, DataError, did_you_mean
+from score_rag.files import at_home
 from score_rag.progress import Report, silent
 
 __all__ = ["FileVectors", "read_vector_file", "vector_files"]
@@ -149,22 +150,22 @@ def vector_files(path: Path | str) -> list[Path]:
     Raises:
         DataError: One of them is missing.
     """
-    path = Path(path)
-    if not path.is_file():
+    file = at_home(path)
+    if not file.is_file():
         raise DataError(
             "there is no file of vectors",
-            where=path,
+            where=file,
             expected="a .parquet or .npy file",
             remedy=ChangeSetting({"crm.user_vectors": "FILE"}),
         )
-    if path.suffix != ".npy":
-        return [path]
-    beside = [path.with_suffix(ending) for ending in (".json", ".txt") if path.with_suffix(ending).is_file()]
+    if file.suffix != ".npy":
+        return [file]
+    beside = [file.with_suffix(ending) for ending in (".json", ".txt") if file.with_suffix(ending).is_file()]
     if not beside:
         raise DataError(
-            "there are no ids beside the vectors", where=path, expected=f"{path.stem}.json (a list) or {path.stem}.txt (one a line)"
+            "there are no ids beside the vectors", where=file, expected=f"{file.stem}.json (a list) or {file.stem}.txt (one a line)"
         )
-    return [path, beside[0]]
+    return [file, beside[0]]
 
 
 def _from_npy(path: Path, beside: Path) -> tuple[list[str], np.ndarray]:

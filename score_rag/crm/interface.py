@@ -20,7 +20,7 @@ from score_rag.data.choices import History
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event, UserLog
 from score_rag.errors import InputError, ModelError, RunStage, did_you_mean
-from score_rag.files import read_json, write_json
+from score_rag.files import read_json, share, write_json
 from score_rag.progress import Report, silent
 from score_rag.settings import ReadBy
 
@@ -182,6 +182,7 @@ class CollaborativeModel(ABC):
         config = {"model": self.kind, "settings": settings, "items": self.item_ids, "metrics": self.metrics, "extra": self._extra()}
         write_json(folder / "config.json", config)
         save_file({name: np.ascontiguousarray(tensor) for name, tensor in self._tensors().items()}, str(folder / "model.safetensors"))
+        share(folder / "model.safetensors")
 
     @classmethod
     def from_pretrained(cls, folder: Path | str) -> Self:

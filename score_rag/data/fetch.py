@@ -98,7 +98,7 @@ def fetch(
     base = _mirror(mirror)
     aside = folder.with_name(f"{folder.name}.download")
     try:
-        with folder_lock(aside, doing=f"fetch {name}"), open_client(timeout=timeout) as client:
+        with folder_lock(aside, doing=f"fetch {name}", elsewhere=FetchDataset(name, "FOLDER")), open_client(timeout=timeout) as client:
             desk = Desk(dataset.remotes, aside, client, base, pauses, report, again)
             obtained = [desk.obtain(remote) for remote in dataset.remotes]
             _settle(dataset, folder, obtained, report, again)

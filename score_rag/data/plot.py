@@ -5,7 +5,7 @@ Needs matplotlib: `pip install "score-rag[plot]"`.
 
 from __future__ import annotations
 
-import tempfile
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +16,7 @@ import polars as pl
 from score_rag.data.describe import BINS, Spread, event_counts
 from score_rag.data.interactions import SPLITS, Interactions
 from score_rag.errors import DataError, InputError, ScoreError
+from score_rag.files.modes import new_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,12 +96,11 @@ def plot(interactions: Interactions, path: Path | str, *, title: str = "") -> Pa
 
 def _save(figure: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False) as stream:
-        aside = Path(stream.name)
+    handle, aside = new_file(path)
+    with os.fdopen(handle, "wb") as stream:
         try:
             figure.savefig(stream, format="png", dpi=100)
             stream.flush()
-            aside.chmod(0o644)
             aside.replace(path)
         except BaseException:
             aside.unlink(missing_ok=True)

@@ -59,6 +59,7 @@ def prepare(
     if "rating" in events.columns and "label" not in events.columns:
         rated = events["rating"]
         report.ratings = tuple(float(value) for value in (rated.min(), rated.quantile(0.5, "higher"), rated.max()))  # type: ignore[arg-type, assignment]
+    report.verdicts = _verdicts(events, settings.threshold)
     events = _labelled(events, settings.threshold, implicit)
     events = _without_repeats(events, report)
     if settings.unknown_items == "drop":
@@ -106,6 +107,13 @@ def core(events: pl.DataFrame, k: int, *, report: DataReport) -> pl.DataFrame:
         return events
     report.drop(f"of users or items with fewer than {k} events (k-core)", len(events) - len(kept))
     return events[kept]
+
+
+def _verdicts(events: pl.DataFrame, threshold: float) -> str:
+    if "label" in events.columns:
+        return "liked and disliked as the data marks them"
+    rated = f"liked is a rating of at least {threshold:g}, disliked is any below (data.threshold)"
+    return rated if "rating" in events.columns else "every row of the data is a like; nothing is disliked"
 
 
 def _labelled(events: pl.DataFrame, threshold: float, implicit: bool) -> pl.DataFrame:

@@ -30,6 +30,7 @@ class DataReport:
         warnings: What a reader of results should know.
         sampled: Sampled negatives, beside the rows read.
         kept: Split to rows kept; `background` is there only where it has rows.
+        verdicts: What liked and disliked mean in this data.
     """
 
     source: str
@@ -42,6 +43,7 @@ class DataReport:
     lacks: list[dict[str, Any]] = field(default_factory=list)
     sampled: int = 0
     kept: dict[str, int] = field(default_factory=dict)
+    verdicts: str = ""
 
     def drop(self, reason: str, count: int) -> None:
         """Count dropped rows."""

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from score_rag.data.choices import EVENT_NAMES, ITEM_NAMES, LIST_NAMES, History, Sampling, SplitKind, Ties, UnknownItems
 from score_rag.data.forms import wrong_time_format, wrong_time_zone
 from score_rag.errors import InputError, did_you_mean
-from score_rag.settings import FrozenMapping, OpenSettings, Settings, also, location, misfits
+from score_rag.settings import FrozenMapping, OpenSettings, Settings, also, location, misfits, of_form
 
 __all__ = ["DataSettings", "Months"]
 
@@ -37,7 +37,9 @@ Columns = FrozenMapping[str, Name]
 class Months(Settings):
     """Calendar months (UTC) of each split, first and last, counted from `start`."""
 
-    start: str = Field("2000-04", pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="months: month 0")
+    start: Annotated[str, of_form(r"[0-9]{4}-(0[1-9]|1[0-2])", "a month is written 2000-04")] = Field(
+        "2000-04", description="months: month 0"
+    )
     train: tuple[int, int] = Field((14, 23), description="months: first and last month of training")
     valid: tuple[int, int] = Field((24, 28), description="months: likewise of validation")
     test: tuple[int, int] = Field((29, 33), description="months: likewise of test")

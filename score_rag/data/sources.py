@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from score_rag.errors import ChangeSetting, DataError, InputError
+from score_rag.files import at_home
 from score_rag.progress import Report, silent
 from score_rag.registry import Registry, load_object
 from score_rag.settings import Settings
@@ -163,7 +164,7 @@ def _folder(source: str, path: Path | str | None) -> Path:
             found="none",
             remedy=ChangeSetting({"data.path": "FOLDER"}),
         )
-    folder = Path(path).expanduser()
+    folder = at_home(path)
     if not folder.is_dir() and not (SOURCES[source].one_file and folder.is_file()):
         raise DataError("the data folder is not there", where=folder, remedy=ChangeSetting({"data.path": "FOLDER"}))
     return folder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from score_rag.errors import ChangeSetting, InputError, LockedError, ModelError
-from score_rag.files import digest_file, digest_json, make_once, read_json
+from score_rag.files import CACHE_SETTING, at_home, cache_folder, digest_file, digest_json, make_once, read_json
 from score_rag.inference.onnx import OnnxModel, TextTokenizer, each_once
 from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
@@ -54,10 +53,11 @@ def find_encoder(name: str, *, setting: str = "retriever.encoder") -> Path:
     """
     if name == BUNDLED:
         return _bundled()
-    if Path(name).is_dir():
-        if not all((Path(name) / file).is_file() for file in ("config.json", "model.safetensors")):
-            raise ModelError("this folder holds no encoder", where=name, expected="config.json and model.safetensors")
-        return Path(name)
+    folder = at_home(name)
+    if folder.is_dir():
+        if not all((folder / file).is_file() for file in ("config.json", "model.safetensors")):
+            raise ModelError("this folder holds no encoder", where=folder, expected="config.json and model.safetensors")
+        return folder
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
@@ -133,7 +133,7 @@ class TextEncoder:
         """
         base = find_encoder(name)
         belongs = digest_json({"weights": digest_file(base / "model.safetensors"), "max_tokens": max_tokens, "form": 1})
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "score-rag" / "encoders"
+        cache = cache_folder() / "encoders"
 
         def make(aside: Path) -> None:
             from score_rag.encoders.export import export_encoder, open_model
@@ -147,7 +147,7 @@ class TextEncoder:
         folder = cache / belongs[:32]
         for patience in range(240):
             try:
-                make_once(folder, belongs=belongs, owner=cache, doing="exporting an encoder", make=make)
+                make_once(folder, belongs=belongs, owner=cache, doing="exporting an encoder", make=make, elsewhere=CACHE_SETTING)
                 break
             except LockedError:
                 # Another process is at it: what it makes will do.

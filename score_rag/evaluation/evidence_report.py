@@ -166,12 +166,13 @@ class EvidenceReport:
     def tables(self) -> list[Table]:
         """For the screen."""
         from rich import box
+        from rich.markup import escape
         from rich.table import Table
 
         first = f"{self.events:,} events, UAUC over {self.users:,} users; loss: full predictor less this row, 95 % CI paired over users"
         table = Table(
-            title=self.title,
-            caption="\n".join([first, *self.notes]),
+            title=escape(self.title),
+            caption=escape("\n".join([first, *self.notes])),
             title_justify="left",
             caption_justify="left",
             box=box.SIMPLE_HEAD,
@@ -188,7 +189,7 @@ class EvidenceReport:
                 group = row.group
             losses = [f"{_signed(loss.value)} ({_signed(loss.low)} {_signed(loss.high)})" for loss in (row.auc_loss, row.uauc_loss)]
             p = f"{short_p(row.auc_p)} / {short_p(row.uauc_p)}"
-            table.add_row(row.name, short(row.auc), losses[0], short(row.uauc), losses[1], p, row.finding)
+            table.add_row(escape(row.name), short(row.auc), losses[0], short(row.uauc), losses[1], p, row.finding)
         return [table]
 
 

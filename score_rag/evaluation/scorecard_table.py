@@ -17,11 +17,12 @@ __all__ = ["scorecard_table"]
 def scorecard_table(card: Scorecard) -> Table:
     """Scorers with their intervals; parts below the whole, notes below all."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(
-        title=card.title,
-        caption=_caption(card),
+        title=escape(card.title),
+        caption=escape(_caption(card)),
         caption_justify="left",
         title_justify="left",
         box=box.SIMPLE_HEAD,
@@ -37,9 +38,9 @@ def scorecard_table(card: Scorecard) -> Table:
     for part in (card, *card.parts):
         if part is not card:
             table.add_section()
-            table.add_row(f"[bold]{part.title}: {part.events:,} events[/]")
+            table.add_row(f"[bold]{escape(part.title)}: {part.events:,} events[/]")
         for row in part.rows:
-            table.add_row(*_cells(part, row), *([short(row.ndcg), short(row.recall)] if part.ranked else []))
+            table.add_row(*map(escape, _cells(part, row)), *([short(row.ndcg), short(row.recall)] if part.ranked else []))
     return table
 
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 import polars as pl
 
 from score_rag.data.split import require_questions
-from score_rag.errors import DataError, Evaluate, InputError, LockedError
+from score_rag.errors import DataError, Evaluate, InputError, LockedError, ScoreError
 from score_rag.files import digest_json, folder_lock, read_json, write_json
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.stages import STAGES
@@ -74,7 +74,8 @@ def store_table(pipeline: Pipeline, name: str, content: Mapping[str, Any], score
         scores: The rows with a column for each scorer.
 
     Returns:
-        What a reader must know: what changed meanwhile, and that the table was not stored where another process writes to the run.
+        What a reader must know: what changed meanwhile, and where the rows are stored, or why they are not (another process writes to the
+        run, its folder cannot be written to, its disk is full).
     """
     told = [f"the run changed while it was evaluated: {change}" for change in changes_since(content["made_from"], made_from(pipeline))]
     written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -84,10 +85,11 @@ def store_table(pipeline: Pipeline, name: str, content: Mapping[str, Any], score
             out.mkdir(exist_ok=True)
             _write_parquet(out / f"{name}.parquet", scores)
             write_json(out / f"{name}.json", {**content, "notes": [*content["notes"], *told], "written": written})
-    except LockedError as error:
-        # An hour of scoring is not thrown away because something else writes: the table is told, and that it was not kept.
-        told.append(f"this table was not stored: {error.what} ({error.found})")
-    return told
+    except (LockedError, DataError, OSError) as error:
+        # An hour of scoring is not thrown away because it cannot be kept: the table is told, and that it was not stored.
+        why = f"{error.what} ({error.found})" if isinstance(error, ScoreError) else f"{error.strerror or error} ({error.filename})"
+        return [*told, f"this table was not stored: {why}"]
+    return [*told, f"the prediction for each event is in {out / name}.parquet"]
 
 
 def find_table(pipeline: Pipeline, split: str, rows: int | None, kind: str = SCORECARD) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from score_rag.errors import DataError
+from score_rag.files.modes import new_file
 
 __all__ = ["digest_file", "digest_folder", "digest_json", "digest_text", "leftovers", "read_json", "write_json", "write_text"]
 
@@ -28,16 +28,15 @@ def write_text(path: Path | str, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in leftovers(path):
         _remove_abandoned(leftover)
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    handle, aside = new_file(path)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(aside).chmod(0o644)
-        Path(aside).replace(path)
+        aside.replace(path)
     except BaseException:
-        Path(aside).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
         raise
 
 
@@ -74,13 +73,15 @@ def read_json(path: Path | str) -> Any:
     """Read a JSON file.
 
     Raises:
-        DataError: The file is missing or is not JSON.
+        DataError: The file is missing, cannot be read, or is not JSON.
     """
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError("a file is missing", where=path) from error
+    except OSError as error:
+        raise DataError("a file cannot be read", where=path, found=error.strerror or str(error)) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError("a file is not valid JSON", where=path, expected="JSON", found=str(error)) from error
 

@@ -10,23 +10,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from score_rag.errors import ChangeSetting, DataError, LockedError
+from score_rag.errors import ChangeSetting, DataError, LockedError, Remedy
 from score_rag.files.atomic import leftovers, write_json
+from score_rag.files.full import full_disk
 from score_rag.files.staged import recover_folders
 
 __all__ = ["folder_lock"]
 
+_ELSEWHERE = ChangeSetting({"runs": "FOLDER"})
+
 
 @contextmanager
-def folder_lock(folder: Path | str, *, doing: str) -> Iterator[None]:
+def folder_lock(folder: Path | str, *, doing: str, elsewhere: Remedy | str = _ELSEWHERE) -> Iterator[None]:
     """Hold the one writer's place of a folder; refuse at once when another process holds it.
 
     What a killed writer had moved away from here (see `staged_folder`) is brought back.
 
     The operating system drops the lock when the process dies, however it dies.
 
+    Args:
+        doing: What the writer does, for the message to others.
+        elsewhere: What moves the folder, for the message where it cannot be written to.
+
     Raises:
         LockedError: Another process is writing there; the message says which process, what it does and since when.
+        DataError: The folder cannot be written to, or its disk is full.
     """
     from filelock import FileLock, Timeout
 
@@ -45,13 +53,13 @@ def folder_lock(folder: Path | str, *, doing: str) -> Iterator[None]:
             hint="wait for it to end, or stop that process; nothing was changed",
         ) from error
     except OSError as error:
-        raise DataError(
+        raise full_disk(error, folder) or DataError(
             "a folder cannot be written to",
             where=folder,
             expected="a folder of yours, or a place for a new one",
             found=error.strerror or str(error),
-            hint="choose another folder",
-            remedy=ChangeSetting({"runs": "FOLDER"}),
+            hint="choose another folder" + (f": {elsewhere}" if isinstance(elsewhere, str) else ""),
+            remedy=None if isinstance(elsewhere, str) else elsewhere,
         ) from error
     try:
         # Whoever holds the lock is this file's only writer: what lies beside it was left by one that was killed, however lately.
@@ -60,6 +68,10 @@ def folder_lock(folder: Path | str, *, doing: str) -> Iterator[None]:
         write_json(holder, {"pid": os.getpid(), "doing": doing, "since": time.strftime("%Y-%m-%d %H:%M:%S")})
         recover_folders(folder)
         yield
+    except Exception as error:
+        if (told := full_disk(error, folder)) is not None:
+            raise told from error
+        raise
     finally:
         try:
             holder.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from score_rag.files.staged import recover_folder, staged_folder
 __all__ = ["make_once"]
 
 
-def make_once(folder: Path, *, belongs: str, owner: Path, doing: str, make: Callable[[Path], Any]) -> None:
+def make_once(folder: Path, *, belongs: str, owner: Path, doing: str, make: Callable[[Path], Any], **options: Any) -> None:
     """Make a folder's content, unless it is there and belongs to the same things.
 
     Args:
@@ -23,13 +23,14 @@ def make_once(folder: Path, *, belongs: str, owner: Path, doing: str, make: Call
         owner: The folder whose one writer this is: one that `folder` lies in, however deep.
         doing: For the message to other writers.
         make: Writes into the folder that it is given; what it returns is kept as `metrics` in `belongs.json`.
+        options: Of `folder_lock`.
 
     Raises:
         LockedError: Another process writes to `owner`.
     """
     if _belongs(folder, belongs):
         return
-    with folder_lock(owner, doing=doing):
+    with folder_lock(owner, doing=doing, **options):
         recover_folder(folder)
         # It was away, or another process has made it since.
         if _belongs(folder, belongs):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,8 @@ from uuid import uuid4
 
 from score_rag.files.atomic import leftovers
 from score_rag.files.exchange import exchange
+from score_rag.files.full import full_disk
+from score_rag.files.modes import new_folder, share
 
 __all__ = ["recover_folder", "recover_folders", "staged_folder"]
 
@@ -26,6 +27,8 @@ def staged_folder(final: Path | str) -> Iterator[Path]:
     (Linux, macOS), it is at `final` all the time. Elsewhere the old content is away for a moment, whole, as `.NAME.old.tmp`; whoever comes
     next brings it back: this function, `recover_folder`, or `folder_lock` of the parent folder.
 
+    All in it can be read by whoever the umask allows, whatever wrote it. A full disk is one `DataError`, whatever noticed it.
+
     Other leftovers of killed processes (`.NAME.*.tmp` beside it) are removed first; the caller holds the lock of the parent folder.
     """
     final = Path(final)
@@ -33,11 +36,15 @@ def staged_folder(final: Path | str) -> Iterator[Path]:
     recover_folder(final)
     for leftover in leftovers(final):
         _remove(leftover)
-    aside = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.", suffix=".tmp"))
+    aside = new_folder(final)
     try:
-        aside.chmod(0o755)
         yield aside
+        share(aside)
         _put_in_place(aside, final)
+    except Exception as error:
+        if (told := full_disk(error, final, written=_bytes(aside))) is not None:
+            raise told from error
+        raise
     finally:
         # Here is now what was staged and failed, or what was replaced, or nothing.
         _remove(aside)
@@ -89,6 +96,11 @@ def _discard(old: Path) -> None:
     unnamed = old.with_name(f"{old.name.removesuffix(_OLD)}.{uuid4().hex[:8]}.tmp")
     old.replace(unnamed)
     _remove(unnamed)
+
+
+def _bytes(folder: Path) -> int:
+    """What the files of a folder hold together."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _remove(path: Path) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from score_rag.documents.versions import DOCUMENT_COLUMNS, FOREVER
-from score_rag.errors import ChangeSetting, DataError, IndexMismatchError, InputError
+from score_rag.errors import ChangeSetting, DataError, IndexMismatchError, InputError, RenewIndex
 from score_rag.files import digest_json, folder_lock, write_json
 from score_rag.index.chroma import LocalChroma
 from score_rag.index.generation import FORMAT, generation_name, rebuild, store_ids
@@ -83,7 +83,7 @@ def build_index(
             expected="an empty folder, or none",
             found=", ".join(strangers[:5]),
         )
-    with folder_lock(folder, doing="building an index"):
+    with folder_lock(folder, doing="building an index", elsewhere=RenewIndex("build", "FOLDER")):
         return _write(folder, None, documents, encoder, {"store": store, "store_options": dict(store_options or {})}, report)
 
 

@@ -18,10 +18,13 @@ def check_documents(pipeline: Pipeline) -> None:
     Raises:
         ScoreError: Otherwise.
     """
+    from score_rag.documents.check import check_document_prompt
     from score_rag.pipeline.describe import make_describer
     from score_rag.prompts import find_prompt
 
-    make_describer(pipeline, find_prompt(pipeline.documents.prompt), {})
+    prompt = find_prompt(pipeline.documents.prompt)
+    make_describer(pipeline, prompt, {})
+    check_document_prompt(prompt)
 
 
 def check_retriever(pipeline: Pipeline) -> None:
@@ -37,7 +40,7 @@ def check_retriever(pipeline: Pipeline) -> None:
 
 
 def check_reranker(pipeline: Pipeline) -> None:
-    """Both encoders are there, the cross-encoder reads `reranker.max_tokens`, and the prompts fit.
+    """Both encoders are there, the cross-encoder reads `reranker.max_tokens`, and the prompts can be filled.
 
     Raises:
         ScoreError: Otherwise.
@@ -45,11 +48,13 @@ def check_reranker(pipeline: Pipeline) -> None:
     from score_rag.encoders.encoder import find_encoder
     from score_rag.pipeline.measuring import check_measure_prompt
     from score_rag.prompts import find_prompt
+    from score_rag.reranker.assess_prompt import check_assess_prompt
     from score_rag.reranker.pair_texts import PairTexts
 
     found = find_encoder(pipeline.reranker.encoder, setting="reranker.encoder")
     _check_length(found, pipeline.reranker.max_tokens, "reranker.max_tokens")
     find_encoder(pipeline.reranker.similarity_encoder, setting="reranker.similarity_encoder")
+    check_assess_prompt(find_prompt(pipeline.reranker.assess_prompt))
     _check_package(pipeline.reranker.trainer.report_to, "reranker.trainer.report_to")
     PairTexts.shipped(pipeline.reranker.question_prompt, pipeline.reranker.behaviour_prompt)
     if pipeline.reranker.supervision != "assessment":

@@ -6,19 +6,20 @@ Unknown keys and wrong values are refused, all of them at once. A pipeline does 
 from __future__ import annotations
 
 import shlex
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError, create_model, model_validator
+from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, ValidationError, create_model, model_validator
 
 from score_rag.crm.settings import CrmSettings
 from score_rag.data.choices import Split
 from score_rag.data.settings import DataSettings
 from score_rag.documents.settings import DocumentSettings
 from score_rag.errors import ConfigError, Consult, InputError, did_you_mean
-from score_rag.files import shipped_folder
+from score_rag.files import at_home, named_file, shipped_folder
 from score_rag.pipeline.yaml_text import read_yaml
 from score_rag.predictor.settings import PredictorSettings
 from score_rag.reranker.settings import RerankerSettings
@@ -36,10 +37,25 @@ class EvaluationSettings(Settings):
     resamples: int = Field(1000, ge=10, description="of the bootstrap over users")
 
 
+def _run_name(name: str) -> str:
+    """A name that can be a folder's: letters and digits of any alphabet, with the marks that they are written with.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    name = unicodedata.normalize("NFC", name)
+    kinds = [unicodedata.category(sign)[0] for sign in name]
+    joiners = "._-\u200c\u200d"
+    fits = all(kind in "LMN" or sign in joiners for kind, sign in zip(kinds, name, strict=True))
+    if not name or not fits or kinds[0] not in "LN" or len(name.encode()) > 200:
+        raise ValueError("a name consists of letters and digits (of any alphabet), and after the first one also of . _ -")
+    return name
+
+
 class Pipeline(OpenSettings):
     """A whole pipeline file: the rooms' settings, a section each. A section of another name is that of a stage from outside."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the run's folder")
+    name: Annotated[str, AfterValidator(_run_name)] = Field(description="name of the run's folder")
     description: str = Field("", description="what it is, in a line")
     seed: int = Field(17, ge=0, description="of all random sampling")
     runs: str = Field("runs", description="folder of all runs; this one is in RUNS/NAME")
@@ -83,8 +99,8 @@ class Pipeline(OpenSettings):
 
 
 def pipeline_folders() -> list[Path]:
-    """Where pipelines are looked for, first match wins: `./pipelines`, then the shipped ones."""
-    here, shipped = Path("pipelines"), shipped_folder("pipelines")
+    """Where pipelines are looked for, first match wins: `pipelines/` in the home, then the shipped ones."""
+    here, shipped = at_home("pipelines"), shipped_folder("pipelines")
     return [here] if here.resolve() == shipped.resolve() else [here, shipped]
 
 
@@ -149,8 +165,8 @@ def _find(name: str) -> Path:
             raise InputError("there is no such pipeline file", where=name, remedy=Consult("pipelines"))
         return Path(name)
     for folder in pipeline_folders():
-        if (folder / f"{name}.yaml").is_file():
-            return folder / f"{name}.yaml"
+        if (found := named_file(folder, name, ".yaml")) is not None:
+            return found
     raise InputError(f"there is no pipeline {name!r}", hint=did_you_mean(name, pipeline_names()), remedy=Consult("pipelines"))
 
 

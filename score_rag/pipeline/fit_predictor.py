@@ -14,7 +14,7 @@ from score_rag.context.examples import group_questions, sample_events, spread_ou
 from score_rag.context.levels import Levels
 from score_rag.data.log import Event
 from score_rag.errors import DataError
-from score_rag.files import write_json
+from score_rag.files import local_model, write_json
 from score_rag.pipeline.guard import Guard, compare
 from score_rag.pipeline.ranking import compare_orders
 from score_rag.predictor.packing import PromptGroup
@@ -78,7 +78,7 @@ def fit_from_run(
     count = min(settings.examples or len(told), len(told) // 2) if bundled else settings.examples
     tuned_on = told[-count:] if bundled and count else spread_out(told, count, seed=pipeline.seed)
     rest = told[: -len(tuned_on)] if bundled else told
-    base = str(folder / "base") if bundled else settings.base
+    base = str(folder / "base") if bundled else local_model(settings.base)
     if bundled and base_from is not None:
         shutil.copytree(base_from, base)
     elif bundled:

@@ -12,7 +12,7 @@ __all__ = ["provenance_of"]
 
 
 def provenance_of(folder: Callable[[str], Path]) -> dict[str, str]:
-    """A line for each trained stage.
+    """A line for each trained stage, and one for the data: what liked and disliked mean.
 
     Args:
         folder: Gives the folder of a finished stage.
@@ -22,7 +22,10 @@ def provenance_of(folder: Callable[[str], Path]) -> dict[str, str]:
     from score_rag.crm.registry import model_class
 
     crm = model_class(read_json(folder("crm") / "config.json")["model"])
-    told = {"crm": crm.name if crm.kind == "file" else f"{crm.name}, trained on this data"}
+    # A run of an earlier version does not say it.
+    verdicts = read_json(folder("data") / "report.json").get("verdicts")
+    told = {"data": verdicts} if verdicts else {}
+    told["crm"] = crm.name if crm.kind == "file" else f"{crm.name}, trained on this data"
     experts = read_expectations(folder("crm")).columns[len(EXPECTATION_COLUMNS) :]
     if experts:
         told["crm"] += f"; expectations of {', '.join(model_class(name).name for name in experts)}"

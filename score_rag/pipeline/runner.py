@@ -31,6 +31,7 @@ def run(
     dry_run: bool = False,
     report: Report = silent,
     tell: Callable[[StageStatus], None] | None = None,
+    begun: Callable[[StageStatus], None] | None = None,
 ) -> list[StageStatus]:
     """Bring a run up to date.
 
@@ -40,6 +41,7 @@ def run(
         force: Run the chosen stages even where nothing changed.
         dry_run: Change nothing; say what would run, why, and at what cost.
         tell: Called with each stage's outcome as it comes.
+        begun: Called with each stage that is run, before it is.
 
     Returns:
         One status a chosen stage, with what was done.
@@ -81,8 +83,10 @@ def run(
                 done = finished_record(pipeline, stage.name) or {}
                 result = StageStatus(stage.name, state, "unchanged", "skipped", done.get("metrics", {}), done.get("seconds"))
             else:
-                due = tuple(one.name for one in chosen)
-                result = _make(pipeline, stage, "forced" if state == "finished" else reason, report, due)
+                why = "forced" if state == "finished" else reason
+                if begun is not None:
+                    begun(StageStatus(stage.name, state, why))
+                result = _make(pipeline, stage, why, report, tuple(one.name for one in chosen))
             out.append(result)
             if tell is not None:
                 tell(result)

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from score_rag.errors import ConfigError, InputError
+from score_rag.errors import ChangeSetting, ConfigError, FetchDataset, InputError, ScoreError
 from score_rag.files import write_json
 from score_rag.pipeline.checks import check_documents, check_predictor, check_reranker, check_retriever
 from score_rag.pipeline.config import Pipeline
@@ -44,7 +44,32 @@ def load_data(pipeline: Pipeline, *, progress: Report = silent) -> tuple[Interac
     """
     from score_rag.data import load
 
-    return load(pipeline.data, seed=pipeline.seed, progress=progress)
+    try:
+        return load(pipeline.data, seed=pipeline.seed, progress=progress)
+    except ScoreError as error:
+        if pipeline.data.path is None and isinstance(error.remedy, ChangeSetting) and "data.path" in error.remedy.values:
+            _name_data_set(pipeline, error)
+        raise
+
+
+def _name_data_set(pipeline: Pipeline, error: ScoreError) -> None:
+    """Where a pipeline was not told where its data is, and is called as a public data set: say where that comes from."""
+    from score_rag.data.datasets import DATASETS
+
+    alike = [
+        name
+        for name, one in DATASETS.items()
+        if one.source == pipeline.data.source and (pipeline.name == name or pipeline.name.startswith(f"{name}-"))
+    ]
+    if not alike:
+        return
+    name = max(alike, key=len)
+    place = Path("data") / DATASETS[name].folder
+    if place.is_dir():
+        error.remedy = ChangeSetting({"data.path": str(place)})
+    else:
+        error.hint = f"fetch it and set data.path to {place} afterwards, or to where it is"
+        error.remedy = FetchDataset(name)
 
 
 def _data(context: StageContext, folder: Path) -> dict[str, Any]:

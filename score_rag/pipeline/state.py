@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from score_rag.errors import DataError, RunStage, StageError
-from score_rag.files import read_json
+from score_rag.files import at_home, read_json
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.inputs import input_digests
 from score_rag.pipeline.readers import settings_read_by
@@ -41,8 +41,8 @@ class StageStatus:
 
 
 def run_folder(pipeline: Pipeline) -> Path:
-    """`runs/<name>`."""
-    return Path(pipeline.runs) / pipeline.name
+    """`runs/<name>`, seen from the home."""
+    return at_home(pipeline.runs) / pipeline.name
 
 
 def finished_folder(pipeline: Pipeline, stage: str) -> Path:

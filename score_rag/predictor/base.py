@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from score_rag.files import read_json, write_json
+from score_rag.files import read_json, share, write_json
 from score_rag.seeds import forked_generators
 
 if TYPE_CHECKING:
@@ -87,5 +87,6 @@ def new_llama(tokenizer: Tokenizer, *, width: int, layers: int, heads: int, max_
 def save_base(model: Any, folder: Path) -> None:
     """Save it as any Llama is saved: `config.json`, `model.safetensors`."""
     model.save_pretrained(folder)
+    share(folder / "model.safetensors")
     # In one order of keys, so that equal runs have equal files.
     write_json(folder / "config.json", read_json(folder / "config.json"))

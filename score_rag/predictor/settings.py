@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from score_rag.settings import BUNDLED, ModelName, Settings, also, misfits, serving
+from score_rag.settings import BUNDLED, ModelName, Settings, also, misfits, of_form, serving
 from score_rag.training.settings import TrainerSettings
 
 __all__ = ["SERVERS", "AdapterTraining", "BaseTraining", "EngineSettings", "NeighbourChoice", "PredictorSettings"]
@@ -24,8 +24,8 @@ class EngineSettings(Settings):
     engine: Annotated[Literal["auto", "torch", "onnx", "vllm", "sglang", "openai"], serving()] = Field(
         "auto", description="auto is onnx where the predictor has an ONNX file, else torch; vllm, sglang and openai are servers"
     )
-    url: Annotated[str | None, serving()] = Field(
-        None, pattern=r"^https?://", description="address of the server, without /v1: http://localhost:8000"
+    url: Annotated[str | None, serving(), of_form("https?://.*", "an address begins with http:// or https://")] = Field(
+        None, description="address of the server, without /v1: http://localhost:8000"
     )
     model: Annotated[str | None, serving()] = Field(
         None, description="name of the model at the server (with an adapter: the adapter's); null takes the only one it serves"

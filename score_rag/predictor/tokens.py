@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from score_rag.errors import ChangeSetting, ModelError, RunStage
+from score_rag.files import at_home
 from score_rag.settings import BUNDLED
 
 __all__ = ["ANSWERS", "answer_ids", "chat_encoder", "find_base", "plain_encoder", "with_answer", "wrap_chat"]
@@ -20,9 +21,10 @@ def find_base(name: str) -> None:
     Raises:
         ModelError: It is neither a folder with a model, nor in the hub's cache, nor can the hub be asked.
     """
-    if Path(name).is_dir():
-        if not (Path(name) / "config.json").is_file():
-            raise ModelError("this folder holds no model", where=name, expected="config.json and model.safetensors")
+    folder = at_home(name)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ModelError("this folder holds no model", where=folder, expected="config.json and model.safetensors")
         return
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled

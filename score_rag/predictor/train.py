@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from score_rag.files import read_json, write_json
+from score_rag.files import read_json, share, write_json
 from score_rag.predictor.calibration import calibration_error, fit_calibration
 from score_rag.predictor.export import export_last_logits
 from score_rag.predictor.groups import both_answers, packs_of, validation_of
@@ -104,6 +104,7 @@ def fit_adapter(
     calibration = fit_calibration(logits, labels)
     if used:
         tuned.save_pretrained(str(folder / "adapter"))
+        share(folder / "adapter")
         # The card says nothing, and where the bundled base lay while it was trained is no part of the result.
         (folder / "adapter" / "README.md").unlink(missing_ok=True)
         if bundled:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from score_rag.context.question import Question
-from score_rag.context.variables import PREDICT_VARIABLES
-from score_rag.documents.describer import DOCUMENT_VARIABLES, describe_item
-from score_rag.errors import InputError
+from score_rag.documents.describer import describe_item
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
 from score_rag.prompts import find_prompt
 from score_rag.recommend.items import find_item
+from score_rag.recommend.prompt_kinds import kind_of
 from score_rag.recommend.question import find_history
 
 __all__ = ["preview_prompt"]
@@ -19,23 +18,16 @@ def preview_prompt(pipeline: Pipeline, name: str, user_id: str, item_id: str) ->
     """A prompt as its file is now, filled in with a real user and item of a finished run.
 
     Raises:
-        InputError: A prompt whose variables are none of those that score-rag fills in.
+        PromptError: A prompt whose variables are none of those that score-rag fills in.
     """
     prompt = find_prompt(name)
+    kind = kind_of(prompt)
     run = Run.open(pipeline, predict_prompt=prompt)
-    variables = set(prompt.variables)
     item = find_item(run.interactions.catalogue, item_id)
     history = find_history(run.interactions, user_id, None, None)
-    if variables & DOCUMENT_VARIABLES:
+    if kind == "documents":
         return run.make_describer(prompt).describe(history)
-    if variables == {"history", "target"}:
+    if kind == "assess":
         return prompt.render(history=run.describer.describe(history), target=describe_item(item))
-    if "target" in variables and variables <= PREDICT_VARIABLES:
-        _, (told,) = run.write([Question(user_id, item.item_id, history, None)])
-        return told.text
-    raise InputError(
-        f"the prompt {name!r} has variables that no stage fills in",
-        where=prompt.path,
-        expected="those of describe_user, assess or predict",
-        found=", ".join(sorted(variables)),
-    )
+    _, (told,) = run.write([Question(user_id, item.item_id, history, None)])
+    return told.text

@@ -10,7 +10,8 @@ from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event, Item
 from score_rag.errors import InputError, did_you_mean
 from score_rag.recommend.history import parse_history
-from score_rag.recommend.items import find_item
+from score_rag.recommend.items import find_noted_item
+from score_rag.recommend.names import find_user
 
 __all__ = ["FoundQuestion", "find_history", "find_question"]
 
@@ -48,31 +49,40 @@ def find_question(
     Raises:
         InputError: The user, the item or something in the history is unknown.
     """
-    target = find_item(interactions.catalogue, item)
-    notes = []
+    user_id = None if user_id is None else find_user(interactions.log, user_id)
+    target, note = find_noted_item(interactions.catalogue, item)
+    notes = [note] if note else []
     judged = None if history is not None or user_id is None else interactions.log.first(user_id, target.item_id)
     if judged is not None and as_of is None:
         as_of = judged.timestamp
         verdict = "liked" if judged.liked else "disliked"
         notes.append(f"user {user_id} has judged this item already ({verdict} it): answered as of just before")
-    events = find_history(interactions, user_id, history, as_of)
+    events = find_history(interactions, user_id, history, as_of, notes=notes)
     return FoundQuestion(Question(user_id, target.item_id, events, as_of), target, tuple(notes))
 
 
-def find_history(interactions: Interactions, user_id: str | None, history: str | Sequence[Event] | None, as_of: int | None) -> list[Event]:
+def find_history(
+    interactions: Interactions,
+    user_id: str | None,
+    history: str | Sequence[Event] | None,
+    as_of: int | None,
+    *,
+    notes: list[str] | None = None,
+) -> list[Event]:
     """The history behind a question, oldest first, strictly before `as_of`.
 
     Args:
         user_id: Whose history is looked up where none is given.
         history: What somebody outside the data judged: names, as `parse_history` reads them, or events.
         as_of: None means now.
+        notes: Takes what a reader should know of how names were understood.
 
     Raises:
         InputError: There is no such user, neither a user nor a history is given, or an item of the history is unknown.
     """
     catalogue = interactions.catalogue
     if isinstance(history, str):
-        return parse_history(history, catalogue.values(), when=(as_of or interactions.train_end) - 1)
+        return parse_history(history, catalogue, when=(as_of or interactions.train_end) - 1, notes=notes)
     if history is not None:
         strangers = list(dict.fromkeys(event.item_id for event in history if event.item_id not in catalogue))
         if strangers:
@@ -87,6 +97,7 @@ def find_history(interactions: Interactions, user_id: str | None, history: str |
         raise InputError(
             "neither a user nor a history is given", expected="one of them", hint='user 42, or the history "Heat (1995); Ronin (1998)"'
         )
+    user_id = find_user(interactions.log, user_id)
     if user_id not in interactions.log:
         raise InputError(
             f"there is no user {user_id!r} in the data",

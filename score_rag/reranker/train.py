@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from score_rag.errors import DataError
-from score_rag.files import digest_json
+from score_rag.files import digest_json, share
 from score_rag.inference.onnx import export_onnx
 from score_rag.inference.precision import fast_bfloat16
 from score_rag.inference.quiet import quiet
@@ -96,6 +96,7 @@ def train_reranker(
         best.restore()
     model.to("cpu").eval()
     model.save_pretrained(str(out), create_model_card=False)
+    share(out / "model.safetensors")
 
     class Scores(torch.nn.Module):
         def __init__(self) -> None:

@@ -12,7 +12,7 @@ from score_rag.encoders.encoder import find_encoder
 from score_rag.encoders.export import export_encoder, open_model
 from score_rag.encoders.torch_encoder import indexing_encoder
 from score_rag.errors import DataError
-from score_rag.files import write_json
+from score_rag.files import share, write_json
 from score_rag.index.writer import build_index
 from score_rag.inference.precision import fast_bfloat16
 from score_rag.progress import Report, silent
@@ -174,5 +174,6 @@ def train_encoder(
     }
     model.cpu().eval()
     model.save_pretrained(str(out), create_model_card=False)
+    share(out / "model.safetensors")
     export_encoder(model, out, max_tokens=settings.max_tokens)
     return metrics
