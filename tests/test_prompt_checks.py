@@ -23,7 +23,9 @@ def prompt(folder: Path, variables: str, body: str):
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_prompt_passes_and_is_of_the_kind_that_its_name_says(path):
-    assert check_prompt(read_prompt(path)) == {"describe": "documents", "assess": "assess", "predict": "predict"}[path.stem.split("_")[0]]
+    kinds = {"describe": "documents", "assess": "texts", "predict": "predict", "rerank": "texts"}
+    kind = "behaviour" if path.stem == "rerank_behaviour" else kinds[path.stem.split("_")[0]]
+    assert check_prompt(read_prompt(path)) == kind
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,7 @@ def test_every_shipped_prompt_passes_and_is_of_the_kind_that_its_name_says(path)
         ("liked disliked", "{{ liked[0].title }}", "no element 0|has no element", 7),
         ("target liked", "{{ target.name }}", "no stage fills in", None),
         ("mood", "{{ mood.level }}", "no stage fills in", None),
+        ("behaviour verdict", "{{ verdict }}", "never tells what the other user did", None),
     ],
 )
 def test_a_prompt_that_does_not_work_is_refused_with_its_line(tmp_path, variables, body, said, line):
@@ -59,7 +62,7 @@ def test_a_prompt_that_does_not_work_is_refused_with_its_line(tmp_path, variable
     [
         ("target", "Like {{ target.name }}?", "predict"),
         ("history target", "{{ target.title }}: {% for e in history %}{{ e.item.name }}{% endfor %}", "predict"),
-        ("history target", "{{ history }} / {{ target }}", "assess"),
+        ("history target", "{{ history }} / {{ target }}", "texts"),
         ("latest", "{{ latest | map(attribute='name') | join }}", "documents"),
     ],
 )

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from score_rag.context.examples import _drawn
 from score_rag.context.finder import RetrievedContext
 from score_rag.errors import ConfigError, PromptError
 from score_rag.index.reader import Hit
@@ -130,3 +131,15 @@ def test_shipped_measure_prompt_tells_of_other_users_nothing_but_the_chosen():
     assert set(prompt.variables) == {"neighbours", "mood", "target"}
     with pytest.raises(ConfigError):
         load_pipeline("sample", overrides=["reranker.supervision=guessed"])
+
+
+def test_a_training_question_is_told_any_of_those_who_were_found_and_not_the_most_alike_alone():
+    found = tuple(Hit(str(place), str(place), "Text.", 1 - place / 10, 0, 1) for place in range(6))
+    context = RetrievedContext(found, tuple((hit, hit.score) for hit in found[:2]), False)
+    drawn = _drawn([context] * 300 + [RetrievedContext()], np.random.default_rng(0))
+    assert drawn[-1].kept == ()
+    told = [[int(hit.user_id) for hit, _ in one.kept] for one in drawn[:-1]]
+    assert all(len(one) == 2 and one == sorted(one) for one in told)
+    counts = np.bincount(np.ravel(told), minlength=6)
+    assert counts.min() > 60, "each is told about one time in three"
+    assert all(score == hit.score for one in drawn for hit, score in one.kept)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from score_rag.context.evidence import KINDS
-from score_rag.context.finder import ContextFinder
+from score_rag.context.finder import ContextFinder, RetrievedContext
 from score_rag.context.writer import QuestionWriter
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
@@ -56,7 +57,8 @@ def group_questions(
     before and one event more, so that their prompts share nearly all tokens. Cuts between groups and the length of the first history are
     random, so that another call gives other sequences. Evidence is hidden at random, the same for a whole group: the model learns to use
     what is there and to do without what is not. Other users are found by stored documents here, which is cheap; the adapter later learns
-    from the real thing.
+    from the real thing. Of those found, whom a question is told is drawn: whoever chooses them later (CAR's likeness, SARE), the model has
+    learned what any of them is worth.
 
     Args:
         events: In time order.
@@ -67,7 +69,7 @@ def group_questions(
     grouped = _groups(events, settings.questions if most else _GROUPED, generator, by_user=most > 0)
     flat = [event for group in grouped for event in group]
     asked = finder.questions(flat)
-    contexts = finder.find(asked, stored=True, report=report) if writer.builder.tells_neighbours else None
+    contexts = _drawn(finder.find(asked, stored=True, report=report), generator) if writer.builder.tells_neighbours else None
     told: list[str] = [""] * len(flat)
     hides: list[frozenset[str]] = []
     lasts: list[int] = []
@@ -92,6 +94,15 @@ def group_questions(
         out.append(PromptGroup(told[start:end], [int(event.liked) for event in group]))
         start = end
     report("writing questions", 1, 1)
+    return out
+
+
+def _drawn(contexts: Sequence[RetrievedContext], generator: np.random.Generator) -> list[RetrievedContext]:
+    """As many users of each context, at random among those retrieved, most alike first."""
+    out = []
+    for context in contexts:
+        places = np.sort(generator.permutation(len(context.retrieved))[: len(context.kept)]).tolist()
+        out.append(replace(context, kept=tuple((context.retrieved[place], context.retrieved[place].score) for place in places)))
     return out
 
 

@@ -49,14 +49,14 @@ def check_reranker(pipeline: Pipeline) -> None:
     from score_rag.pipeline.measuring import check_measure_prompt
     from score_rag.prompts import find_prompt
     from score_rag.reranker.assess_prompt import check_assess_prompt
-    from score_rag.reranker.pair_texts import PairTexts
+    from score_rag.reranker.pair_texts import PairTexts, check_behaviour_prompt
 
     found = find_encoder(pipeline.reranker.encoder, setting="reranker.encoder")
     _check_length(found, pipeline.reranker.max_tokens, "reranker.max_tokens")
     find_encoder(pipeline.reranker.similarity_encoder, setting="reranker.similarity_encoder")
     check_assess_prompt(find_prompt(pipeline.reranker.assess_prompt))
     _check_package(pipeline.reranker.trainer.report_to, "reranker.trainer.report_to")
-    PairTexts.shipped(pipeline.reranker.question_prompt, pipeline.reranker.behaviour_prompt)
+    check_behaviour_prompt(PairTexts.shipped(pipeline.reranker.question_prompt, pipeline.reranker.behaviour_prompt).behaviour)
     if pipeline.reranker.supervision != "assessment":
         check_measure_prompt(find_prompt(pipeline.reranker.measure_prompt))
 

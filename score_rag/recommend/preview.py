@@ -27,7 +27,10 @@ def preview_prompt(pipeline: Pipeline, name: str, user_id: str, item_id: str) ->
     history = find_history(run.interactions, user_id, None, None)
     if kind == "documents":
         return run.make_describer(prompt).describe(history)
-    if kind == "assess":
+    if kind == "behaviour":
+        values = {"behaviour": run.describer.describe(history), "verdict": "liked", "target": describe_item(item)}
+        return prompt.render(**{name: values[name] for name in prompt.variables})
+    if kind == "texts":
         return prompt.render(history=run.describer.describe(history), target=describe_item(item))
     _, (told,) = run.write([Question(user_id, item.item_id, history, None)])
     return told.text

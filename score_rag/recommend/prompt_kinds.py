@@ -1,4 +1,4 @@
-"""What a prompt file is for, by what it declares: documents, assessments, or the question itself."""
+"""What a prompt file is for, by what it declares: documents, questions told as texts, another user's behaviour, or the question itself."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from score_rag.documents.describer import DOCUMENT_VARIABLES
 from score_rag.errors import PromptError
 from score_rag.prompts import Prompt
 from score_rag.reranker.assess_prompt import ASSESS_VARIABLES, check_assess_prompt
+from score_rag.reranker.pair_texts import BEHAVIOUR_VARIABLES, check_behaviour_prompt
 
 __all__ = ["Kind", "check_prompt", "kind_of"]
 
-Kind = Literal["documents", "assess", "predict"]
+Kind = Literal["documents", "texts", "behaviour", "predict"]
+"""`texts` are asked of the assessor and read by the reranker; a `behaviour` is read by the reranker."""
 
 
 def kind_of(prompt: Prompt) -> Kind:
@@ -28,13 +30,15 @@ def kind_of(prompt: Prompt) -> Kind:
     if declared and declared <= DOCUMENT_VARIABLES:
         return "documents"
     if declared == ASSESS_VARIABLES and _is_for_assessments(prompt):
-        return "assess"
+        return "texts"
+    if "behaviour" in declared and declared <= BEHAVIOUR_VARIABLES:
+        return "behaviour"
     if "target" in declared and declared <= PREDICT_VARIABLES:
         return "predict"
     raise PromptError(
         f"the prompt {prompt.name!r} has variables that no stage fills in",
         where=prompt.path,
-        expected="those of describe_user, assess or predict, the last with target",
+        expected="those of describe_user, assess, rerank_behaviour or predict, the last with target",
         found=", ".join(sorted(declared)) or "none",
     )
 
@@ -48,15 +52,17 @@ def check_prompt(prompt: Prompt) -> Kind:
     kind = kind_of(prompt)
     if kind == "documents":
         check_document_prompt(prompt)
-    elif kind == "assess":
+    elif kind == "texts":
         check_assess_prompt(prompt)
+    elif kind == "behaviour":
+        check_behaviour_prompt(prompt)
     else:
         check_predict_prompt(prompt, [*(name for name in RECOMMENDERS.names() if name != ALIKE), TOGETHER])
     return kind
 
 
 def _is_for_assessments(prompt: Prompt) -> bool:
-    """A question to the assessor and one to the predictor may declare the same; only the first takes both for texts."""
+    """A question told as texts and one to the predictor may declare the same; only the first takes both for texts."""
     try:
         prompt.render(history="Liked: Heat.", target="Ronin (1998).")
     except PromptError:

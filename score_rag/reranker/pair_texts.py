@@ -9,10 +9,13 @@ from pathlib import Path
 from score_rag.errors import PromptError
 from score_rag.prompts import Prompt, find_prompt, read_prompt
 
-__all__ = ["PairTexts"]
+__all__ = ["BEHAVIOUR_VARIABLES", "PairTexts", "check_behaviour_prompt"]
+
+BEHAVIOUR_VARIABLES = frozenset({"behaviour", "verdict", "target"})
+"""What a prompt for another user may declare; all are texts."""
 
 _QUESTION, _BEHAVIOUR = "question.md", "behaviour.md"
-_ALLOWED = {"question": {"history", "target"}, "behaviour": {"behaviour", "verdict", "target"}}
+_ALLOWED = {"question": {"history", "target"}, "behaviour": BEHAVIOUR_VARIABLES}
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,17 @@ class PairTexts:
         """
         said = "" if verdict is None else "liked" if verdict else "disliked"
         return _fill(self.behaviour, behaviour=behaviour, verdict=said, target=target or "")
+
+
+def check_behaviour_prompt(prompt: Prompt) -> None:
+    """Fill a prompt in with made-up texts.
+
+    Raises:
+        PromptError: It uses them as more than texts, or leaves the behaviour out.
+    """
+    one, other = (_fill(prompt, behaviour=told, verdict="", target="") for told in ("Liked: Heat.", "Liked: Ronin."))
+    if one == other:
+        raise PromptError(f"prompt {prompt.name!r} never tells what the other user did", where=prompt.path, expected="{{ behaviour }}")
 
 
 def _fill(prompt: Prompt, **values: str) -> str:
