@@ -66,6 +66,7 @@ def recommendations(
     Raises:
         InputError: Neither or both of an item and `top` are given, or something named is unknown.
     """
+    from score_rag.arguments import read_time
     from score_rag.pipeline.config import load_pipeline
     from score_rag.recommend.recommender import open_recommender
 
@@ -73,15 +74,13 @@ def recommendations(
         raise InputError("say either which item, or how many to rank", expected="--item 17, or --top 10")
     if user is not None and history is not None:
         raise InputError("a user of the data brings a history; another one cannot be added", expected="--user or --history")
-    when = None if as_of is None else seconds(as_of)
-    if when is not None and top is not None:
-        raise InputError("ranking is done as of now", expected="--top without --as-of")
+    when = read_time(as_of, where="--as-of")
     pipeline = load_pipeline(name, overrides=overrides)
     recommender = open_recommender(pipeline)
     if not quiet:
         warn_if_stale(pipeline)
     if top is not None:
-        return recommender.top(user, top, history=history)
+        return recommender.top(user, top, history=history, as_of=when)
     return [recommender.recommend(user, str(item), history=history, as_of=when)]
 
 
@@ -97,26 +96,6 @@ def warn_if_stale(pipeline: Pipeline) -> None:
         console(error=True).print(
             f"{text}; to bring it up to date: score-rag run {pipeline.words}", style="yellow", soft_wrap=True, markup=False
         )
-
-
-def seconds(text: str) -> int:
-    """A date (midnight, UTC) or seconds since 1970.
-
-    >>> seconds("1970-01-02")
-    86400
-
-    Raises:
-        InputError: It is neither.
-    """
-    from datetime import UTC, datetime
-
-    if text.isdigit():
-        return int(text)
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError("a time cannot be read", where="--as-of", expected="2021-06-30, or seconds since 1970", found=text) from None
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
 
 
 def show(found: Recommendation, *, prompt: bool) -> None:
@@ -212,7 +191,7 @@ def show_ranking(found: list[Recommendation]) -> None:
         told = ", ".join(f"{other.user_id} ({other.verdict or 'not judged'})" for other in one.neighbours)
         table.add_row(str(rank), f"{one.probability:.3f}", escape(one.item.name), escape(one.item.item_id), escape(told))
     screen = console()
-    screen.print(table)
+    screen.print(table if found else "[dim]no item is left to rank: this history has judged all of the catalogue[/]")
     for stage, told in found[0].parts.items() if found else ():
         screen.print(f"[dim]{stage:<10} {escape(told)}[/]")
     if found and found[0].route == "recommender":

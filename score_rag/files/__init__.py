@@ -9,6 +9,7 @@ from pathlib import Path
 from score_rag.files.atomic import digest_file, digest_folder, digest_json, digest_text, read_json, write_json, write_text
 from score_rag.files.lock import folder_lock
 from score_rag.files.once import make_once
+from score_rag.files.parts import part_folder
 from score_rag.files.staged import recover_folder, staged_folder
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "digest_text",
     "folder_lock",
     "make_once",
+    "part_folder",
     "read_json",
     "recover_folder",
     "shipped_folder",

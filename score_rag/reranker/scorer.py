@@ -8,8 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from score_rag.errors import ModelError, RunStage
-from score_rag.files import read_json
+from score_rag.files import part_folder, read_json
 from score_rag.inference.onnx import OnnxModel, TextTokenizer, each_once
 from score_rag.progress import Report, silent
 
@@ -49,16 +48,17 @@ class PairScorer:
         self._model = OnnxModel(self.folder / "model.onnx")
         self._tokenizer = TextTokenizer(folder, max_tokens=max_tokens)
 
+    def __repr__(self) -> str:
+        return f"PairScorer({str(self.folder)!r}, {self.max_tokens} tokens)"
+
     @classmethod
     def from_pretrained(cls, folder: Path | str) -> PairScorer:
-        """Open a finished reranker folder, such as `runs/sample/reranker`.
+        """Open a finished reranker folder, such as `runs/sample/reranker`, or the one of a run (`runs/sample`).
 
         Raises:
             ModelError: There is no reranker in the folder.
         """
-        folder = Path(folder)
-        if not (folder / "reranker.json").is_file():
-            raise ModelError("there is no trained reranker here", where=folder, remedy=RunStage("reranker"))
+        folder = part_folder(folder, "reranker")
         return cls(folder / "model", max_tokens=int(read_json(folder / "reranker.json")["max_tokens"]))
 
     def score_pairs(self, queries: Sequence[str], behaviours: Sequence[str], *, report: Report = silent) -> np.ndarray:
