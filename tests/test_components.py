@@ -306,7 +306,7 @@ def test_the_version_is_the_installed_one():
     assert score_rag.__version__ == version("score-rag")
 
 
-APP = '''
+APP = """
 import asyncio
 
 from llama_index.core.query_engine import RetrieverQueryEngine
@@ -336,7 +336,7 @@ async def ask() -> tuple[float, str]:
 
 
 print(asyncio.run(ask()))
-'''
+"""
 
 
 @pytest.mark.slow
