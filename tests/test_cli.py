@@ -14,7 +14,6 @@ import typer.main
 from typer.testing import CliRunner
 
 from score_rag.cli import app, main
-from score_rag.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -41,7 +41,7 @@ TEXTS = {
     "bob": "Liked: Heat; Ronin; Collateral.",
     "cat": "Liked: Grease; Cabaret; Chicago.",
 }
-COPIES = [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one)), copy.copy]
+COPIES = [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one)), copy.copy]  # noqa: S301  # our own
 NAMES = ["deepcopy", "pickle", "copy"]
 
 
@@ -110,7 +110,7 @@ def test_a_pickle_is_opened_from_another_working_directory(run_folder, tmp_path,
     expected = answers(retriever.retrieve(UserQuery(user_id="0")))
     kept = pickle.dumps(retriever)
     monkeypatch.chdir(tmp_path)
-    assert answers(pickle.loads(kept).retrieve(UserQuery(user_id="0"))) == expected
+    assert answers(pickle.loads(kept).retrieve(UserQuery(user_id="0"))) == expected  # noqa: S301  # our own
 
 
 def test_what_frameworks_write_down_can_be_read_again(retriever):
@@ -178,7 +178,7 @@ def test_a_langchain_tool_of_a_bound_retriever_leaves_its_user_out(retriever):
     bound = CollaborativeLangChainRetriever(retriever=retriever, user_id="ann", k=2)
     tool = create_retriever_tool(bound, "similar_users", "Finds users of a like taste.")
     assert "Casino" not in tool.invoke({"query": "Liked: Heat; Ronin."}) and "Collateral" in tool.invoke({"query": "Liked: Heat; Ronin."})
-    assert [one.metadata["user_id"] for one in bound.invoke("Liked: Heat; Ronin.", user_id="bob")][0] == "ann"
+    assert next(one.metadata["user_id"] for one in bound.invoke("Liked: Heat; Ronin.", user_id="bob")) == "ann"
 
 
 @pytest.mark.parametrize(
