@@ -32,7 +32,9 @@ def test_shipped_pipeline_is_valid_short_and_named_like_its_file(path):
     assert {name.split(".bundled_base.")[0] for name in said - shown} <= {
         ".".join(name.split(".")[:2]) for name in changed_settings(pipeline)
     }
-    for prompt in (pipeline.documents.prompt, pipeline.reranker.assess_prompt, pipeline.predictor.prompt):
+    sare = pipeline.reranker
+    of_sare = (sare.assess_prompt, sare.measure_prompt, sare.question_prompt, sare.behaviour_prompt)
+    for prompt in (pipeline.documents.prompt, *of_sare, pipeline.predictor.prompt):
         find_prompt(prompt)
 
 

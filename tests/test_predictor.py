@@ -10,6 +10,7 @@ from score_rag.context.neighbours import ItemSimilarity, Witnesses
 from score_rag.data.log import Event, Item, UserLog
 from score_rag.errors import InputError, ModelError
 from score_rag.index.reader import Hit
+from score_rag.predictor.calibration import fit_calibration
 from score_rag.predictor.predictor import Predictor, load_causal_model, score_tokens, shared_beginning
 from score_rag.predictor.tokens import answer_ids, with_answer, wrap_chat
 
@@ -59,15 +60,22 @@ def test_alone_in_a_batch_with_shared_beginning_merged_or_not_the_probability_is
         "torch with the adapter beside": [answer.probability for answer in trained.score(asked[1])],
         "torch alone": [trained.score([prompt])[0].probability for prompt in asked[1]],
     }
-
-    def before(probabilities):
-        """The model's own, without calibration: the toy's temperature is about .01, which makes rounding a hundred times as large."""
-        chances = np.array(probabilities)
-        return 1 / (1 + np.exp(-(np.log(chances / (1 - chances)) * served.temperature + served.shift)))
-
     for name, values in others.items():
-        np.testing.assert_allclose(before(values), before(together), rtol=0, atol=5e-7, err_msg=name)
-    assert together.std() > 0.01, "scores that are all the same would agree by accident"
+        np.testing.assert_allclose(values, together, rtol=0, atol=1e-5, err_msg=name)
+    assert together.std() > 100 * 1e-5, "scores that are all the same would agree by accident"
+
+
+def test_calibration_blows_up_neither_rounding_nor_a_wrong_order():
+    generator = np.random.default_rng(0)
+    labels = (generator.random(400) < 0.3).astype(float)
+    hardly = 0.5 + 0.001 * (labels + generator.normal(size=400))
+    found = fit_calibration(hardly, labels)
+    assert found.temperature == pytest.approx(1 / 20)
+    assert found.probabilities(hardly).mean() == pytest.approx(labels.mean(), abs=1e-6), "the shift is fitted all the same"
+    assert fit_calibration(-hardly, labels).temperature == 20
+    free = fit_calibration(1000 * hardly, labels)
+    assert 1 / 20 < free.temperature < 20
+    assert free.probabilities(1000 * hardly).mean() == pytest.approx(labels.mean(), abs=1e-3)
 
 
 def test_a_beginning_computed_once_gives_the_same_numbers(toy_parts):

@@ -17,10 +17,8 @@ from llama_index.core.schema import QueryBundle
 from score_rag import SelfAssessingReranker, UserQuery
 from score_rag.data.log import Event
 from score_rag.errors import AssessorError, InputError, ModelError
-from score_rag.index.reader import Hit
 from score_rag.prompts import find_prompt
 from score_rag.reranker.assess import AssessmentRequest, assess, planned_calls, read_answers
-from score_rag.reranker.examples import rank_by_assessment
 from score_rag.reranker.offline import OfflineAssessor
 from score_rag.reranker.settings import AssessmentSettings
 from score_rag.reranker.torch_scorer import BulkScorer, bulk_scorer
@@ -165,14 +163,6 @@ def test_planned_calls_are_those_that_would_be_made(server, tmp_path):
     ask(server, tmp_path / "a.jsonl", REQUESTS[:3], temperature=0.5)
     assert planned_calls(REQUESTS, ASKING.changed(temperature=0.5), **where) == 1
     assert planned_calls(REQUESTS, ASKING, **where) == 4
-
-
-def test_behaviours_are_ranked_by_their_likeness_to_the_assessment():
-    hits = [[Hit(name, name, f"text {name}", 0.0, 0, 1) for name in "abc"], [Hit("a", "a", "alone", 0.0, 0, 1)]]
-    vectors = [np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)[:1]]
-    wanted = np.array([[0.1, 0.9, 0.3], [1, 0, 0]], dtype=np.float32)
-    (ranked,) = rank_by_assessment(["q", "r"], hits, wanted, vectors)
-    assert ranked.behaviours == ["text b", "text c", "text a"]
 
 
 def test_it_returns_fresh_nodes_best_first_and_keeps_the_retriever_s_score(toy_parts):

@@ -460,7 +460,7 @@ def test_killed_and_started_again_it_ends_with_the_same_encoder(folders, tmp_pat
 
 def test_killed_and_started_again_it_ends_with_the_same_cross_encoder(folders, tmp_path):
     texts = ["liked heat", "liked ronin", "liked alien"]
-    lists = [RankedList(f"liked {word}", texts, [0.9, 0.5, 0.1]) for word in WORDS]
+    lists = [RankedList(f"liked {word}", texts, [0.8, 0.2, 0.0]) for word in WORDS]
     settings = RerankerTraining(epochs=3, batch_size=2, max_tokens=16, learning_rate=1e-2, trainer={"save_every": 2})
 
     def train(out, checkpoints, die_after=None):

@@ -116,6 +116,8 @@ def _assessments(run: Run) -> Check | str:
 
     pipeline, world = run.pipeline, run.interactions
     settings = pipeline.reranker
+    if settings.supervision == "measured":
+        return "not checked: assessments, because the reranker was taught without any"
     if settings.assessor != OFFLINE_MODEL:
         return f"not checked: assessments of {settings.assessor}, because that needs new calls"
     requests = sample_requests(world, run.describer, settings.pairs, history=pipeline.data.history, seed=pipeline.seed)

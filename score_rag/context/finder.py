@@ -160,8 +160,7 @@ class ContextFinder:
         """The few of each question's retrieved users that SARE keeps; without a reranker the most similar ones."""
         if self.scorer is None or not reranked or not self.top_n:
             return [RetrievedContext(tuple(found), tuple((hit, hit.score) for hit in found[: self.top_n]), False) for found in hits]
-        from score_rag.reranker.scorer import rerank_text
-
+        log, texts = self.interactions.train_log, self.scorer.texts
         queries: list[str] = []
         behaviours: list[str] = []
         told: dict[int, str] = {}
@@ -171,9 +170,11 @@ class ContextFinder:
             key = id(question.history)
             if key not in told:
                 told[key] = self.query(question)
-            query = rerank_text(told[key], describe_item(self.interactions.item(question.item_id)))
-            queries += [query] * len(found)
-            behaviours += [hit.text for hit in found]
+            target = describe_item(self.interactions.item(question.item_id))
+            queries += [texts.ask(told[key], target)] * len(found)
+            behaviours += [
+                texts.tell(hit.text, verdict=log.verdict(hit.user_id, question.item_id, question.as_of), target=target) for hit in found
+            ]
         scores = iter(self.scorer.score_pairs(queries, behaviours, report=report) if queries else ())
         contexts = []
         for found in hits:

@@ -37,17 +37,23 @@ def check_retriever(pipeline: Pipeline) -> None:
 
 
 def check_reranker(pipeline: Pipeline) -> None:
-    """Both encoders are there, and the cross-encoder reads `reranker.max_tokens`.
+    """Both encoders are there, the cross-encoder reads `reranker.max_tokens`, and the prompts fit.
 
     Raises:
         ScoreError: Otherwise.
     """
     from score_rag.encoders.encoder import find_encoder
+    from score_rag.pipeline.measuring import check_measure_prompt
+    from score_rag.prompts import find_prompt
+    from score_rag.reranker.pair_texts import PairTexts
 
     found = find_encoder(pipeline.reranker.encoder, setting="reranker.encoder")
     _check_length(found, pipeline.reranker.max_tokens, "reranker.max_tokens")
     find_encoder(pipeline.reranker.similarity_encoder, setting="reranker.similarity_encoder")
     _check_package(pipeline.reranker.trainer.report_to, "reranker.trainer.report_to")
+    PairTexts.shipped(pipeline.reranker.question_prompt, pipeline.reranker.behaviour_prompt)
+    if pipeline.reranker.supervision != "assessment":
+        check_measure_prompt(find_prompt(pipeline.reranker.measure_prompt))
 
 
 def check_predictor(pipeline: Pipeline) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from score_rag.context.writer import QuestionWriter
     from score_rag.pipeline.run import Run
 
-__all__ = ["OTHERS", "fit_from_run"]
+__all__ = ["OTHERS", "askable", "fit_bundled_base", "fit_from_run", "fit_levels", "write_groups"]
 
 OTHERS = (*FROM_OTHERS, "neighbours")
 """All that a prompt tells of other users: collaborative information."""
@@ -58,7 +58,7 @@ def fit_from_run(
     """
     pipeline, interactions = run.pipeline, run.histories
     settings = pipeline.predictor
-    told = _askable(run, sample_events(interactions, "train", None, seed=pipeline.seed))
+    told = askable(run, sample_events(interactions, "train", None, seed=pipeline.seed))
     valid = sample_events(interactions, "valid", settings.valid_examples, seed=pipeline.seed)
     if len(told) < 20 or len(valid) < 10:
         raise DataError(
@@ -67,10 +67,10 @@ def fit_from_run(
             found=f"{len(told)} and {len(valid)}",
             hint="use more data, or a larger share for validation (data.valid)",
         )
-    levels = _levels(run, told)
+    levels = fit_levels(run, told)
     write_json(folder / "levels.json", levels.to_dict())
     writer = run.make_writer(levels)
-    checks = _real_groups(run, writer, valid, hide, report)
+    checks = write_groups(run, writer, valid, hide, report)
 
     metrics: dict[str, Any] = {}
     bundled = settings.base == BUNDLED
@@ -82,10 +82,10 @@ def fit_from_run(
     if bundled and base_from is not None:
         shutil.copytree(base_from, base)
     elif bundled:
-        metrics["base"] = _fit_base(run, writer, rest, checks, folder, hide, checkpoints, report)
+        metrics["base"] = fit_bundled_base(run, writer, rest, checks, folder, hide, checkpoints, report)
     fitting = _fitting_writer(run, levels, base)
     metrics["lora"] = fit_adapter(
-        _real_groups(run, fitting, tuned_on, hide, report),
+        write_groups(run, fitting, tuned_on, hide, report),
         checks,
         folder,
         settings,
@@ -102,7 +102,7 @@ def fit_from_run(
     return metrics
 
 
-def _askable(run: Run, events: Sequence[Event]) -> list[Event]:
+def askable(run: Run, events: Sequence[Event]) -> list[Event]:
     """Events that are asked about in training: where recommenders expect something, only those that they had not seen."""
     from score_rag.crm.expectations import EXPECTATION_COLUMNS
     from score_rag.crm.experts import read_expectations
@@ -119,7 +119,7 @@ def _askable(run: Run, events: Sequence[Event]) -> list[Event]:
     return asked if len(asked) >= 20 else list(events)
 
 
-def _levels(run: Run, events: Sequence[Event]) -> Levels:
+def fit_levels(run: Run, events: Sequence[Event]) -> Levels:
     """Percentiles of what is known of the training questions, and of how alike their neighbours are."""
     writer, finder = run.make_writer(Levels({})), run.make_finder(None)
     questions = finder.questions(events)
@@ -138,7 +138,7 @@ def _fitting_writer(run: Run, levels: Levels, base: str) -> QuestionWriter:
     return run.make_writer(levels, prompt_counter(base))
 
 
-def _real_groups(run: Run, writer: QuestionWriter, events: Sequence[Event], hide: Collection[str], report: Report) -> list[PromptGroup]:
+def write_groups(run: Run, writer: QuestionWriter, events: Sequence[Event], hide: Collection[str], report: Report) -> list[PromptGroup]:
     """Events as serving would ask them, reranked users and all; a few of them share a sequence."""
     questions = run.bulk_finder.questions(events)
     contexts = run.bulk_finder.find(questions, report=report) if writer.builder.tells_neighbours and "neighbours" not in hide else None
@@ -150,7 +150,7 @@ def _real_groups(run: Run, writer: QuestionWriter, events: Sequence[Event], hide
     ]
 
 
-def _fit_base(
+def fit_bundled_base(
     run: Run,
     writer: QuestionWriter,
     events: Sequence[Event],
@@ -160,6 +160,7 @@ def _fit_base(
     checkpoints: Path | None,
     report: Report,
 ) -> dict[str, Any]:
+    """Train the bundled Llama on training events into `folder/base`; returns `fit_base`'s metrics."""
     settings, own = run.pipeline.predictor, run.pipeline.predictor.bundled_base
     generator = np.random.default_rng(run.pipeline.seed)
     asked = spread_out(events, own.examples, seed=run.pipeline.seed)

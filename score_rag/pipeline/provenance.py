@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from score_rag.files import read_json
 
@@ -30,10 +31,17 @@ def provenance_of(folder: Callable[[str], Path]) -> dict[str, str]:
     told["retriever"] = f"{name}, fine-tuned on the neighbours by {crm.name}"
     reranker = read_json(folder("reranker") / "reranker.json")
     base = "cross-encoder from all-MiniLM-L6-v2 (bundled)" if reranker["bundled"] else f"cross-encoder from {reranker['base']}"
-    rule = " (bundled: rule-based, no language model)" if reranker["assessor"].startswith("score-rag/") else ""
-    told["reranker"] = f"{base}, taught by assessments of {reranker['assessor']}{rule}"
+    told["reranker"] = f"{base}, taught by {_teacher(reranker)}"
     predictor = read_json(folder("predictor") / "predictor.json")
     own = "small Llama (bundled: trained from scratch on this run's text)"
     tuned = "LoRA-tuned" if predictor.get("adapter", True) else "without an adapter: no epoch of LoRA was better than the base alone"
     told["predictor"] = f"{own if predictor['bundled'] else predictor['base']}, {tuned}"
     return told
+
+
+def _teacher(reranker: dict[str, Any]) -> str:
+    measured = ["measured usefulness"] if reranker.get("supervision", "assessment") != "assessment" else []
+    if (assessor := reranker.get("assessor")) is None:
+        return measured[0]
+    rule = " (bundled: rule-based, no language model)" if assessor.startswith("score-rag/") else ""
+    return " and ".join([f"assessments of {assessor}{rule}", *measured])

@@ -115,6 +115,13 @@ def _retriever(context: StageContext, folder: Path) -> dict[str, Any]:
     return metrics
 
 
+def _reranker_prompts(pipeline: Pipeline) -> tuple[str, ...]:
+    settings = pipeline.reranker
+    names = [settings.question_prompt, settings.behaviour_prompt]
+    names += [settings.assess_prompt] if settings.supervision != "measured" else []
+    return (*names, *([settings.measure_prompt] if settings.supervision != "assessment" else []))
+
+
 def _predictor(context: StageContext, folder: Path) -> dict[str, Any]:
     from score_rag.pipeline.fit_predictor import fit_from_run
     from score_rag.pipeline.run import Run
@@ -143,8 +150,8 @@ SHIPPED = (
     Stage(
         "reranker",
         run=fit_reranker_stage,
-        needs=("data", "documents", "retriever"),
-        prompts=lambda p: (p.reranker.assess_prompt,),
+        needs=("data", "crm", "documents", "retriever"),
+        prompts=_reranker_prompts,
         check=check_reranker,
         plan=planned_assessments,
     ),

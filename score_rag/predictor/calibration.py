@@ -9,6 +9,10 @@ import numpy as np
 __all__ = ["Bin", "Calibration", "calibration_error", "fit_calibration", "reliability"]
 
 
+MOST = 20.0
+"""Calibration makes logits at most so many times as large, or as small."""
+
+
 class Bin(NamedTuple):
     """Questions of about one probability: how many, what was said on average, what came true."""
 
@@ -32,6 +36,7 @@ class Calibration(NamedTuple):
 def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> Calibration:
     """Temperature (Guo et al., 2017) and shift with the least log-loss, by Newton's method (Platt, 1999).
 
+    The temperature stays between 1/20 and 20.
     The shift matters where fewer are liked than in training: a temperature alone would only make all answers doubtful.
 
     Args:
@@ -48,22 +53,31 @@ def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> Calibration:
     if len(set(labels.tolist())) < 2 or not logits.std():
         return Calibration()
     middle, spread = logits.mean(), logits.std()
-    inputs = np.stack([(logits - middle) / spread, np.ones(len(logits))], axis=1)
-    weights = np.zeros(2)
-    ridge = np.diag([1e-3, 1e-9])  # scores without an error would have no finite slope
+    inputs = (logits - middle) / spread
+    slope, intercept = _newton(np.stack([inputs, np.ones(len(inputs))], axis=1), np.zeros(len(inputs)), labels)
+    # What orders the wrong way round is not put right by calibration, only doubted.
+    if slope / spread <= 1 / MOST:
+        return Calibration(MOST, float(middle))
+    # Logits that hardly differ are not blown up until their rounding shows.
+    if slope / spread > MOST:
+        slope = MOST * spread
+        (intercept,) = _newton(np.ones((len(inputs), 1)), slope * inputs, labels)
+    return Calibration(float(spread / slope), float(middle - intercept * spread / slope))
+
+
+def _newton(inputs: np.ndarray, offset: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Weights [k] of a logistic regression on inputs [n, k] beside a given offset [n] of the logits."""
+    weights = np.zeros(inputs.shape[1])
+    ridge = np.diag([1e-3, 1e-9][-len(weights) :])  # scores without an error would have no finite slope
     for _ in range(50):
-        said = 1 / (1 + np.exp(-np.clip(inputs @ weights, -30, 30)))
+        said = 1 / (1 + np.exp(-np.clip(inputs @ weights + offset, -30, 30)))
         gradient = inputs.T @ (said - labels) + ridge @ weights
         curvature = (inputs * (said * (1 - said))[:, None]).T @ inputs + ridge
         step = np.linalg.solve(curvature, gradient)
         weights = weights - step
         if np.abs(step).max() < 1e-10:
             break
-    slope = weights[0] / spread
-    # What orders the wrong way round is not put right by calibration, only doubted.
-    if slope <= 1 / 20:
-        return Calibration(20.0, float(middle))
-    return Calibration(float(1 / slope), float(middle - weights[1] / slope))
+    return weights
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 10) -> list[Bin]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from score_rag.settings import BUNDLED, ModelName, Settings, misfits, serving
+from score_rag.settings import BUNDLED, ModelName, Settings, also, misfits, serving
 from score_rag.training.settings import TrainerSettings
 
 __all__ = ["SERVERS", "AdapterTraining", "BaseTraining", "EngineSettings", "NeighbourChoice", "PredictorSettings"]
@@ -112,7 +112,7 @@ class PredictorSettings(AdapterTraining):
         description="prompts/<name>.md: predict (the paper's, for hub models) | predict_evidence (for the bundled Llama)",
     )
     history: int = Field(10, ge=0, description="latest events in the prompt, where it shows the history")
-    neighbours: NeighbourChoice = Field(
+    neighbours: Annotated[NeighbourChoice, also("reranker")] = Field(
         "judges", description="which users may be neighbours: judges (of the item, or of those most like it) | any (the paper)"
     )
     examples: int | None = Field(1500, ge=20, description="questions to tune on; null takes all")

@@ -1,11 +1,10 @@
-"""Ranked lists for SARE: retrieved behaviours, ordered by how well they meet an assessment."""
+"""Ranked lists for SARE: retrieved behaviours, ordered by how well they meet an assessment, or by how much they were seen to help."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,25 +12,29 @@ from score_rag.data.interactions import Interactions, event_rows
 from score_rag.documents.describer import Describer, describe_item
 from score_rag.reranker.assess import AssessmentRequest
 
-if TYPE_CHECKING:
-    from score_rag.index.reader import Hit
+__all__ = ["RankedList", "assessment_targets", "measured_targets", "ranked_lists", "sample_requests", "stratified"]
 
-__all__ = ["RankedList", "rank_by_assessment", "sample_requests", "stratified"]
+_EQUAL = 1e-6
 
 
 @dataclass(frozen=True)
 class RankedList:
-    """A question with its behaviours, best first by the assessment.
+    """A question with its behaviours, best first.
 
     Attributes:
         query: History and item, as the cross-encoder reads them.
-        behaviours: Best first.
-        similarities: Of each to the assessment, cosine.
+        behaviours: Best first, as it reads them.
+        targets: The share of each in what the list should look like; adds up to 1.
     """
 
     query: str
     behaviours: list[str]
-    similarities: list[float]
+    targets: list[float]
+
+    @property
+    def best(self) -> int:
+        """How many share the first place."""
+        return sum(target > self.targets[0] - _EQUAL for target in self.targets)
 
 
 def sample_requests(
@@ -92,22 +95,47 @@ def _thirds(values: np.ndarray) -> np.ndarray:
     return np.searchsorted(np.quantile(values, [1 / 3, 2 / 3]), values) if len(values) else values
 
 
-def rank_by_assessment(
-    queries: Sequence[str], hits: Sequence[Sequence[Hit]], wanted: np.ndarray, behaviours: Sequence[np.ndarray]
-) -> list[RankedList]:
-    """Order each question's behaviours by cosine to its assessment; questions with fewer than two behaviours are left out.
+def assessment_targets(wanted: np.ndarray, behaviours: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What each list should look like by its assessment: all on the behaviour most like it, shared among equals (InfoNCE's target).
 
     Args:
-        queries: [n].
-        hits: [n] lists.
         wanted: float32 [n, dim], the assessments' vectors, unit length.
-        behaviours: [n] arrays [hits, dim], unit length.
+        behaviours: [n] arrays [Ke, dim], unit length.
+
+    Returns:
+        [n] distributions [Ke]; where there is no behaviour an empty one.
     """
+    out = []
+    for vector, theirs in zip(wanted, behaviours, strict=True):
+        scores = (theirs @ vector).astype(np.float64)
+        best = scores > scores.max() - _EQUAL if len(scores) else np.zeros(0)
+        out.append(best / max(1, best.sum()))
+    return out
+
+
+def measured_targets(gains: Sequence[np.ndarray], *, sharpness: float = 0.1) -> list[np.ndarray]:
+    """What each list should look like by measured usefulness: softmax(gain / sharpness).
+
+    Args:
+        gains: [n] arrays [Ke]: how much the log-likelihood of the true answer rises (nats) when that behaviour is told.
+        sharpness: Nats; behaviours whose gains differ by much less count as equals.
+
+    >>> [round(float(one), 3) for one in measured_targets([np.array([0.1, 0.1, -0.2])])[0]]
+    [0.495, 0.495, 0.025]
+    """
+    out = []
+    for one in gains:
+        shares = np.exp((one - one.max()) / sharpness) if len(one) else np.zeros(0)
+        out.append(shares / max(1e-300, shares.sum()))
+    return out
+
+
+def ranked_lists(queries: Sequence[str], behaviours: Sequence[Sequence[str]], targets: Sequence[np.ndarray]) -> list[RankedList]:
+    """Questions with their behaviours, best first by the target; without those that have fewer than two, or nothing to tell them apart."""
     lists = []
-    for query, found, vector, theirs in zip(queries, hits, wanted, behaviours, strict=True):
-        if len(found) < 2:
+    for query, texts, target in zip(queries, behaviours, targets, strict=True):
+        if len(texts) < 2 or np.ptp(target) < _EQUAL:
             continue
-        scores = theirs @ vector
-        order = np.argsort(-scores, kind="stable")
-        lists.append(RankedList(query, [found[place].text for place in order], [float(scores[place]) for place in order]))
+        order = np.argsort(-target, kind="stable")
+        lists.append(RankedList(query, [texts[place] for place in order], [float(target[place]) for place in order]))
     return lists

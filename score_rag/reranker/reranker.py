@@ -17,7 +17,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from score_rag.arguments import read_count, read_text
 from score_rag.errors import InputError
 from score_rag.files import part_folder, read_json
-from score_rag.reranker.scorer import PairScorer, rerank_text
+from score_rag.reranker.scorer import PairScorer
 from score_rag.reranker.settings import RerankerSettings
 
 __all__ = ["SelfAssessingReranker"]
@@ -85,13 +85,15 @@ class SelfAssessingReranker(BaseNodePostprocessor):
             )
         if not nodes:
             return []
-        asked = rerank_text(read_text(query_bundle.query_str, where="the query"), getattr(query_bundle, "target", None))
+        asked = read_text(query_bundle.query_str, where="the query")
         _dispatcher.event(
             ReRankStartEvent(query=query_bundle, nodes=nodes, top_n=self.top_n, model_name=Path(self.model_folder).parent.name)
         )
         kept: list[NodeWithScore] = []
         try:
-            scores = self._scorer.score_pairs([asked] * len(nodes), [node.node.get_content() for node in nodes])
+            target, texts = getattr(query_bundle, "target", None), self._scorer.texts
+            told = [texts.tell(node.node.get_content(), target=target) for node in nodes]
+            scores = self._scorer.score_pairs([texts.ask(asked, target)] * len(nodes), told)
             order = np.argsort(-scores, kind="stable")[: self.top_n]
             kept = [_fresh(nodes[place], float(scores[place])) for place in order]
         except BaseException as error:

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from score_rag.files import part_folder, read_json
 from score_rag.inference.onnx import OnnxModel, TextTokenizer, each_once
 from score_rag.progress import Report, silent
+from score_rag.reranker.pair_texts import PairTexts
 
-__all__ = ["PairScorer", "Scorer", "rerank_text"]
-
-
-def rerank_text(history: str, target: str | None) -> str:
-    """What the cross-encoder reads of a question: the item first, so that a long history cannot cut it off.
-
-    >>> rerank_text("Liked: Ronin (1998).", "Heat (1995). Crime.")
-    'Will this user like Heat (1995). Crime. Liked: Ronin (1998).'
-    """
-    return f"Will this user like {target} {history}".strip() if target else history
+__all__ = ["PairScorer", "Scorer"]
 
 
 class Scorer(Protocol):
-    """What says how much a behaviour helps with a question."""
+    """What says how much a behaviour helps with a question.
+
+    Attributes:
+        texts: Writes both sides of a pair.
+    """
+
+    @property
+    def texts(self) -> PairTexts: ...
 
     def score_pairs(self, queries: Sequence[str], behaviours: Sequence[str], *, report: Report = silent) -> np.ndarray:
         """Logits, float32 [n], of (question, behaviour) pairs."""
@@ -35,7 +35,7 @@ class PairScorer:
     """Scores (question, behaviour) pairs.
 
     Args:
-        folder: Holds `model.onnx` and `tokenizer.json`.
+        folder: Holds `model.onnx`, `tokenizer.json`, and the prompts of both sides.
         max_tokens: Longer pairs are cut.
 
     Raises:
@@ -45,8 +45,13 @@ class PairScorer:
     def __init__(self, folder: Path | str, *, max_tokens: int) -> None:
         self.folder = Path(folder)
         self.max_tokens = max_tokens
+        self.texts = PairTexts.read(self.folder)
         self._model = OnnxModel(self.folder / "model.onnx")
         self._tokenizer = TextTokenizer(folder, max_tokens=max_tokens)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A session and compiled prompts cannot be copied; the folder can be opened again.
+        return partial(PairScorer, max_tokens=self.max_tokens), (self.folder.absolute(),)
 
     def __repr__(self) -> str:
         return f"PairScorer({str(self.folder)!r}, {self.max_tokens} tokens)"

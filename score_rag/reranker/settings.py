@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -51,8 +51,18 @@ class RerankerSettings(RerankerTraining, AssessmentSettings):
     similarity_encoder: ModelName = Field(
         BUNDLED, description="whose vectors compare assessments with behaviours: bundled | a bi-encoder's hub name | a folder"
     )
-    assess_prompt: str = Field("assess", description="prompts/assess.md")
-    pairs: int = Field(300, ge=10, description="(user, item) questions to ask the assessor about")
+    supervision: Literal["assessment", "measured", "both"] = Field(
+        "assessment",
+        description="what ranks behaviours in training: a language model's assessments (the paper) | how much telling each raises the "
+        "likelihood of the true answer, by a small Llama trained for it | both",
+    )
+    assess_prompt: str = Field("assess", description="prompts/assess.md: what the assessor is asked")
+    measure_prompt: str = Field(
+        "predict_neighbours", description="prompts/predict_neighbours.md: the question by which usefulness is measured"
+    )
+    question_prompt: str = Field("rerank", description="prompts/rerank.md: a question as the cross-encoder reads it")
+    behaviour_prompt: str = Field("rerank_behaviour", description="prompts/rerank_behaviour.md: another user, likewise")
+    pairs: int = Field(300, ge=10, description="(user, item) questions to ask the assessor about, or to measure by")
     top_n: Annotated[int, serving(feeds=("predictor",))] = Field(2, ge=1, description="Ks, users kept")
 
     @model_validator(mode="after")

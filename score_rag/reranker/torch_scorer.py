@@ -13,6 +13,7 @@ from score_rag.inference.onnx import TextTokenizer, each_once
 from score_rag.inference.precision import fast_bfloat16
 from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
+from score_rag.reranker.pair_texts import PairTexts
 from score_rag.reranker.scorer import PairScorer, Scorer
 
 __all__ = ["BulkScorer", "bulk_scorer"]
@@ -34,7 +35,7 @@ class BulkScorer:
     """`PairScorer` by torch.
 
     Args:
-        folder: Holds the model and its `tokenizer.json`.
+        folder: Holds the model, its `tokenizer.json`, and the prompts of both sides.
         max_tokens: Longer pairs are cut.
         dtype: `float32` or `bfloat16`.
     """
@@ -45,6 +46,7 @@ class BulkScorer:
 
         self.folder = Path(folder)
         self.max_tokens = max_tokens
+        self.texts = PairTexts.read(self.folder)
         self._tokenizer = TextTokenizer(folder, max_tokens=max_tokens)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         with quiet():

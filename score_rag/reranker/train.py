@@ -1,110 +1,29 @@
-"""Training SARE: assessments are asked, behaviours ranked by them, and a cross-encoder learns to rank without them."""
+"""Training SARE's cross-encoder on ranked lists, and its ONNX form."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from score_rag.data.choices import History
-from score_rag.data.interactions import Interactions
-from score_rag.documents.describer import Describer
-from score_rag.encoders.encoder import find_encoder
 from score_rag.errors import DataError
-from score_rag.files import digest_json, write_json
+from score_rag.files import digest_json
 from score_rag.inference.onnx import export_onnx
+from score_rag.inference.precision import fast_bfloat16
 from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
-from score_rag.prompts import Prompt
-from score_rag.reranker.answers import answered
-from score_rag.reranker.assess import AssessmentRequest, assess, write_answers
-from score_rag.reranker.comparing import embed_texts
-from score_rag.reranker.examples import RankedList, rank_by_assessment, sample_requests
-from score_rag.reranker.offline import OFFLINE_MODEL, OfflineAssessor
-from score_rag.reranker.scorer import rerank_text
-from score_rag.reranker.settings import RerankerSettings, RerankerTraining
+from score_rag.reranker.examples import RankedList
+from score_rag.reranker.held_out import BestRanking, HeldOut
+from score_rag.reranker.settings import RerankerTraining
 from score_rag.seeds import seeded
-from score_rag.settings import BUNDLED
 from score_rag.training.checkpoints import TrainedWeights, complete_callback, last_checkpoint
 from score_rag.training.settings import trainer_arguments
 
-if TYPE_CHECKING:
-    from score_rag.index.reader import Hit
+__all__ = ["train_reranker"]
 
-__all__ = ["fit_reranker", "train_reranker"]
-
-_DEFAULTS = RerankerSettings()
-
-_CERTAIN = 100.0
-"""A label so large that the list's target distribution is one-hot after its softmax: InfoNCE, best-ranked against the rest."""
-
-
-def fit_reranker(
-    interactions: Interactions,
-    hits_for: Callable[[Sequence[AssessmentRequest]], Sequence[Sequence[Hit]]],
-    folder: Path,
-    settings: RerankerSettings = _DEFAULTS,
-    *,
-    prompt: Prompt,
-    describer: Describer,
-    assessments_path: Path,
-    checkpoints: Path | None = None,
-    history: History = "all",
-    seed: int = 0,
-    report: Report = silent,
-    **changes: Any,
-) -> dict[str, Any]:
-    """Ask, rank, train, export: `folder/model`, `folder/assessments.jsonl`, `folder/reranker.json`.
-
-    Args:
-        hits_for: What the retriever finds for requests, each as of its own time.
-        folder: Where to write.
-        settings: Among them `encoder`, whose weights the cross-encoder starts from; `similarity_encoder`, by whose vectors assessments are
-            compared with behaviours; and `assessor`, the LiteLLM model that writes the assessments.
-        prompt: What the assessor is asked.
-        describer: Tells histories.
-        assessments_path: Where answers are kept; outside `folder`, so that they outlive a killed run.
-        checkpoints: As `train_reranker` takes them.
-        history: What of a history is told.
-        seed: Of all random sampling.
-        report: Told how far the work is.
-        changes: Single settings, in place of those given.
-
-    Returns:
-        Metrics on questions held out from training: mean reciprocal rank of the best-ranked behaviour, before, after, and for random order.
-    """
-    settings = settings.changed(**changes)
-    assessor = settings.assessor
-    requests = sample_requests(interactions, describer, settings.pairs, history=history, seed=seed)
-    if len(requests) < 10:
-        raise DataError(
-            "there are too few events to ask assessments for", expected="at least 10 with three earlier ones", found=len(requests)
-        )
-    found = assess(
-        requests,
-        settings,
-        prompt=prompt,
-        out=assessments_path,
-        ask=OfflineAssessor(interactions).ask if assessor == OFFLINE_MODEL else None,
-        report=report,
-    )
-    requests, answers = answered(requests, found, where=assessments_path)
-    hits = hits_for(requests)
-    start = find_encoder(settings.encoder, setting="reranker.encoder")
-    comparer = find_encoder(settings.similarity_encoder, setting="reranker.similarity_encoder")
-    vectors = embed_texts(comparer, [answer.text() for answer in answers] + [hit.text for found in hits for hit in found], report)
-    rest = iter(np.split(vectors[len(answers) :], np.cumsum([len(found) for found in hits])[:-1]))
-    behaviours = [next(rest) for _ in hits]
-    queries = [rerank_text(request.history, request.target) for request in requests]
-    lists = rank_by_assessment(queries, hits, vectors[: len(answers)], behaviours)
-    metrics = train_reranker(start, lists, folder / "model", settings, checkpoints=checkpoints, seed=seed, report=report)
-    kept = folder / "assessments.jsonl"
-    write_answers(requests, answers, settings, prompt=prompt, out=kept)
-    told = {"top_n": settings.top_n, "assessor": assessor, "base": settings.encoder, "max_tokens": settings.max_tokens}
-    write_json(folder / "reranker.json", {**told, "bundled": settings.encoder == BUNDLED})
-    return {"assessments": len(answers), **({"unanswered": lost} if (lost := found.count(None)) else {}), **metrics}
+_DEFAULTS = RerankerTraining()
 
 
 @seeded
@@ -128,17 +47,19 @@ def train_reranker(
         report: Told how far the work is.
         changes: Single settings, in place of those given.
 
+    The loss is the cross-entropy between a list's targets and the softmax of its logits: InfoNCE where one behaviour has all of the target.
+    A quarter of the held-out questions choose the epoch whose weights are kept, the others are only reported.
+
+    Returns:
+        `layers`, `questions`, `held_out`, `held_out_reported`, `best_epoch`, and of the reported questions the mean reciprocal rank of the
+        best behaviour: `mrr_before`, `mrr_after` (with `mrr_margin`, half of its 95 % interval), `mrr_random`.
+
     Raises:
         DataError: Too few questions.
     """
-    import tempfile
-
     import torch
-    from datasets import Dataset
-    from sentence_transformers import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
-    from sentence_transformers.cross_encoder.losses import ListNetLoss
-    from transformers import AutoConfig, TrainerCallback
-    from transformers.trainer_callback import PrinterCallback
+    from sentence_transformers import CrossEncoder
+    from transformers import AutoConfig
 
     settings = settings.changed(**changes)
     if len(lists) < 4:
@@ -160,52 +81,19 @@ def train_reranker(
     network: Any = model.model
     network.base_model.embeddings.requires_grad_(False)
     order = np.random.default_rng(seed).permutation(len(lists))
-    held = [lists[place] for place in order[: max(1, round(settings.hold_out * len(lists)))]]
-    trained = [lists[place] for place in order[len(held) :]]
+    count = max(1, round(settings.hold_out * len(lists)))
+    held, trained = HeldOut([lists[place] for place in order[:count]]), [lists[place] for place in order[count:]]
 
-    def reciprocal_rank() -> float:
-        values = []
-        for ranked in held:
-            scores = np.asarray(model.predict([(ranked.query, text) for text in ranked.behaviours], show_progress_bar=False))
-            values.append(1.0 / (1 + int((scores > scores[0]).sum())))
-        return float(np.mean(values))
+    def score(pairs: list[tuple[str, str]]) -> np.ndarray:
+        # How lists are ordered can be told in the precision of the training.
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=fast_bfloat16()):
+            return np.asarray(model.predict(pairs, show_progress_bar=False), dtype=np.float64)
 
-    before = reciprocal_rank()
-    generator = np.random.default_rng(seed)
-    shuffled = [(ranked, generator.permutation(len(ranked.behaviours))) for ranked in trained]
-
-    class Tell(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-            report("training the reranker (SARE)", state.global_step, state.max_steps)
-
-    class RerankerTrainer(TrainedWeights, CrossEncoderTrainer):
-        pass
-
-    data = {
-        "query": [ranked.query for ranked, _ in shuffled],
-        "behaviours": [[ranked.behaviours[place] for place in places] for ranked, places in shuffled],
-        "labels": [[_CERTAIN if place == 0 else 0.0 for place in places] for _, places in shuffled],
-    }
-    with tempfile.TemporaryDirectory() as elsewhere:
-        folder = checkpoints or Path(elsewhere)
-        last = last_checkpoint(folder, made_from=digest_json([data, str(base), settings.model_dump(), seed]))
-        trainer = RerankerTrainer(
-            model=model,
-            args=CrossEncoderTrainingArguments(
-                **trainer_arguments(settings.trainer, folder, seed=seed, save=checkpoints is not None, native=True),
-                num_train_epochs=settings.epochs,
-                per_device_train_batch_size=settings.batch_size,
-                learning_rate=settings.learning_rate,
-                warmup_steps=max(1, settings.epochs * len(trained) // settings.batch_size // 10),
-            ),
-            train_dataset=Dataset.from_dict(data),
-            loss=ListNetLoss(model),
-            callbacks=[complete_callback(), Tell()],
-        )
-        trainer.remove_callback(PrinterCallback)
-        if settings.epochs:
-            trainer.train(resume_from_checkpoint=str(last) if last is not None else None)
-    after = reciprocal_rank()
+    best = BestRanking(network, held, score, checkpoints)
+    _, before = held.examine(score)
+    if settings.epochs:
+        _run_trainer(model, trained, best, settings, base=base, checkpoints=checkpoints, seed=seed, report=report)
+        best.restore()
     model.to("cpu").eval()
     model.save_pretrained(str(out), create_model_card=False)
 
@@ -225,13 +113,75 @@ def train_reranker(
         out / "model.onnx",
         output="scores",
     )
-    sizes = [len(ranked.behaviours) for ranked in held]
-    random = float(np.mean([np.mean(1.0 / np.arange(1, size + 1)) for size in sizes]))
+    after = best.reported or before
     return {
         "layers": keep,
         "questions": len(trained),
-        "held_out": len(held),
-        "mrr_before": before,
-        "mrr_after": after,
-        "mrr_random": random,
+        "held_out": count,
+        "held_out_reported": len(held.reported),
+        "best_epoch": best.epoch,
+        "mrr_before": before["mrr"],
+        "mrr_after": after["mrr"],
+        "mrr_margin": after["margin"],
+        "mrr_random": held.random,
     }
+
+
+def _run_trainer(
+    model: Any,
+    trained: Sequence[RankedList],
+    best: BestRanking,
+    settings: RerankerTraining,
+    *,
+    base: Path,
+    checkpoints: Path | None,
+    seed: int,
+    report: Report,
+) -> None:
+    """Run the stock trainer; behaviours stand in random order, so that none is known by its place."""
+    import tempfile
+
+    from datasets import Dataset
+    from sentence_transformers import CrossEncoderTrainer, CrossEncoderTrainingArguments
+    from sentence_transformers.cross_encoder.losses import ListNetLoss
+    from transformers import TrainerCallback
+    from transformers.trainer_callback import PrinterCallback
+
+    generator = np.random.default_rng(seed)
+    shuffled = [(ranked, generator.permutation(len(ranked.behaviours))) for ranked in trained]
+
+    class Course(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            report("training the reranker (SARE)", state.global_step, state.max_steps)
+            if round(settings.epochs * state.global_step / max(1, state.max_steps), 9) >= best.ended + 1:
+                best.end_epoch(state.global_step)
+
+    class RerankerTrainer(TrainedWeights, CrossEncoderTrainer):
+        pass
+
+    data = {
+        "query": [ranked.query for ranked, _ in shuffled],
+        "behaviours": [[ranked.behaviours[place] for place in places] for ranked, places in shuffled],
+        # The loss takes their softmax.
+        "labels": [np.log(np.maximum([ranked.targets[place] for place in places], 1e-30)).tolist() for ranked, places in shuffled],
+    }
+    with tempfile.TemporaryDirectory() as elsewhere:
+        folder = checkpoints or Path(elsewhere)
+        last = last_checkpoint(folder, made_from=digest_json([data, str(base), settings.model_dump(), seed]))
+        if last is not None:
+            best.resume(int(last.name.partition("-")[2]))
+        trainer = RerankerTrainer(
+            model=model,
+            args=CrossEncoderTrainingArguments(
+                **trainer_arguments(settings.trainer, folder, seed=seed, save=checkpoints is not None, native=True),
+                num_train_epochs=settings.epochs,
+                per_device_train_batch_size=settings.batch_size,
+                learning_rate=settings.learning_rate,
+                warmup_steps=max(1, settings.epochs * len(trained) // settings.batch_size // 10),
+            ),
+            train_dataset=Dataset.from_dict(data),
+            loss=ListNetLoss(model),
+            callbacks=[complete_callback(), Course()],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train(resume_from_checkpoint=str(last) if last is not None else None)

@@ -1,0 +1,132 @@
+"""What SARE is taught by: assessments, measured usefulness, both; and how held-out questions are counted."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from score_rag.context.finder import RetrievedContext
+from score_rag.errors import ConfigError, PromptError
+from score_rag.index.reader import Hit
+from score_rag.pipeline.config import load_pipeline
+from score_rag.pipeline.measuring import Probe
+from score_rag.pipeline.stages import STAGE_REGISTRY
+from score_rag.prompts import find_prompt, read_prompt
+from score_rag.reranker.examples import RankedList, assessment_targets, measured_targets, ranked_lists, sample_requests
+from score_rag.reranker.held_out import HeldOut, expected_reciprocal_rank
+from score_rag.reranker.pair_texts import PairTexts
+
+
+def test_an_assessment_s_target_is_the_behaviour_most_like_it_shared_among_equals():
+    eye = np.eye(3, dtype=np.float32)
+    wanted = np.array([[0.1, 0.9, 0.3], [0.6, 0.6, 0.1], [1, 0, 0]], dtype=np.float32)
+    first, second, third = assessment_targets(wanted, [eye, eye, eye[:0]])
+    assert first.tolist() == [0, 1, 0] and second.tolist() == [0.5, 0.5, 0] and third.tolist() == []
+
+
+def test_a_measured_target_follows_the_gains():
+    small, large = measured_targets([np.array([0.0, 0.05]), np.array([0.0, 1.0])])
+    assert 0.5 < small[1] < 0.7 and large[1] > 0.99 and small.sum() == pytest.approx(1)
+    assert measured_targets([np.zeros(0)])[0].tolist() == []
+
+
+def test_lists_are_told_best_first_and_those_that_teach_nothing_are_left_out():
+    told = [["a", "b", "c"], ["a"], ["a", "b"]]
+    (found,) = ranked_lists(["q", "r", "s"], told, [np.array([0.1, 0.6, 0.3]), np.array([1.0]), np.array([0.5, 0.5])])
+    assert found == RankedList("q", ["b", "c", "a"], [0.6, 0.3, 0.1]) and found.best == 1
+
+
+@pytest.mark.parametrize(("count", "best"), [(2, 1), (5, 1), (5, 2), (6, 5), (4, 4)])
+def test_a_random_order_s_reciprocal_rank_is_the_mean_over_all_orders(count, best):
+    ranks = [1 / (1 + min(order.index(one) for one in range(best))) for order in itertools.permutations(range(count))]
+    assert expected_reciprocal_rank(count, best) == pytest.approx(np.mean(ranks))
+
+
+def test_a_quarter_of_the_held_out_questions_chooses_and_equal_logits_count_against():
+    lists = [RankedList(f"q{n}", ["a", "b", "c"], [0.7, 0.2, 0.1]) for n in range(8)]
+    held = HeldOut(lists)
+    assert [one.query for one in held.choosing] == ["q0", "q1"] and len(held.reported) == 6
+    logits = {"a": 0.5, "b": 0.5, "c": 0.1}
+    choosing, reported = held.examine(lambda pairs: np.array([logits[text] for _, text in pairs]))
+    assert choosing == 0.5 and reported == {"mrr": 0.5, "margin": 0.0}
+    assert held.random == pytest.approx(11 / 18)
+
+
+def test_pairs_say_what_the_prompts_say_and_verdicts_only_where_known(tmp_path):
+    texts = PairTexts.shipped()
+    assert texts.tell("Liked: Heat (1995).", verdict=True, target="Ronin (1998).") == "Liked it. Liked: Heat (1995)."
+    assert texts.tell("Liked: Heat (1995).") == "Liked: Heat (1995)."
+    texts.write(tmp_path)
+    assert PairTexts.read(tmp_path).ask("H", None) == "H"
+    with pytest.raises(PromptError, match="cannot tell the cross-encoder a question"):
+        PairTexts(find_prompt("predict"), texts.behaviour)
+
+
+def test_the_finder_tells_the_cross_encoder_a_verdict_of_strictly_before(toy_parts):
+    log, finder = toy_parts.interactions.train_log, toy_parts.finder
+    events = [event for event in toy_parts.interactions.rows("train") if len(log.earlier(event)) >= 3]
+    for event in events:
+        (question,) = finder.questions([event])
+        same = [
+            other for other in toy_parts.interactions.rows("train") if other.item_id == event.item_id and other.user_id != event.user_id
+        ]
+        judge = next((other for other in same if other.timestamp >= event.timestamp), None)
+        early = next((other for other in same if other.timestamp < event.timestamp), None)
+        if judge is not None and early is not None and log.verdict(judge.user_id, event.item_id, event.timestamp) is None:
+            break
+    read = []
+
+    class Reads:
+        texts = PairTexts.shipped()
+
+        def score_pairs(self, queries, behaviours, **_):
+            read.extend(behaviours)
+            return np.zeros(len(behaviours))
+
+    finder = toy_parts.make_finder(Reads())
+    finder.keep([question], [[Hit(one.user_id, "d", "Text.", 0.5, 0, 1) for one in (judge, early)]])
+    assert read == ["Text.", f"{'Liked' if early.liked else 'Disliked'} it. Text."]
+
+
+def test_gains_are_what_telling_somebody_adds_to_the_true_answer_s_log_likelihood(toy_parts, tmp_path):
+    run = toy_parts
+    requests = sample_requests(run.interactions, run.describer, 12, seed=0)
+    events = [request.event for request in requests]
+    probe, metrics = Probe.fit(run, find_prompt("predict_neighbours"), tmp_path, without=events)
+    askable = [event for event in run.interactions.rows("train") if len(run.interactions.log.earlier(event)) >= 3]
+    assert metrics["questions"] <= len(askable) - len(events)
+    finder = run.make_finder(None)
+    questions = finder.questions(events)
+    hits = [found[:3] for found in finder.retrieve(questions)]
+    gains = probe.gains(questions, hits, [event.liked for event in events])
+    assert [len(one) for one in gains] == [len(one) for one in hits] and np.concatenate(gains).std() > 0
+    for question, event, found, gain in list(zip(questions, events, hits, gains, strict=True))[:4]:
+        for hit, value in zip(found, gain, strict=True):
+            told = [RetrievedContext(), RetrievedContext((hit,), ((hit, hit.score),), False)]
+            alone, beside = probe.engine.score([one.text for one in probe.writer.write([question] * 2, told)])
+            chances = [one.probability if event.liked else 1 - one.probability for one in (alone, beside)]
+            assert value == pytest.approx(np.log(chances[1] / chances[0]), abs=1e-5)
+
+
+def test_a_prompt_that_tells_no_neighbours_is_refused_before_anything_runs():
+    overrides = ["reranker.supervision=measured", "reranker.measure_prompt=predict_expectation"]
+    with pytest.raises(PromptError, match="tells no neighbours"):
+        STAGE_REGISTRY["reranker"].check(load_pipeline("sample", overrides=overrides))
+
+
+def test_what_teaches_decides_which_prompts_the_stage_reads():
+    def names(value):
+        return set(STAGE_REGISTRY["reranker"].prompt_names(load_pipeline("sample", overrides=[f"reranker.supervision={value}"])))
+
+    own = {"rerank", "rerank_behaviour"}
+    assert names("assessment") == own | {"assess"} and names("measured") == own | {"predict_neighbours"}
+    assert names("both") == own | {"assess", "predict_neighbours"}
+
+
+def test_shipped_measure_prompt_tells_of_other_users_nothing_but_the_chosen():
+    prompt = read_prompt(find_prompt("predict_neighbours").path)
+    assert set(prompt.variables) == {"neighbours", "mood", "target"}
+    with pytest.raises(ConfigError):
+        load_pipeline("sample", overrides=["reranker.supervision=guessed"])
