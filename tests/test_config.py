@@ -13,6 +13,7 @@ from score_rag.files import shipped_folder
 from score_rag.pipeline.checks import check_predictor, check_reranker, check_retriever
 from score_rag.pipeline.config import load_pipeline, pipeline_names
 from score_rag.pipeline.show import changed_settings
+from score_rag.pipeline.yaml_text import read_yaml
 from score_rag.prompts import find_prompt
 
 SHIPPED = sorted(shipped_folder("pipelines").glob("*.yaml"))
@@ -55,6 +56,31 @@ def test_all_mistakes_are_told_at_once_with_the_nearest_key(tmp_path):
     assert "crm.dimm: unknown key; did you mean 'dim'?" in text
     assert "retriver: unknown key; did you mean 'retriever'?" in text
     assert "crm.epochs" in text and "'none'" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("name: x\ncrm:\n  dim: 8\n  heads: 2\n  dim: 16\n", "'dim' is given twice, in line 3 and again"),
+        ("name: x\ndata: {k_core: 2, k_core: 3}\n", "'k_core' is given twice, in line 2"),
+        ("name: x\ndata: {k_core: 2}\ncrm: {}\ndata: {}\n", "'data' is given twice, in line 2"),
+    ],
+)
+def test_a_key_given_twice_is_refused_with_both_lines(tmp_path, content, told):
+    path = tmp_path / "p.yaml"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigError, match=told) as caught:
+        load_pipeline(str(path))
+    assert str(path) in str(caught.value) and f"line {content.count(chr(10))}" in str(caught.value)
+    with pytest.raises(ConfigError, match="'a' is given twice"):
+        load_pipeline("sample", overrides=["data.columns={a: 1, a: 2}"])
+
+
+def test_what_a_merge_brings_may_be_said_again(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text("name: x\ncrm: &one {dim: 8, heads: 2}\n", encoding="utf-8")
+    assert load_pipeline(str(path)).crm.dim == 8
+    assert read_yaml("a: &one {dim: 8, heads: 2}\nb: {<<: *one, dim: 16}\n")["b"] == {"dim": 16, "heads": 2}
 
 
 @pytest.mark.parametrize("content", ["", "- a\n- b\n", "name: [", "name: 'a b'\n"])

@@ -91,7 +91,7 @@ def test_all_malformed_rows_are_told_at_once_with_file_line_and_value(tmp_path):
         ("interactions.csv", "user_id,item_id,timestamp,label\n1,9,1,1\n", "not one item"),
         ("interactions.csv", "user_id,item_id,timestamp,label\n1,1,1,1,5\n", "expected 4 cells, found 5"),
         ("items.csv", "item_id,name\n1,A\n", "title"),
-        ("items.csv", None, "missing"),
+        ("interactions.csv", None, "missing"),
     ],
 )
 def test_a_malformed_table_is_refused_with_what_was_expected(tmp_path, name, content, said):

@@ -66,6 +66,7 @@ def test_a_file_without_a_header_has_columns_by_number(tmp_path):
     assert found.settings["columns"] == {"timestamp": 4, "rating": 3, "user_id": 1, "item_id": 2}
     assert found.settings["header"] == {"interactions": False, "items": True} and "item_columns" not in found.settings
     assert any("columns by number: 1 'ann', 2 '1', 3 '5', 4 '1577836800'" in line for line in found.assumed)
+    assert load(DataSettings.model_validate(found.settings))[0].events["label"].to_list() == [1, 0, 1, 0], "no row is lost"
     implicit = guess_files([table(tmp_path / "plays", [row[:2] for row in EVENTS], None, "plays.csv")]).settings
     assert implicit["columns"] == {"user_id": 1, "item_id": 2} and implicit["negatives"] == 1 and implicit["split"] == "leave-last-out"
     assert implicit["header"] is False and "items" not in implicit
@@ -77,13 +78,14 @@ def test_quotes_that_only_read_one_way_are_seen(tmp_path):
     assert "quote" not in guess_files([events, tmp_path / "items.csv"]).settings
     (tmp_path / "items.csv").write_text('item_id;title\n1;"Weird Al\n2;Ronin\n3;"Heroes\n4;x\n', encoding="utf-8")
     found = guess_files([events, tmp_path / "items.csv"]).settings
+    assert '"Heroes' in [item.title for item in load(DataSettings.model_validate(found))[0].catalogue.values()]
     assert found["quote"] == {"interactions": '"', "items": "none"} and found["separator"] == {"interactions": ",", "items": ";"}
 
 
 @pytest.mark.parametrize(
     ("times", "form"),
     [
-        (("2020-01-06", "2020-01-07T10:00:00"), None),
+        (("2020-01-06", "2020-01-07"), None),
         (("1577836800", "1577836801"), None),
         (("1577836800000", "1577836801000"), None),
         (("20191231", "20200101"), "date-number"),
@@ -98,7 +100,20 @@ def test_the_form_of_times_is_seen(tmp_path, times, form):
     rows = [("ann", "1", "5", times[0]), ("ann", "2", "1", times[1])]
     found = guess_files([table(tmp_path, rows, ("user_id", "item_id", "rating", "date"), "interactions.csv")])
     assert found.settings.get("time_format") == form and found.settings["columns"] == {"timestamp": "date"}
+    read = load(DataSettings.model_validate(found.settings))[0].events["timestamp"]
+    assert read.min() > 1_570_000_000 and 0 < read.max() - read.min() < 70 * 86_400
     assert any("the first is assumed" in line for line in found.assumed) is (times[0] == "01/02/2020")
+
+
+def test_words_for_labels_are_known_and_others_are_no_labels(tmp_path):
+    rows = [("ann", "1", "like"), ("ann", "2", "dislike"), ("bob", "1", "like"), ("bob", "2", "dislike")]
+    found = guess_files([table(tmp_path, rows, ("user", "item", "label"), "r.csv")])
+    assert found.settings["labels"] == {"like": 1, "dislike": 0}
+    settings = DataSettings.model_validate(found.settings)
+    assert sorted(load(settings)[0].events["label"].to_list()) == [0, 0, 1, 1]
+    rows = [(user, item, "maybe") for user, item, _ in rows]
+    found = guess_files([table(tmp_path, rows, ("user", "item", "label"), "r.csv")])
+    assert "labels" not in found.settings and found.settings["negatives"] == 1 and any("see data.labels" in said for said in found.assumed)
 
 
 @pytest.mark.parametrize(("ratings", "threshold"), [("5 1 4", None), ("10 2 7", 7.0), ("100 35 60", 70.0), ("0.5 1 0", 1.0)])

@@ -95,7 +95,13 @@ FORMS = [
         table(GOOD, '{"item_id":"1","title":{"en":"Heat"}}\n', items_ending="jsonl"),
         ["items.jsonl, line 1: title: expected text"],
     ),
-    ("a JSON array", table("[\n" + JSON.strip() + ",\n" + JSON + "]\n", ending="json"), ["no JSON lines", "an array", "jq -c"]),
+    ("a torn JSON array", table("[\n" + JSON.strip() + ",\n" + JSON, ending="json"), ["no JSON array, though it begins like one"]),
+    ("a JSON array of numbers", table("[1, 2]", ending="json"), ["holds no JSON objects", "found: '1'"]),
+    (
+        "a JSON array with a number in it",
+        table(f"[{JSON}, 7, {JSON}]", ending="json"),
+        ["interactions.json, line 2: expected a JSON object, found '7'"],
+    ),
     ("an empty JSON file", table("\n", ending="jsonl"), ["interactions.jsonl", "empty"]),
     ("latin-1 JSON", table((JSON + JSON.replace("u", "é")).encode("latin-1"), ending="jsonl"), ["line 2: expected UTF-8"]),
     ("half a surrogate pair in an id", table(JSON.replace('"u"', '"\\ud83d"'), ending="jsonl"), ["line 1: user_id: expected an id"]),
@@ -107,7 +113,8 @@ FORMS = [
     ("torn gzipped JSON", table(gzip.compress(JSON.encode())[:-9], ending="jsonl.gz"), ["torn or is none"]),
     # folders and sources
     ("no interactions", {"items.csv": ITEMS}, ["the interactions file is missing", "found: items.csv"]),
-    ("no items", {"interactions.csv": GOOD}, ["the items file is missing"]),
+    ("items under another name", {"interactions.csv": GOOD, "films.csv": ITEMS}, ["the items file is missing", "films.csv", "data.items"]),
+    ("no titles where they were named", {"interactions.csv": GOOD}, ["lacks columns: name"], "table", {"item_columns": {"title": "name"}}),
     ("an empty folder", {}, ["interactions file is missing", "an empty folder"]),
     ("no MovieLens", {"x.txt": ""}, ["no MovieLens data", "ratings.csv and movies.csv"], "movielens"),
     ("ratings, but no movies", {"ratings.csv": RATINGS}, ["movies.csv", "missing"], "movielens"),
@@ -172,11 +179,11 @@ def test_a_malformed_form_is_refused_with_all_that_is_wrong(tmp_path, case):
     refuse(tmp_path, case)
 
 
-def test_a_file_is_no_folder(tmp_path):
-    file = tmp_path / "interactions.csv"
-    file.write_text(GOOD, encoding="utf-8")
+def test_a_file_is_no_folder_where_a_source_has_several(tmp_path):
+    file = tmp_path / "ratings.csv"
+    file.write_text(RATINGS, encoding="utf-8")
     with pytest.raises(DataError, match="the data folder is not there") as caught:
-        load("table", file)
+        load("movielens", file)
     assert str(file) in str(caught.value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ VALUES = {
     "predict_expectation": {"target": RONIN, "expectation": KNOWN["expectation"]},
     "predict_history": {"history": [Told(HEAT, True, KNOWN)], "target": RONIN, **KNOWN},
 }
+PLAIN = Item("3", "Per Gessle")
 SHIPPED = sorted(shipped_folder("prompts").glob("*.md"))
 
 
@@ -156,3 +158,21 @@ def test_ones_own_prompt_wins_over_the_shipped_one(tmp_path, monkeypatch):
     assert set(prompt_names()) == set(VALUES)
     with pytest.raises(InputError, match="did you mean 'predict'"):
         find_prompt("predictt")
+
+
+@pytest.mark.parametrize("name", sorted(VALUES))
+def test_an_item_without_genres_leaves_no_stray_signs(name):
+    values = {key: value for key, value in VALUES[name].items() if key != "neighbours"} | {"neighbours": []}
+    items = {"target": "Per Gessle." if name == "assess" else PLAIN, "liked": [PLAIN], "disliked": [PLAIN], "latest": [PLAIN]}
+    history = [Told(PLAIN, True, KNOWN)] if name.startswith("predict") else "Liked: Per Gessle."
+    prompt = read_prompt(shipped_folder("prompts") / f"{name}.md")
+    values |= {key: value for key, value in {**items, "history": history}.items() if key in values}
+    text = prompt.render(**{key: value for key, value in values.items() if key in VALUES[name]})
+    assert "Per Gessle" in text and not re.search(r",\s*(,|$|:|\.|;)|, mood|, expected|\(\)", text, re.MULTILINE), text
+
+
+def test_genres_stand_after_the_name_as_before():
+    text = read_prompt(shipped_folder("prompts") / "predict_evidence.md").render(**VALUES["predict_evidence"])
+    assert text.splitlines()[0] == "Ronin (1998), Action Thriller"
+    line = read_prompt(shipped_folder("prompts") / "predict_history.md").render(**VALUES["predict_history"]).splitlines()[0]
+    assert line == "Heat (1995), Crime mood 42 expected 71 42 71: Yes"

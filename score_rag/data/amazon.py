@@ -52,7 +52,7 @@ def amazon_files(folder: Path, interactions: str | None = None, items: str | Non
 
 
 def read_amazon(
-    folder: Path, *, report: DataReport, interactions: str | None = None, items: str | None = None
+    folder: Path, *, report: DataReport, interactions: str | None = None, items: str | None = None, strict: bool = False
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(events, items): a review's stars and time; a product's title, brand or store, and the first three of its categories below the root.
 
@@ -72,7 +72,7 @@ def read_amazon(
     mistakes = Mistakes()
     events = read_json_events(reviews, columns, mistakes=mistakes, report=report)
     wanted = set(events["item_id"].unique().cast(pl.String()).drop_nulls())
-    catalogue = tidy_items(_products(metadata, wanted, mistakes), file=metadata, mistakes=mistakes, report=report)
+    catalogue = tidy_items(_products(metadata, wanted, mistakes), file=metadata, mistakes=mistakes, report=report, strict=strict)
     mistakes.settle(folder)
     require_rows(events, where=reviews)
     return events, catalogue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["EVENT_NAMES", "ITEM_NAMES", "History", "Sampling", "Split", "SplitKind", "Ties"]
+__all__ = ["EVENT_NAMES", "ITEM_NAMES", "LIST_NAMES", "History", "Sampling", "Split", "SplitKind", "Ties", "UnknownItems"]
 
 Split = Literal["train", "valid", "test"]
 """What events are learned from, chosen by, and judged on."""
@@ -21,8 +21,14 @@ Ties = Literal["strict", "file-order"]
 Sampling = Literal["uniform", "popularity"]
 """How negatives are sampled."""
 
+UnknownItems = Literal["keep", "drop"]
+"""What becomes of events whose item is not in the catalogue: kept under the item's id, or left out."""
+
 EVENT_NAMES = ("user_id", "item_id", "rating", "label", "timestamp", "split")
 """What a file of events may tell."""
 
 ITEM_NAMES = ("item_id", "title", "year", "genres", "creators", "keywords")
 """What a catalogue may tell."""
+
+LIST_NAMES = ("genres", "creators", "keywords")
+"""What a catalogue tells in lists."""

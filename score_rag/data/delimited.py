@@ -14,9 +14,11 @@ from typing import IO, Any, cast
 import polars as pl
 
 from score_rag.data.dialect import LONGEST_CELL, STAND_IN, Dialect, open_text, quoting, read_header
+from score_rag.data.forms import Forms
 from score_rag.data.mistakes import Mistakes
 from score_rag.data.report import DataReport
-from score_rag.data.table import EVENT_TYPES, is_plain, parse_events, whole_seconds
+from score_rag.data.table import EVENT_TYPES, is_plain, parse_events
+from score_rag.data.times import whole_seconds
 
 __all__ = ["read_delimited_events", "read_delimited_text"]
 
@@ -26,7 +28,13 @@ _QUICK_ERRORS = (pl.exceptions.PolarsError, OSError, EOFError, zlib.error, Unico
 
 
 def read_delimited_events(
-    file: Path, columns: Mapping[str, str], *, mistakes: Mistakes, report: DataReport, dialect: Dialect | None = None
+    file: Path,
+    columns: Mapping[str, str],
+    *,
+    mistakes: Mistakes,
+    report: DataReport,
+    dialect: Dialect | None = None,
+    forms: Forms | None = None,
 ) -> pl.DataFrame:
     """The events of a file.
 
@@ -35,6 +43,8 @@ def read_delimited_events(
         columns: Our names (those of `EVENT_TYPES`) to the file's; all must be there.
         mistakes: Takes malformed cells and rows; the caller settles.
         report: Takes the number of rows read, and decisions.
+        dialect: How the file is written; by its name otherwise.
+        forms: How its cells say times, labels and numbers.
 
     Returns:
         The columns, rows in the file's order or (where that was quicker) in order of time, those of one time in the file's order.
@@ -42,7 +52,7 @@ def read_delimited_events(
     Raises:
         DataError: The file is missing, empty, torn or no text, or lacks columns.
     """
-    dialect = dialect or Dialect.of(file)
+    dialect, forms = dialect or Dialect.of(file), forms or Forms()
     names = read_header(file, columns, dialect=dialect)
     ours = {name: word for word, name in columns.items()}
     text = None
@@ -50,12 +60,14 @@ def read_delimited_events(
         source: Any = file if dialect.plain else io.BytesIO(_whole(file, dialect))
         quotes, odd = _marks(source, dialect)
         if not (quotes and (not dialect.plain or _loose_quotes(source, dialect))):
-            quick = _typed(source, names, columns, dialect, quotes).rename(ours)
-            seconds = whole_seconds(quick, report) if is_plain(quick, ids=quotes or odd) else None
-            if seconds is not None:
-                report.rows_read += len(seconds)
-                return seconds
-            del quick
+            if forms.quick(columns):
+                quick = _typed(source, names, columns, dialect, quotes).rename(ours)
+                plain, name = is_plain(quick, ids=quotes or odd), columns.get("timestamp")
+                seconds = whole_seconds(quick, report, file=file, forms=forms, called=name) if plain else None
+                if seconds is not None:
+                    report.rows_read += len(seconds)
+                    return seconds
+                del quick
             text = _texts(source, names, dialect, quotes)
     except _QUICK_ERRORS:
         # Whatever the quick reading stumbled over, the careful one names.
@@ -64,7 +76,7 @@ def read_delimited_events(
         text = read_delimited_text(file, list(columns.values()), mistakes=mistakes, dialect=dialect)
     text = text.select("_line", **{word: pl.col(name) for word, name in columns.items()})
     report.rows_read += len(text)
-    return parse_events(text, file=file, mistakes=mistakes, report=report, called=columns)
+    return parse_events(text, file=file, mistakes=mistakes, report=report, called=columns, forms=forms)
 
 
 def read_delimited_text(file: Path, required: Sequence[str], *, mistakes: Mistakes, dialect: Dialect | None = None) -> pl.DataFrame:
@@ -84,7 +96,8 @@ def read_delimited_text(file: Path, required: Sequence[str], *, mistakes: Mistak
     csv.field_size_limit(LONGEST_CELL)
     with open_text(file, dialect) as stream:
         signed = stream if dialect.sign == dialect.separator else (line.replace(dialect.separator, dialect.sign) for line in stream)
-        rows = csv.reader(signed, delimiter=dialect.sign, quoting=quoting(dialect), strict=True)
+        quote = dialect.quote or '"'
+        rows = csv.reader(signed, delimiter=dialect.sign, quotechar=quote, quoting=quoting(dialect), strict=True)
         if dialect.header is None:
             next(rows)
         while True:
@@ -94,13 +107,13 @@ def read_delimited_text(file: Path, required: Sequence[str], *, mistakes: Mistak
             except StopIteration:
                 break
             except csv.Error as error:
-                mistakes.note(file.name, line, f"expected quotes that close and are doubled inside, found: {error}")
+                mistakes.note(file.name, line, f"expected quotes that close and are doubled inside, found: {error}", torn=True)
                 continue
             if len(names) > 1 and not "".join(row).strip():
                 row = [""] * len(names)
             wrong = _wrong(row, len(names), dialect.encoding)
             if wrong:
-                mistakes.note(file.name, line, wrong)
+                mistakes.note(file.name, line, wrong, torn=len(row) != len(names))
             else:
                 cells.append(row if dialect.sign == dialect.separator else [cell.replace(STAND_IN, dialect.separator) for cell in row])
                 lines.append(line)
@@ -133,12 +146,12 @@ def _whole(file: Path, dialect: Dialect) -> bytes:
 
 def _marks(source: Path | io.BytesIO, dialect: Dialect) -> tuple[bool, bool]:
     """(whether there are quotes, whether anything is there that could make an id odd); a small part of the time that reading takes."""
-    quotes, odd = not dialect.quoted, False
+    quotes, odd = not dialect.quote, False
     with _bytes(source) as stream:
         while not (quotes and odd) and (chunk := stream.read(_CHUNK)):
-            quotes = quotes or b'"' in chunk
+            quotes = quotes or (dialect.quote or "").encode() in chunk
             odd = odd or not chunk.isascii() or b" " in chunk or b"\0" in chunk or (dialect.sign != "\t" and b"\t" in chunk)
-    return quotes and dialect.quoted, odd
+    return quotes and dialect.quote is not None, odd
 
 
 def _bytes(source: Path | io.BytesIO) -> IO[bytes]:
@@ -149,11 +162,13 @@ def _bytes(source: Path | io.BytesIO) -> IO[bytes]:
 
 def _loose_quotes(source: Path, dialect: Dialect) -> bool:
     """Whether some quote stands within a cell, neither doubled nor at an edge: quick readers drop such quotes, or the text behind them."""
-    edge = re.escape(dialect.sign)
+    edge, quote = re.escape(dialect.sign), re.escape(dialect.quote or '"')
     lines = pl.scan_csv(
         source, has_header=False, separator=STAND_IN, quote_char=None, schema={"line": pl.String()}, truncate_ragged_lines=True, glob=False
     )
-    return bool(lines.select(pl.col("line").str.contains(rf'[^"{edge}]"[^"{edge}\r]').any()).collect(engine="streaming").item())
+    return bool(
+        lines.select(pl.col("line").str.contains(rf"[^{quote}{edge}]{quote}[^{quote}{edge}\r]").any()).collect(engine="streaming").item()
+    )
 
 
 def _scan(source: Any, schema: Mapping[str, pl.DataType], dialect: Dialect, quotes: bool) -> pl.LazyFrame:
@@ -164,7 +179,7 @@ def _scan(source: Any, schema: Mapping[str, pl.DataType], dialect: Dialect, quot
         has_header=False,
         skip_lines=0 if dialect.header else 1,
         separator=dialect.sign,
-        quote_char='"' if quotes else None,
+        quote_char=dialect.quote if quotes else None,
         glob=False,
     )
 

@@ -35,6 +35,8 @@ _ITEM_WORDS = {
     "keywords": ("keywords", "keyword"),
 }
 _LISTS = ("genres", "creators", "keywords")
+_LABELS = {"like": 1, "liked": 1, "yes": 1, "y": 1, "1": 1, "positive": 1, "dislike": 0, "disliked": 0, "no": 0, "n": 0, "-1": 0, "0": 0,
+           "negative": 0}  # fmt: skip
 _FORMS = ("%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%d.%m.%Y", "%d.%m.%Y %H:%M:%S", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%Y %H:%M:%S",
           "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%m %d, %Y", "%a, %d %b %Y %H:%M:%S %z")  # fmt: skip
 
@@ -71,13 +73,7 @@ def guess_columns(found: Sniffed) -> Columns:
         events = {ours: events[ours] for ours in _EVENT_WORDS if ours in events}
     if not found.header and "title" not in items:
         _items_by_content(found, items)
-    if "label" in events:
-        words = set(found.cells(events["label"]))
-        if not words <= {"0", "1", "0.0", "1.0", "true", "false", "True", "False"}:
-            said.append(
-                f"{found.file.name}: {events['label']!r} holds {', '.join(sorted(words)[:4])}, not 0 and 1: left out; see data.labels"
-            )
-            events.pop("label")
+    labels = _labels(found, events, said)
     if "label" in events:
         events.pop("rating", None)
     said += [f"{found.file.name}: {ours} is {_called(found, theirs)}" for ours, theirs in events.items()]
@@ -85,7 +81,21 @@ def guess_columns(found: Sniffed) -> Columns:
     separator = _list_separator(found, items)
     if separator:
         notes.append(f"{found.file.name}: words in one cell are separated by {separator!r}")
-    return Columns(events, items, _settings(found, events, said), separator, said, notes)
+    settings = _settings(found, events, said) | ({"labels": labels} if labels else {})
+    return Columns(events, items, settings, separator, said, notes)
+
+
+def _labels(found: Sniffed, events: dict[str, str], said: list[str]) -> dict[str, int]:
+    """What words in the column of labels mean, where they are not 0 and 1; a column of other words is no column of labels."""
+    words = sorted(set(found.cells(events["label"]))) if "label" in events else []
+    if all(word.lower() in ("0", "1", "0.0", "1.0", "true", "false") for word in words):
+        return {}
+    if all(word.lower() in _LABELS for word in words):
+        told = {word: _LABELS[word.lower()] for word in words}
+        said.append(f"{found.file.name}: {events['label']!r} is read as {told}")
+        return told
+    said.append(f"{found.file.name}: {events.pop('label')!r} holds {', '.join(words[:4])}, not 0 and 1: left out; see data.labels")
+    return {}
 
 
 def _called(found: Sniffed, theirs: str) -> str:

@@ -24,6 +24,7 @@ import polars as pl
 
 from score_rag.data.choices import Split, Ties
 from score_rag.data.log import Event, Item, UserLog
+from score_rag.data.plain import plain_item
 from score_rag.errors import DataError, InputError, RunStage, did_you_mean
 from score_rag.files import read_json, write_json
 
@@ -108,10 +109,10 @@ class Interactions:
 
     @cached_property
     def catalogue(self) -> dict[str, Item]:
-        """Items by id, in the order of the source."""
+        """Items by id, in the order of the source; their texts are plain (`plain_text`), whatever the source says."""
         return {
-            row["item_id"]: Item(
-                row["item_id"], row["title"], row["year"], tuple(row["genres"]), tuple(row["creators"]), tuple(row["keywords"])
+            row["item_id"]: plain_item(
+                Item(row["item_id"], row["title"], row["year"], tuple(row["genres"]), tuple(row["creators"]), tuple(row["keywords"]))
             )
             for row in self.items.iter_rows(named=True)
         }

@@ -1,4 +1,4 @@
-"""JSON, one object a line, plain or gzipped: read in pieces, so that a file larger than memory is no trouble."""
+"""JSON, one object a line, plain or gzipped: read in pieces, so that a file larger than memory is no trouble. Arrays are read whole."""
 
 from __future__ import annotations
 
@@ -18,18 +18,26 @@ from typing import Any
 
 import polars as pl
 
+from score_rag.data.forms import Forms
 from score_rag.data.mistakes import Mistakes, shown
 from score_rag.data.report import DataReport
-from score_rag.data.table import EVENT_TYPES, in_seconds, is_plain, parse_cells, whole_seconds
+from score_rag.data.table import EVENT_TYPES, is_plain, parse_cells
+from score_rag.data.times import in_seconds, whole_seconds
 from score_rag.errors import ChangeSetting, DataError
 
 __all__ = ["cell_text", "field_names", "objects", "read_json_events"]
 
 _PIECE = 200_000
+_START = 4096
+# What may stand before the first sign: a byte-order mark, white space.
+_BEFORE = b"\xef\xbb\xbf \t\r\n"
 
 
-def read_json_events(file: Path, columns: Mapping[str, str], *, mistakes: Mistakes, report: DataReport) -> pl.DataFrame:
+def read_json_events(
+    file: Path, columns: Mapping[str, str], *, mistakes: Mistakes, report: DataReport, forms: Forms | None = None
+) -> pl.DataFrame:
     """The events of a file; see `delimited.read_delimited_events`."""
+    forms = forms or Forms()
     types = {theirs: pl.String() if EVENT_TYPES[ours] == pl.Categorical() else EVENT_TYPES[ours] for ours, theirs in columns.items()}
     ours = {theirs: name for name, theirs in columns.items()}
     parts: list[pl.DataFrame] = []
@@ -37,7 +45,7 @@ def read_json_events(file: Path, columns: Mapping[str, str], *, mistakes: Mistak
     places: list[pl.Series | range] = []
     start = 1
     for lines in _pieces(file):
-        part = _quick(lines, types, ours)
+        part = _quick(lines, types, ours) if forms.quick(columns) else None
         if part is not None:
             parts.append(part)
             places.append(range(start, start + len(part)))
@@ -45,18 +53,22 @@ def read_json_events(file: Path, columns: Mapping[str, str], *, mistakes: Mistak
         else:
             text = _as_text(lines, columns, start, file, mistakes)
             report.rows_read += len(text)
-            part, told = parse_cells(text, file=file, mistakes=mistakes, report=report, called=columns)
-            parts.append(part)
+            part, told, raw = parse_cells(text, file=file, mistakes=mistakes, report=report, called=columns, forms=forms)
+            parts.append(part if raw is None else part.with_columns(_raw=raw))
             places.append(told)
         start += len(lines)
     if not parts:
         raise DataError("a data file is empty", where=file, expected="a JSON object a line")
-    events = pl.concat(parts)
-    seconds = whole_seconds(events, report) if not len(mistakes) else None
-    if seconds is not None:
-        return seconds
+    events = pl.concat(parts, how="diagonal")
+    name = columns.get("timestamp")
+    if "_raw" not in events.columns:
+        seconds = whole_seconds(events, report, file=file, forms=forms, called=name) if not len(mistakes) else None
+        if seconds is not None:
+            return seconds
     numbers = pl.concat([pl.Series(place, dtype=pl.Int64) for place in places])
-    return in_seconds(events, numbers, file=file, mistakes=mistakes, report=report, called=columns.get("timestamp"))
+    raw = events["_raw"].fill_null(events["timestamp"].cast(pl.String())) if "_raw" in events.columns else None
+    events = events.drop("_raw", strict=False)
+    return in_seconds(events, numbers, raw, file=file, mistakes=mistakes, report=report, forms=forms, called=name)
 
 
 def objects(file: Path, *, mistakes: Mistakes, literal: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -84,24 +96,19 @@ def field_names(file: Path, *, lines: int = 100) -> list[str]:
         DataError: The file is missing, empty or torn, or does not start with an object.
     """
     names: dict[str, None] = {}
-    first, array = b"", False
+    first = b""
     for piece in _pieces(file, size=lines):
         first = next((line for line in piece if line.strip()), b"")
-        array = first.lstrip(b"\xef\xbb\xbf ").startswith(b"[")
-        for line in [] if array else piece:
+        for line in piece:
             value = _parse(line, literal=True) if line.strip() else {}
             if isinstance(value, dict):
                 names.update(dict.fromkeys(value))
         break
     if not names:
         if not first:
-            raise DataError("a data file is empty", where=file, expected="a JSON object a line")
+            raise DataError("a data file is empty", where=file, expected="a JSON object a line, or an array of them")
         raise DataError(
-            "a data file is no JSON lines",
-            where=file,
-            expected="a JSON object a line",
-            found=("an array: " if array else "") + shown(_told(first)),
-            hint=f"jq -c '.[]' {file.name}" if array else None,
+            "a data file holds no JSON objects", where=file, expected="one a line, or an array of them", found=shown(_told(first))
         )
     return list(names)
 
@@ -119,18 +126,36 @@ def cell_text(value: Any) -> str | None:
 
 
 def _pieces(file: Path, *, size: int = _PIECE) -> Iterator[list[bytes]]:
+    """A file's lines, so many at a time; of an array, its objects, each as a line."""
     if not file.is_file():
         raise DataError("a data file is missing", where=file, hint="say where the data is", remedy=ChangeSetting({"data.path": "FOLDER"}))
     try:
         with gzip.open(file, "rb") if file.name.endswith(".gz") else file.open("rb") as stream:
-            while lines := list(itertools.islice(stream, size)):
-                yield lines
+            start = stream.read(_START)
+            stream.seek(0)
+            lines = iter(_elements(stream.read(), file)) if start.lstrip(_BEFORE).startswith(b"[") else stream
+            while piece := list(itertools.islice(lines, size)):
+                yield piece
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
             "a gzipped file is torn or is none", where=file, found=str(error), hint="download it again; nothing was written"
         ) from error
     except OSError as error:
         raise DataError("a data file cannot be read", where=file, found=str(error)) from error
+
+
+def _elements(content: bytes, file: Path) -> list[bytes]:
+    """The elements of a JSON array, as pandas writes records, each as a line of its own."""
+    try:
+        found = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            "a data file is no JSON array, though it begins like one",
+            where=file,
+            expected="[{...}, ...], or a JSON object a line",
+            found=error,
+        ) from error
+    return [json.dumps(element).encode() + b"\n" for element in found]
 
 
 def _quick(lines: list[bytes], types: Mapping[str, pl.DataType], ours: Mapping[str, str]) -> pl.DataFrame | None:

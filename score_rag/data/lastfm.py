@@ -16,8 +16,8 @@ from score_rag.data.table import parse_events
 
 __all__ = ["lastfm_files", "read_lastfm"]
 
-_UTF8 = Dialect("\t", quoted=False)
-_LATIN = Dialect("\t", quoted=False, encoding="latin-1")
+_UTF8 = Dialect("\t", quote=None)
+_LATIN = Dialect("\t", quote=None, encoding="latin-1")
 _PLAYS = {"user_id": "userID", "item_id": "artistID"}
 _MOST_GENRES = 3
 

@@ -118,4 +118,4 @@ def _news(file: Path, mistakes: Mistakes) -> pl.DataFrame:
 
 
 def _table(file: Path, names: tuple[str, ...], mistakes: Mistakes) -> pl.DataFrame:
-    return read_delimited_text(file, names, mistakes=mistakes, dialect=Dialect("\t", quoted=False, header=names))
+    return read_delimited_text(file, names, mistakes=mistakes, dialect=Dialect("\t", quote=None, header=names))

@@ -16,11 +16,17 @@ _MOST_CELL = 40
 
 
 class Mistakes:
-    """Collects what is wrong in files and raises it all at once (the first twenty shown)."""
+    """Collects what is wrong in files and raises it all at once (the first twenty shown).
+
+    Attributes:
+        torn: Lines that could not be taken apart into cells.
+    """
 
     def __init__(self) -> None:
         self._found: list[tuple[str, int, str]] = []
         self._more = 0
+        self._advice: list[str] = []
+        self.torn = 0
 
     def __len__(self) -> int:
         return self._more
@@ -32,11 +38,25 @@ class Mistakes:
         for line, value in rows.select("_line", column).head(_SHOWN).iter_rows():
             self._found.append((file.name, int(line), f"{called or column}: expected {expected}, found {shown(value)}"))
 
-    def note(self, file: str, line: int, text: str) -> None:
-        """Note one mistake in words."""
+    def note(self, file: str, line: int, text: str, *, torn: bool = False) -> None:
+        """Note one mistake in words; `torn` where the line could not be taken apart into cells."""
         self._more += 1
+        self.torn += torn
         if len(self._found) < 4 * _SHOWN:
             self._found.append((file, line, text))
+
+    def advise(self, hint: str) -> None:
+        """Say what would help against some of the mistakes."""
+        if hint not in self._advice:
+            self._advice.append(hint)
+
+    def take(self, others: Mistakes) -> None:
+        """Add what another one collected."""
+        self._found += others._found
+        self._more += others._more
+        self.torn += others.torn
+        for hint in others._advice:
+            self.advise(hint)
 
     def settle(self, where: Path) -> None:
         """Raise if anything was noted.
@@ -54,7 +74,7 @@ class Mistakes:
             f"{self._more:,} malformed " + ("cell" if self._more == 1 else "cells"),
             where=where,
             found="\n    " + shown + (f"\n    ... and {rest:,} more" if rest > 0 else ""),
-            hint="mend or remove these rows; nothing was written",
+            hint="; ".join([*self._advice, "mend or remove these rows; nothing was written"]),
         )
 
 

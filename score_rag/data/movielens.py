@@ -16,8 +16,8 @@ from score_rag.errors import DataError, FetchDataset
 __all__ = ["movielens_files", "read_movielens"]
 
 _COLUMNS = {"user_id": "userId", "item_id": "movieId", "rating": "rating", "timestamp": "timestamp"}
-_DOTS = Dialect(separator="::", quoted=False, encoding="latin-1", header=tuple(_COLUMNS.values()))
-_TABS = Dialect(separator="\t", quoted=False, encoding="latin-1", header=tuple(_COLUMNS.values()))
+_DOTS = Dialect(separator="::", quote=None, encoding="latin-1", header=tuple(_COLUMNS.values()))
+_TABS = Dialect(separator="\t", quote=None, encoding="latin-1", header=tuple(_COLUMNS.values()))
 _GENRES_100K = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy", "Film-Noir",
     "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
@@ -42,7 +42,7 @@ def movielens_files(folder: Path) -> tuple[Path, Path]:
     )
 
 
-def read_movielens(folder: Path, *, report: DataReport) -> tuple[pl.DataFrame, pl.DataFrame]:
+def read_movielens(folder: Path, *, report: DataReport, strict: bool = False) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(events, items): ratings with their times, and films with year and genres.
 
     Raises:
@@ -53,7 +53,7 @@ def read_movielens(folder: Path, *, report: DataReport) -> tuple[pl.DataFrame, p
     dialect = {"ratings.dat": _DOTS, "u.data": _TABS}.get(ratings.name)
     events = read_delimited_events(ratings, _COLUMNS, mistakes=mistakes, report=report, dialect=dialect)
     films = {"movies.dat": _dots, "u.item": _bars}.get(movies.name, _commas)(movies, mistakes)
-    items = tidy_items(films, file=movies, mistakes=mistakes, report=report)
+    items = tidy_items(films, file=movies, mistakes=mistakes, report=report, strict=strict)
     mistakes.settle(folder)
     require_rows(events, where=ratings)
     return events, items
@@ -76,11 +76,11 @@ def _dots(file: Path, mistakes: Mistakes) -> pl.DataFrame:
     except OSError:
         # Whoever reads it names it.
         encoding = "utf-8"
-    return read_delimited_text(file, names, mistakes=mistakes, dialect=Dialect("::", quoted=False, encoding=encoding, header=names))
+    return read_delimited_text(file, names, mistakes=mistakes, dialect=Dialect("::", quote=None, encoding=encoding, header=names))
 
 
 def _bars(file: Path, mistakes: Mistakes) -> pl.DataFrame:
     names = ("item_id", "title", "released", "video", "url", *_GENRES_100K)
-    films = read_delimited_text(file, names, mistakes=mistakes, dialect=Dialect("|", quoted=False, encoding="latin-1", header=names))
+    films = read_delimited_text(file, names, mistakes=mistakes, dialect=Dialect("|", quote=None, encoding="latin-1", header=names))
     flags = [pl.when(pl.col(name).str.strip_chars() == "1").then(pl.lit(name)) for name in _GENRES_100K[1:]]
     return films.select("_line", "item_id", "title", genres=pl.concat_list(flags).list.drop_nulls())

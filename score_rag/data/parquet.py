@@ -7,9 +7,11 @@ from pathlib import Path
 
 import polars as pl
 
+from score_rag.data.report import DataReport
+from score_rag.data.whole_ids import DECIMAL
 from score_rag.errors import DataError
 
-__all__ = ["collect_parquet", "parquet_names", "require_kinds"]
+__all__ = ["as_text", "collect_parquet", "parquet_names", "require_kinds", "unreadable_kinds"]
 
 # Damaged Parquet makes its reader panic, which is no ordinary exception.
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
@@ -49,17 +51,38 @@ def _unreadable(file: Path, error: BaseException) -> DataError:
     return DataError("a data file cannot be read: it is torn or is no Parquet", where=file, expected="Parquet", found=said)
 
 
+def unreadable_kinds(frame: pl.DataFrame, lists: Collection[str]) -> list[str]:
+    """Columns of kinds that no cell of text could tell; those of `lists` may be lists of others."""
+    wrong = []
+    for name, kind in frame.schema.items():
+        inner = kind.inner if name in lists and isinstance(kind, pl.List | pl.Array) else kind
+        simple = inner.is_numeric() or inner in (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date, pl.Datetime, pl.Null)
+        if not simple:
+            wrong.append(name)
+    return wrong
+
+
 def require_kinds(frame: pl.DataFrame, file: Path, columns: Mapping[str, str], lists: Collection[str]) -> None:
     """Every column must be of a kind that a cell of text could tell; those of `lists` may be lists of them.
 
     Raises:
         DataError: Names the columns that are not.
     """
-    wrong = []
-    for name, kind in frame.schema.items():
-        inner = kind.inner if name in lists and isinstance(kind, pl.List | pl.Array) else kind
-        simple = inner.is_numeric() or inner in (pl.String, pl.Categorical, pl.Enum, pl.Boolean, pl.Date, pl.Datetime, pl.Null)
-        if not simple:
-            wrong.append(f"{columns[name]}: {kind}")
+    wrong = [f"{columns[name]}: {frame.schema[name]}" for name in unreadable_kinds(frame, lists)]
     if wrong:
         raise DataError("columns are of a kind that cannot be read", where=file, expected="text, numbers or dates", found=", ".join(wrong))
+
+
+def as_text(frame: pl.DataFrame, report: DataReport) -> pl.DataFrame:
+    """Every cell as text, lists as lists of text, and the row's number as its line; ids stored as decimals (1.0) are whole numbers."""
+    for name in {"user_id", "item_id"} & set(frame.columns):
+        told = frame[name].drop_nulls()
+        if told.dtype.is_float() and len(told) and bool(((told == told.floor()) & (told.abs() < 2**53)).all()):
+            report.decide(DECIMAL, len(told))
+            frame = frame.with_columns(pl.col(name).cast(pl.Int64))
+    lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List | pl.Array)]
+    times = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Datetime) and kind.time_zone is not None]
+    frame = frame.with_columns(pl.col(name).dt.convert_time_zone("UTC").dt.replace_time_zone(None) for name in times)
+    return frame.cast({name: pl.List(pl.String()) if name in lists else pl.String() for name in frame.columns}).with_row_index(
+        "_line", offset=1
+    )

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from score_rag.data.catalogue import complete_items
+from score_rag.data.catalogue import complete_items, require_known, without_strangers
 from score_rag.data.choices import Sampling
+from score_rag.data.enough import find_lacks
 from score_rag.data.interactions import SPLITS, Clock, Interactions
 from score_rag.data.negatives import add_negatives
 from score_rag.data.report import DataReport
@@ -55,8 +56,14 @@ def prepare(
         events = events.with_columns(timestamp=position)
         report.warn("this source has no timestamps, only an order within each user: across users, a lower position counts as earlier")
     implicit = "label" not in events.columns and "rating" not in events.columns
+    if "rating" in events.columns and "label" not in events.columns:
+        rated = events["rating"]
+        report.ratings = tuple(float(value) for value in (rated.min(), rated.quantile(0.5, "higher"), rated.max()))  # type: ignore[arg-type, assignment]
     events = _labelled(events, settings.threshold, implicit)
     events = _without_repeats(events, report)
+    if settings.unknown_items == "drop":
+        require_known(events, items, where=report.source)
+        events = without_strangers(events, items, report)
     if settings.max_users is not None:
         events = _some_users(events, settings.max_users, seed, report)
     if settings.k_core:
@@ -75,6 +82,7 @@ def prepare(
         report.warn("ties: file-order, so a user's own events of the same second may reach a history (published protocols do so)")
     interactions = Interactions(events, items, ties=settings.ties, clock=clock)
     report.settle(interactions)
+    find_lacks(interactions, report, settings)
     return interactions
 
 

@@ -5,6 +5,7 @@ Rows read = rows kept + rows dropped, reason by reason, or the reading fails.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,9 @@ class DataReport:
         rows_read: Rows of events in the files.
         dropped: Reason to number of rows dropped for it.
         decisions: Recoverable anomalies that were kept: what was done, to how many values.
+        notes: How files were read that could have been read otherwise.
+        ratings: The least rating, the median and the greatest, where there are ratings.
+        lacks: What later stages need and the table has not: each `what`, and `remedy`, settings that would help.
         warnings: What a reader of results should know.
         sampled: Sampled negatives, beside the rows read.
         kept: Split to rows kept; `background` is there only where it has rows.
@@ -33,6 +37,9 @@ class DataReport:
     dropped: dict[str, int] = field(default_factory=dict)
     decisions: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    ratings: tuple[float, float, float] | None = None
+    lacks: list[dict[str, Any]] = field(default_factory=list)
     sampled: int = 0
     kept: dict[str, int] = field(default_factory=dict)
 
@@ -50,6 +57,27 @@ class DataReport:
         """Note what a reader of results should know."""
         if text not in self.warnings:
             self.warnings.append(text)
+
+    def say(self, text: str) -> None:
+        """Note how a file was read."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def lack(self, what: str, remedy: Mapping[str, Any] | None = None) -> None:
+        """Note what later stages will refuse the table for."""
+        self.lacks.append({"what": what, "remedy": dict(remedy or {})})
+
+    def take(self, other: DataReport) -> None:
+        """Add what another account of the same source says."""
+        self.rows_read += other.rows_read
+        for reason, count in other.dropped.items():
+            self.drop(reason, count)
+        for what, count in other.decisions.items():
+            self.decide(what, count)
+        for text in other.warnings:
+            self.warn(text)
+        for text in other.notes:
+            self.say(text)
 
     def settle(self, interactions: Interactions) -> None:
         """Count what was kept, and hold the books to it.
@@ -78,9 +106,11 @@ class DataReport:
         return dict(vars(self))
 
     def lines(self) -> list[str]:
-        """What is worth telling a person, a line each: drops, decisions, warnings."""
-        said = [f"{count:,} rows dropped: {reason}" for reason, count in self.dropped.items()]
+        """What is worth telling a person, a line each: notes, drops, decisions, warnings."""
+        said = [*self.notes]
+        said += [f"{count:,} rows dropped: {reason}" for reason, count in self.dropped.items()]
         said += [f"{count:,} {what}" for what, count in self.decisions.items()]
+        said += [f"later stages cannot learn from this: {lack['what']}" for lack in self.lacks]
         return said + self.warnings
 
 

@@ -35,6 +35,7 @@ class Source:
             where `takes` has them). Or where that function is.
         takes: Which of the shared settings `interactions`, `items`, `columns`, ... it takes.
         settings: Settings of its own, which stand in the `data` section beside the shared ones.
+        one_file: Whether a file may be named in place of a folder.
         needs_folder: Whether it reads a folder that the user names. Without, `read` and `files` get None for it, and `read` also `seed` and
             `progress`.
     """
@@ -45,9 +46,14 @@ class Source:
     takes: tuple[str, ...] = ()
     settings: type[Settings] = Settings
     needs_folder: bool = True
+    one_file: bool = False
 
 
 _NAMED = ("interactions", "items")
+_TABLE = (
+    "columns", "item_columns", "separator", "list_separator", "encoding", "quote", "header", "time_format", "time_zone", "decimal",
+    "labels", "list_column", "strict",
+)  # fmt: skip
 _SHIPPED = {
     "sample": Source(
         "the bundled catalogue of 500 films, judged by 600 simulated users",
@@ -59,18 +65,19 @@ _SHIPPED = {
         "MovieLens as published: ml-latest(-small), ml-25m, ml-32m (csv), ml-1m, ml-10m (::), ml-100k (u.data)",
         "score_rag.data.movielens:read_movielens",
         "score_rag.data.movielens:movielens_files",
+        takes=("strict",),
     ),
     "amazon": Source(
         "Amazon reviews of 2014, 2018 or 2023 (JSON lines, gzipped or not) beside their metadata, any category",
         "score_rag.data.amazon:read_amazon",
         "score_rag.data.amazon:amazon_files",
-        takes=_NAMED,
+        takes=(*_NAMED, "strict"),
     ),
     "recbole": Source(
         "RecBole atomic files, .inter (one event or one sequence a row) and .item",
         "score_rag.data.recbole:read_recbole",
         "score_rag.data.recbole:listed_files",
-        takes=_NAMED,
+        takes=(*_NAMED, "separator", "time_format", "time_zone", "strict"),
     ),
     "goodbooks": Source(
         "goodbooks-10k as published: ratings.csv, books.csv, with genres out of book_tags.csv and tags.csv",
@@ -106,8 +113,9 @@ _SHIPPED = {
     "table": Source(
         "your own interactions and items: CSV, TSV, Parquet or JSON lines, columns named as you like",
         "score_rag.data.generic:read_tables",
-        "score_rag.data.generic:table_files",
-        takes=(*_NAMED, "columns", "item_columns", "separator", "list_separator", "encoding"),
+        "score_rag.data.table_files:listed_files",
+        takes=(*_NAMED, *_TABLE),
+        one_file=True,
     ),
 }
 
@@ -187,6 +195,6 @@ def _folder(source: str, path: Path | str | None) -> Path:
             remedy=ChangeSetting({"data.path": "FOLDER"}),
         )
     folder = Path(path).expanduser()
-    if not folder.is_dir():
+    if not folder.is_dir() and not (SOURCES[source].one_file and folder.is_file()):
         raise DataError("the data folder is not there", where=folder, remedy=ChangeSetting({"data.path": "FOLDER"}))
     return folder

@@ -11,18 +11,13 @@ from pathlib import Path
 
 import polars as pl
 
+from score_rag.data.forms import Forms
 from score_rag.data.interactions import SPLITS
 from score_rag.data.mistakes import Mistakes
 from score_rag.data.report import DataReport
+from score_rag.data.times import advise_forms, in_seconds, parse_times
 
-__all__ = [
-    "EVENT_TYPES",
-    "in_seconds",
-    "is_plain",
-    "parse_cells",
-    "parse_events",
-    "whole_seconds",
-]
+__all__ = ["EVENT_TYPES", "is_plain", "parse_cells", "parse_events"]
 
 EVENT_TYPES: dict[str, pl.DataType] = {
     "user_id": pl.Categorical(),
@@ -34,6 +29,7 @@ EVENT_TYPES: dict[str, pl.DataType] = {
 }
 """Columns that a source may give for an event, and how a plain file holds them."""
 
+_PLAIN = Forms()
 _EXPECTED = {
     "user_id": "an id",
     "item_id": "an id",
@@ -42,12 +38,8 @@ _EXPECTED = {
     "timestamp": "whole seconds since 1970, or a date such as 2021-06-30 or 2021-06-30T12:00:00+02:00",
     "split": " or ".join(SPLITS),
 }
-_DATES = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
-_ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z")
 # An id that needs a closer look: nothing, white space around it, a line break or NUL in it, or what may be a JSON list or object.
 _ODD_ID = r"^$|^\s|\s$|[\r\n\x00]|^[\[{]"
-# Seconds stay below the first number until the year 5138; what is above is counted in a finer unit.
-_UNITS = ((10**17, 10**9, "nanoseconds"), (10**14, 10**6, "microseconds"), (10**11, 10**3, "milliseconds"))
 
 
 def is_plain(events: pl.DataFrame, *, ids: bool = True) -> bool:
@@ -72,17 +64,30 @@ def is_plain(events: pl.DataFrame, *, ids: bool = True) -> bool:
 
 
 def parse_events(
-    text: pl.DataFrame, *, file: Path, mistakes: Mistakes, report: DataReport, called: Mapping[str, str] | None = None
+    text: pl.DataFrame,
+    *,
+    file: Path,
+    mistakes: Mistakes,
+    report: DataReport,
+    called: Mapping[str, str] | None = None,
+    forms: Forms = _PLAIN,
 ) -> pl.DataFrame:
     """`parse_cells`, then `in_seconds`."""
-    events, lines = parse_cells(text, file=file, mistakes=mistakes, report=report, called=called)
-    return in_seconds(events, lines, file=file, mistakes=mistakes, report=report, called=(called or {}).get("timestamp"))
+    events, lines, raw = parse_cells(text, file=file, mistakes=mistakes, report=report, called=called, forms=forms)
+    name = (called or {}).get("timestamp")
+    return in_seconds(events, lines, raw, file=file, mistakes=mistakes, report=report, forms=forms, called=name)
 
 
 def parse_cells(
-    text: pl.DataFrame, *, file: Path, mistakes: Mistakes, report: DataReport, called: Mapping[str, str] | None = None
-) -> tuple[pl.DataFrame, pl.Series]:
-    """Events from text cells, carefully, and the line of each. Times are left in the unit that they are in: see `in_seconds`.
+    text: pl.DataFrame,
+    *,
+    file: Path,
+    mistakes: Mistakes,
+    report: DataReport,
+    called: Mapping[str, str] | None = None,
+    forms: Forms = _PLAIN,
+) -> tuple[pl.DataFrame, pl.Series, pl.Series | None]:
+    """Events from text cells, carefully, with the line of each and its time as told. Times stay in their unit: see `in_seconds`.
 
     Args:
         text: Any of the columns of `EVENT_TYPES`, as text, and `_line`.
@@ -90,9 +95,10 @@ def parse_cells(
         mistakes: Takes what cannot be understood; the caller settles.
         report: Takes rows that are left out (empty lines) and decisions.
         called: Our names to the file's, for messages.
+        forms: What the user told of the cells.
 
     Returns:
-        The columns with the types of `EVENT_TYPES` (rows with mistakes hold nulls); their lines.
+        The columns with the types of `EVENT_TYPES` (rows with mistakes hold nulls); their lines; the cells of the times.
     """
     names = [name for name in EVENT_TYPES if name in text.columns]
     empty = text.select(pl.all_horizontal(pl.col(name).str.strip_chars().fill_null("") == "" for name in names)).to_series()
@@ -108,17 +114,44 @@ def parse_cells(
             values = cells.str.strip_chars()
             bad = ~values.is_in(SPLITS).fill_null(False)
         elif name == "label":
-            said = cells.str.strip_chars().str.to_lowercase().replace({"true": "1", "false": "0"})
-            values = said.cast(pl.Float64, strict=False)
-            bad = ~values.is_in([0.0, 1.0]).fill_null(False)
+            values, bad = _labels(cells, forms)
         elif name == "rating":
-            values = cells.str.strip_chars().cast(pl.Float64, strict=False)
-            bad = ~values.is_finite().fill_null(False)
+            values, bad = _numbers(cells, forms)
         else:
-            values, bad = _parse_times(cells, report)
-        mistakes.add(text, bad, name, file=file, expected=_EXPECTED[name], called=called.get(name))
+            values, bad = parse_times(cells, report, forms)
+            if forms.time_format is None:
+                advise_forms(cells, bad, mistakes)
+        mistakes.add(text, bad, name, file=file, expected=_expected(name, forms), called=called.get(name))
         out[name] = values.set(bad, None).cast(EVENT_TYPES[name], strict=False)
-    return pl.DataFrame(out), text["_line"]
+    return pl.DataFrame(out), text["_line"], text["timestamp"] if "timestamp" in out else None
+
+
+def _expected(name: str, forms: Forms) -> str:
+    if name == "timestamp" and forms.time_format:
+        return f"a time as data.time_format says, {forms.time_format}"
+    if name == "label" and forms.labels:
+        return f"0, 1 or a word of data.labels ({', '.join(map(str, forms.labels))})"
+    return f"a number such as 4{forms.decimal}5" if name == "rating" else _EXPECTED[name]
+
+
+def _labels(cells: pl.Series, forms: Forms) -> tuple[pl.Series, pl.Series]:
+    """(0 and 1, which are neither): words that the user told, then true and false, then numbers."""
+    words = {"true": "1", "false": "0"} | {str(word).strip().lower(): str(meaning) for word, meaning in forms.labels.items()}
+    said = cells.str.strip_chars().str.to_lowercase()
+    if forms.labels:
+        # A file may say 1.0 where the user said 1.
+        said = said.str.replace(r"^([+-]?\d+)\.0+$", "$1")
+    values = said.replace(words).cast(pl.Float64, strict=False)
+    return values, ~values.is_in([0.0, 1.0]).fill_null(False)
+
+
+def _numbers(cells: pl.Series, forms: Forms) -> tuple[pl.Series, pl.Series]:
+    text = cells.str.strip_chars()
+    if forms.decimal == ",":
+        # A point would be a thousand's here, or a mistake: it is no number.
+        text = text.set(text.str.contains(".", literal=True).fill_null(False), None).str.replace(",", ".", literal=True)
+    values = text.cast(pl.Float64, strict=False)
+    return values, ~values.is_finite().fill_null(False)
 
 
 def _tidy_ids(cells: pl.Series, report: DataReport) -> tuple[pl.Series, pl.Series]:
@@ -128,64 +161,3 @@ def _tidy_ids(cells: pl.Series, report: DataReport) -> tuple[pl.Series, pl.Serie
     report.decide("ids with white space around them, trimmed", int(((values != cells) & ~bad).sum()))
     report.decide("ids with line breaks in them, kept (or is a quote not closed?)", int((values.str.contains(r"[\r\n]") & ~bad).sum()))
     return values, bad
-
-
-def whole_seconds(events: pl.DataFrame, report: DataReport) -> pl.DataFrame | None:
-    """Events with their times in seconds, where all are in one unit; None where they are not."""
-    if "timestamp" not in events.columns or not len(events):
-        return events
-    low, high = int(events["timestamp"].min()), int(events["timestamp"].max())  # type: ignore[arg-type]  # whole numbers
-    if high < _UNITS[-1][0]:
-        return events
-    for least, factor, unit in _UNITS:
-        if low >= least and high // factor < _UNITS[-1][0]:
-            report.decide(f"times read as {unit}", len(events))
-            return events.with_columns(timestamp=pl.col("timestamp") // factor)
-    return None
-
-
-def in_seconds(
-    events: pl.DataFrame, lines: pl.Series, *, file: Path, mistakes: Mistakes, report: DataReport, called: str | None = None
-) -> pl.DataFrame:
-    """Events with their times in seconds: all in one finer unit are divided, a mixture of units is a mistake of the rows in a finer one.
-
-    Args:
-        lines: The line of each event.
-        called: What the file calls the times.
-    """
-    told = events["timestamp"].drop_nulls() if "timestamp" in events.columns else pl.Series([], dtype=pl.Int64)
-    if not len(told):
-        return events
-    for least, factor, unit in _UNITS:
-        fine = (events["timestamp"] >= least).fill_null(False)
-        if not fine.any():
-            continue
-        if (told >= least).all():
-            report.decide(f"times read as {unit}", len(told))
-            return events.with_columns(timestamp=pl.col("timestamp") // factor)
-        cells = pl.DataFrame({"_line": lines, "timestamp": events["timestamp"].cast(pl.String())})
-        expected = f"one unit in all rows (this looks like {unit}, others do not)"
-        mistakes.add(cells, fine, "timestamp", file=file, expected=expected, called=called)
-        break
-    return events
-
-
-def _parse_times(cells: pl.Series, report: DataReport) -> tuple[pl.Series, pl.Series]:
-    """(int64, which are bad): numbers as they are (a fraction of a second cut), dates as seconds (UTC where no zone is given)."""
-    text = cells.str.strip_chars()
-    whole = text.cast(pl.Int64, strict=False)
-    number = text.cast(pl.Float64, strict=False)
-    number = number.set(~number.is_finite().fill_null(False), None)
-    cut = whole.is_null() & number.is_not_null()
-    report.decide("times cut to the whole second", int((cut & (number != number.floor())).sum()))
-    # A double holds whole numbers below 2^53 exactly, which is far beyond any time in microseconds.
-    values = whole.fill_null(number.floor().cast(pl.Int64, strict=False))
-    left = values.is_null() & text.is_not_null()
-    if left.any():
-        naive = [text.str.to_datetime(form, strict=False, time_zone="UTC", time_unit="us") for form in _DATES]
-        zoned = [text.str.to_datetime(form, strict=False, time_unit="us").dt.convert_time_zone("UTC") for form in _ZONED]
-        told = pl.select(pl.coalesce(*naive, *zoned)).to_series()
-        dates = told.dt.epoch("s")
-        report.decide("times read as dates", int((left & dates.is_not_null()).sum()))
-        values = values.fill_null(dates)
-    return values, values.is_null() | (values < 0)

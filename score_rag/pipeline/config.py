@@ -19,6 +19,7 @@ from score_rag.data.settings import DataSettings
 from score_rag.documents.settings import DocumentSettings
 from score_rag.errors import ConfigError, Consult, InputError, did_you_mean
 from score_rag.files import shipped_folder
+from score_rag.pipeline.yaml_text import read_yaml
 from score_rag.predictor.settings import PredictorSettings
 from score_rag.reranker.settings import RerankerSettings
 from score_rag.retriever.settings import RetrieverSettings
@@ -105,7 +106,7 @@ def load_pipeline(name: str, *, overrides: Sequence[str] = ()) -> Pipeline:
     """
     path = _find(name)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError("a pipeline file is not valid YAML", where=path, found=str(error)) from error
     if not isinstance(content, dict):
@@ -165,7 +166,7 @@ def _set(content: dict[str, Any], override: str) -> None:
             raise ConfigError("a setting goes too deep", where=override, found=f"{section} is a value")
         place = inner
     try:
-        place[last] = yaml.safe_load(value)
+        place[last] = read_yaml(value)
     except yaml.YAMLError as error:
         raise ConfigError("a setting's value is not valid YAML", where=override, found=str(error)) from error
 

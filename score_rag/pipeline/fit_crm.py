@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from score_rag.files import read_json
 from score_rag.pipeline.stage import StageContext, kind_of_labels
 
 if TYPE_CHECKING:
@@ -18,9 +19,13 @@ def fit_crm(context: StageContext, folder: Path) -> dict[str, Any]:
     """Fit the recommender of `crm.model` and write it, its vectors, its neighbours and the experts' expectations; returns its metrics."""
     from score_rag.crm.artefacts import write_crm
     from score_rag.crm.registry import model_class
+    from score_rag.data.enough import require_enough
     from score_rag.data.interactions import Interactions
 
     settings = context.pipeline.crm
+    if {"reranker", "predictor"} & set(context.due):
+        # What they would refuse after minutes is refused here.
+        require_enough(read_json(context.folder("data") / "report.json"), context.pipeline.data.path or context.pipeline.data.source)
     interactions = Interactions.read(context.folder("data"))
     model: Any = model_class(settings.model)(settings.own(), history=context.pipeline.data.history)
     checkpoint = context.scratch / "crm"

@@ -81,7 +81,8 @@ def run(
                 done = finished_record(pipeline, stage.name) or {}
                 result = StageStatus(stage.name, state, "unchanged", "skipped", done.get("metrics", {}), done.get("seconds"))
             else:
-                result = _make(pipeline, stage, "forced" if state == "finished" else reason, report)
+                due = tuple(one.name for one in chosen)
+                result = _make(pipeline, stage, "forced" if state == "finished" else reason, report, due)
             out.append(result)
             if tell is not None:
                 tell(result)
@@ -103,12 +104,12 @@ def _plan(pipeline: Pipeline, chosen: Sequence[Stage], force: bool, tell: Callab
     return out
 
 
-def _make(pipeline: Pipeline, stage: Stage, reason: str, report: Report) -> StageStatus:
+def _make(pipeline: Pipeline, stage: Stage, reason: str, report: Report, due: tuple[str, ...]) -> StageStatus:
     inputs = record_inputs(stage.inputs(pipeline) if stage.inputs else [])
     key = stage_key(pipeline, stage, records=inputs)
     started = time.monotonic()
     final = run_folder(pipeline) / stage.name
-    context = _context(pipeline, report)
+    context = _context(pipeline, report, due)
     context.scratch.mkdir(parents=True, exist_ok=True)
     with staged_folder(final) as aside:
         metrics = stage.run(context, aside)
@@ -135,8 +136,9 @@ def _make(pipeline: Pipeline, stage: Stage, reason: str, report: Report) -> Stag
     return StageStatus(stage.name, "finished", reason, "ran", metrics, seconds)
 
 
-def _context(pipeline: Pipeline, report: Report) -> StageContext:
-    return StageContext(pipeline, lambda name: finished_folder(pipeline, name), find_prompt, run_folder(pipeline) / "scratch", report)
+def _context(pipeline: Pipeline, report: Report, due: tuple[str, ...] = ()) -> StageContext:
+    scratch = run_folder(pipeline) / "scratch"
+    return StageContext(pipeline, lambda name: finished_folder(pipeline, name), find_prompt, scratch, report, due)
 
 
 def _versions() -> dict[str, str]:

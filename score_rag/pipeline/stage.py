@@ -26,6 +26,7 @@ class StageContext:
         folder: Gives the folder of a finished earlier stage.
         prompt: Gives a prompt by name.
         scratch: A folder that outlives killed runs.
+        due: Names of the stages that this run is to bring about, those that are finished among them.
     """
 
     pipeline: Pipeline
@@ -33,6 +34,7 @@ class StageContext:
     prompt: Callable[[str], Prompt]
     scratch: Path
     report: Report = silent
+    due: tuple[str, ...] = ()
 
     @property
     def seed(self) -> int:
