@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from score_rag.recommend.recommender import Recommender, open_recommender
     from score_rag.recommend.workflow import RecommendWorkflow
     from score_rag.reranker.reranker import SelfAssessingReranker
-    from score_rag.retriever.retriever import CollaborativeRetriever, UserQuery
+    from score_rag.retriever.query import UserQuery
+    from score_rag.retriever.retriever import CollaborativeRetriever
+
+    __version__: str
 
 __all__ = [
     "CollaborativeRetriever",
@@ -42,13 +45,17 @@ _HOMES = {
     "Recommender": "score_rag.recommend.recommender",
     "ScoreError": "score_rag.errors",
     "SelfAssessingReranker": "score_rag.reranker.reranker",
-    "UserQuery": "score_rag.retriever.retriever",
+    "UserQuery": "score_rag.retriever.query",
     "load_pipeline": "score_rag.pipeline.config",
     "open_recommender": "score_rag.recommend.recommender",
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("score-rag")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

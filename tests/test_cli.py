@@ -14,8 +14,6 @@ import typer.main
 from typer.testing import CliRunner
 
 from score_rag.cli import app, main
-from score_rag.cli.recommend import seconds
-from score_rag.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -232,12 +230,6 @@ def test_doctor_says_what_is_here(monkeypatch, capsys):
     found = json.loads(out)
     assert code == 0 and found["ok"] and "digest as expected" in found["bundled_encoder"]
     assert "ready" in typed(monkeypatch, capsys, "doctor")[1]
-
-
-def test_times_are_dates_or_seconds():
-    assert seconds("86400") == seconds("1970-01-02") == seconds("1970-01-02T02:00:00+02:00") == 86400
-    with pytest.raises(InputError):
-        seconds("tomorrow")
 
 
 def help_page() -> str:

@@ -30,6 +30,7 @@ from score_rag.index.reader import BehaviourIndex, documents_of
 from score_rag.index.writer import build_index, update_index
 from score_rag.integrations.langchain import CollaborativeLangChainRetriever
 from score_rag.integrations.llama_index import TrainedEmbedding
+from score_rag.reranker.pair_texts import PairTexts
 from score_rag.testing import WordEncoder
 
 TEXTS = {
@@ -117,7 +118,7 @@ def test_what_begins_ends_in_failures_too(retriever, seen, awaited):
 class Scorer:
     """Stands for a cross-encoder."""
 
-    folder, max_tokens = Path("runs/x/reranker/model"), 96
+    folder, max_tokens, texts = Path("runs/x/reranker/model"), 96, PairTexts.shipped()
 
     def __init__(self, *, broken: bool = False) -> None:
         self.broken = broken

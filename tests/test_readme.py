@@ -56,6 +56,44 @@ def test_the_plug_in_example_runs(page, toy_run, tmp_path, monkeypatch, capsys):
     assert len([line for line in code.splitlines() if line.strip()]) <= 12
 
 
+def _lines(form: str) -> str:
+    """A line for each of two users and three items."""
+    return "".join(form.format(user=user, item=item, stars=5 - 3 * (user == item)) + "\n" for user in (1, 2) for item in (1, 2, 3))
+
+
+def _each(form: str) -> str:
+    return "".join(form.format(item=item) + "\n" for item in (1, 2, 3))
+
+
+def _instructions(count: int) -> str:
+    told = (
+        'User Preference: "Film 1 (1991)"\nUser Unpreference: "Film 2 (1992)"\nWhether the user will like the target movie "Film 3 (1993)"?'
+    )
+    return json.dumps([{"instruction": "...", "input": told, "output": "Yes."}] * count)
+
+
+PUBLISHED = {
+    "goodbooks": {
+        "ratings.csv": "user_id,book_id,rating\n" + _lines("{user},{item},{stars}"),
+        "books.csv": "book_id,goodreads_book_id,title,authors,original_publication_year\n" + _each("{item},1{item},Book {item},Ann,2001.0"),
+    },
+    "crossing": {
+        "BX-Book-Ratings.csv": '"User-ID";"ISBN";"Book-Rating"\n' + _lines('"{user}";"{item}";"{stars}"'),
+        "BX-Books.csv": '"ISBN";"Book-Title";"Book-Author";"Year-Of-Publication"\n' + _each('"{item}";"Book {item}";"Ann";"2001"'),
+    },
+    "news": {
+        "behaviors.tsv": _lines("1\tU{user}\t11/1{item}/2019 8:55:22 AM\tN1\tN{item}-1"),
+        "news.tsv": _each("N{item}\tnews\tworld\tHeadline {item}\t\thttps://x\t[]\t[]"),
+    },
+    "artists": {
+        "user_artists.dat": "userID\tartistID\tweight\n" + _lines("{user}\t{item}\t9"),
+        "artists.dat": "id\tname\turl\tpictureURL\n" + _each("{item}\tArtist {item}\tu\tp") + "4\tArtist 4\tu\tp\n",
+    },
+    "instructions": {"train.json": _instructions(2), "valid.json": _instructions(1), "test.json": _instructions(1)},
+    "play": {"steam-200k.csv": _lines("{user},Game {item},play,{stars}.5,0")},
+}
+
+
 def write_example_data(name: str, folder: Path) -> None:
     """Files of the kind that a README example speaks of; two people, three things, most of them judged."""
     folder.mkdir(parents=True)
@@ -77,6 +115,9 @@ def write_example_data(name: str, folder: Path) -> None:
     elif name == "sequences":
         (folder / "games.inter").write_text("user_id:token\titem_id_list:token_seq\titem_id:token\nu\ta b\tc\nv\tb c\ta\n")
         (folder / "games.item").write_text("item_id:token\ttitle:token_seq\n" + "".join(f"{item}\tGame {item}\n" for item in "abcd"))
+    elif name in PUBLISHED:
+        for file, text in PUBLISHED[name].items():
+            (folder / file).write_text(text, encoding="utf-8")
     else:
         orders = "customer,sku,stars,bought_at\n" + "".join(f"{u},{i},{s},2021-06-{d:02d}\n" for u, i, s, d in rows)
         (folder / "interactions.csv").write_text(orders)
@@ -108,7 +149,7 @@ def test_the_data_examples_read_such_data(page, name, example, tmp_path, monkeyp
 def test_there_is_an_example_for_each_source_with_files():
     from score_rag.data import SOURCES
 
-    told = {re.search(r"source: (\w+)", text).group(1) for _, _, text in EXAMPLES}
+    told = {re.search(r"source: ([\w-]+)", text).group(1) for _, _, text in EXAMPLES}
     assert told == set(SOURCES.names()) - {"sample"}
 
 

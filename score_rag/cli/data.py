@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from score_rag.data.describe import DataSummary
     from score_rag.data.fetch import Fetched
 
-__all__ = ["app", "facts", "fetch_data", "listing", "look_for_leaks", "summarise"]
+__all__ = ["app", "facts", "fetch_data", "listing", "look_for_leaks", "summarise", "write_guess"]
 
 app = typer.Typer(no_args_is_help=True, help="List, download, summarise and check data sets.", rich_markup_mode=None)
 
@@ -94,6 +94,37 @@ def facts(fetched: Fetched) -> dict[str, Any]:
         "checked": list(fetched.checked),
         "already": fetched.already,
     }
+
+
+@app.command()
+def guess(
+    files: Annotated[list[Path], typer.Argument(help="A file of events, and one of items where there is one; or their folder.")],
+    out: Annotated[Path | None, typer.Option(help="Write the pipeline file here, not to the screen.")] = None,
+) -> None:
+    """Look at files and write the pipeline file that reads them: separator, header, quotes, times, columns; what was assumed is said."""
+    from score_rag.data.guess_files import guess_files
+
+    found = guess_files(files).to_yaml()
+    if out is None:
+        typer.echo(found, nl=False)
+        return
+    written = write_guess(found, out)
+    typer.echo(f"written to {written}; check what was assumed there, then: score-rag data show {written}")
+
+
+def write_guess(text: str, out: Path) -> Path:
+    """Write a pipeline file that is not there yet.
+
+    Raises:
+        InputError: It is there.
+    """
+    from score_rag.errors import InputError
+    from score_rag.files import write_text
+
+    if out.exists():
+        raise InputError("this file is there already; it is not overwritten", where=out, expected="another name for --out")
+    write_text(out, text)
+    return out
 
 
 @app.command()

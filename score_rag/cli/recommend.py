@@ -73,6 +73,7 @@ def recommendations(
     """
     from dataclasses import replace
 
+    from score_rag.arguments import read_time
     from score_rag.cli.screen import console
     from score_rag.pipeline.config import load_pipeline
     from score_rag.recommend.recommender import open_recommender
@@ -81,16 +82,14 @@ def recommendations(
         raise InputError("say either which item, or how many to rank", expected="--item 17, or --top 10")
     if user is not None and history is not None:
         raise InputError("a user of the data brings a history; another one cannot be added", expected="--user or --history")
-    when = None if as_of is None else seconds(as_of)
-    if when is not None and top is not None:
-        raise InputError("ranking is done as of now", expected="--top without --as-of")
+    when = read_time(as_of, where="--as-of")
     pipeline = load_pipeline(name, overrides=overrides)
     recommender = open_recommender(pipeline)
     stale = staleness(pipeline)
     if stale and not quiet:
         console(error=True).print(f"note: {stale}", style="yellow", soft_wrap=True, markup=False)
     if top is not None:
-        found = recommender.top(user, top, history=history)
+        found = recommender.top(user, top, history=history, as_of=when)
     else:
         found = [recommender.recommend(user, str(item), history=history, as_of=when)]
     # What the screen says beside the answers, JSON says in them.
@@ -109,23 +108,3 @@ def staleness(pipeline: Pipeline) -> str:
         return ""
     text = f"{late[0].name} is {late[0].state} ({late[0].reason}); this is answered from what was trained before"
     return f"{text}; to bring it up to date: {program()} run {pipeline.words}"
-
-
-def seconds(text: str) -> int:
-    """A date (midnight, UTC) or seconds since 1970.
-
-    >>> seconds("1970-01-02")
-    86400
-
-    Raises:
-        InputError: It is neither.
-    """
-    from datetime import UTC, datetime
-
-    if text.isdigit():
-        return int(text)
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError("a time cannot be read", where="--as-of", expected="2021-06-30, or seconds since 1970", found=text) from None
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())

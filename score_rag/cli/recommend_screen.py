@@ -129,7 +129,7 @@ def show_ranking(found: list[Recommendation]) -> None:
             told = ", ".join(f"{other.user_id} ({other.verdict or 'not judged'})" for other in one.neighbours)
         table.add_row(str(rank), f"{one.probability:.3f}", escape(one.item.name), escape(one.item.item_id), escape(told))
     screen = console()
-    screen.print(table)
+    screen.print(table if found else "[dim]no item is left to rank: this history has judged all of the catalogue[/]")
     if alike:
         screen.print(f"[dim]every prompt tells of the same users, the most alike: {escape(', '.join(alike))}; - is not judged[/]")
     if found:

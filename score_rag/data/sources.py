@@ -80,6 +80,37 @@ _SHIPPED = {
         "score_rag.data.recbole:listed_files",
         takes=(*_NAMED, "separator", "time_format", "time_zone", "strict"),
     ),
+    "goodbooks": Source(
+        "goodbooks-10k as published: ratings.csv, books.csv, with genres out of book_tags.csv and tags.csv",
+        "score_rag.data.goodbooks:read_goodbooks",
+        "score_rag.data.goodbooks:goodbooks_files",
+    ),
+    "book-crossing": Source(
+        "Book-Crossing: BX-Book-Ratings.csv and BX-Books.csv as published, or Ratings.csv and Books.csv",
+        "score_rag.data.book_crossing:read_book_crossing",
+        "score_rag.data.book_crossing:book_crossing_files",
+    ),
+    "mind": Source(
+        "MIND news, small or large: behaviors.tsv and news.tsv, of one folder or of several",
+        "score_rag.data.mind:read_mind",
+        "score_rag.data.mind:mind_files",
+    ),
+    "lastfm": Source(
+        "Last.fm of HetRec 2011: user_artists.dat (plays are implicit positives), artists.dat, with genres out of listeners' tags",
+        "score_rag.data.lastfm:read_lastfm",
+        "score_rag.data.lastfm:lastfm_files",
+    ),
+    "tallrec": Source(
+        "TALLRec's train.json, valid.json, test.json, of films or books",
+        "score_rag.data.tallrec:read_tallrec",
+        "score_rag.data.tallrec:tallrec_files",
+    ),
+    "steam": Source(
+        "Steam's purchases and hours of play (steam-200k.csv: user, game, behaviour, value)",
+        "score_rag.data.steam:read_steam",
+        "score_rag.data.steam:steam_files",
+        takes=("interactions",),
+    ),
     "table": Source(
         "your own interactions and items: CSV, TSV, Parquet or JSON lines, columns named as you like",
         "score_rag.data.generic:read_tables",

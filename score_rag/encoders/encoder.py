@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from score_rag.errors import ChangeSetting, InputError, LockedError, ModelError
+from score_rag.errors import ChangeSetting, InputError, LockedError, ModelError, RunStage
 from score_rag.files import CACHE_SETTING, at_home, cache_folder, digest_file, digest_json, make_once, read_json
 from score_rag.inference.onnx import OnnxModel, TextTokenizer, each_once
 from score_rag.inference.quiet import quiet
@@ -113,10 +113,29 @@ class TextEncoder:
         # One text after the other: two runs that share the cores take longer than one after the other.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="score-rag-encoder")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Session and thread cannot be copied; the folder can be opened again.
+        return type(self), (self.folder.absolute(),)
+
+    def __repr__(self) -> str:
+        return f"TextEncoder({str(self.folder)!r}, {self.dimension} dimensions, {self.max_tokens} tokens)"
+
     @classmethod
     def from_pretrained(cls, folder: Path | str) -> TextEncoder:
-        """Open a trained encoder."""
-        return cls(folder)
+        """Open a trained encoder.
+
+        Args:
+            folder: Its own (`runs/sample/retriever/encoder`), or that of the retriever or the run that holds it.
+
+        Raises:
+            ModelError: There is no encoder in the folder.
+        """
+        folder = Path(folder)
+        places = (folder, folder / "encoder", folder / "retriever" / "encoder")
+        found = next((place for place in places if (place / "serving.json").is_file()), None)
+        if found is None:
+            raise ModelError("there is no trained encoder here", where=folder, remedy=RunStage("retriever"))
+        return cls(found)
 
     @classmethod
     def untrained(cls, name: str = BUNDLED, *, max_tokens: int = 128) -> TextEncoder:
@@ -196,6 +215,9 @@ class ModelEncoder:
                 found=model.model_name,
             )
         self.fingerprint = digest_json({"class": type(model).__name__, "name": model.model_name})[:32]
+
+    def __repr__(self) -> str:
+        return f"ModelEncoder({type(self.model).__name__}, {self.model.model_name!r})"
 
     def encode(self, texts: Sequence[str], *, report: Report = silent) -> np.ndarray:
         """float32 [len(texts), dim], each of length 1; equal texts are asked for once."""

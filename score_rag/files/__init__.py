@@ -13,6 +13,7 @@ from score_rag.files.home import HOME, at_home, home, local_model, named_file
 from score_rag.files.lock import folder_lock
 from score_rag.files.modes import share
 from score_rag.files.once import make_once
+from score_rag.files.parts import part_folder
 from score_rag.files.staged import recover_folder, staged_folder
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "local_model",
     "make_once",
     "named_file",
+    "part_folder",
     "read_json",
     "recover_folder",
     "share",

@@ -88,6 +88,16 @@ class BehaviourIndex:
         self._prepared = False
         self._given: dict[str, Any] = {"store": None, "store_options": None}
 
+    def __reduce__(self) -> Any:
+        # What lies in a folder is opened again, whatever generation is there then; what is in memory alone is copied.
+        if self.folder is None or self._encoder is None:
+            return super().__reduce__()
+        return _opened_again, (self.folder.absolute(), self._encoder, self._given, self.exact_below)
+
+    def __repr__(self) -> str:
+        where = "in memory" if self.folder is None else f"{str(self.folder)!r}, generation {self.generation}"
+        return f"BehaviourIndex({where}, {len(self.newest):,} users, {len(self.documents):,} documents)"
+
     @classmethod
     def open(
         cls, folder: Path | str, encoder: Encoder, *, store: str | None = None, store_options: Mapping[str, Any] | None = None
@@ -128,9 +138,7 @@ class BehaviourIndex:
         """This index, or the generation that has taken its place since it was opened."""
         if self.folder is None or self._encoder is None or not self.stale:
             return self
-        newer = BehaviourIndex.open(self.folder, self._encoder, **self._given)
-        newer.exact_below = self.exact_below
-        return newer
+        return _opened_again(self.folder, self._encoder, self._given, self.exact_below)
 
     @cached_property
     def store(self) -> Store | None:
@@ -306,3 +314,9 @@ class BehaviourIndex:
     def places_of(self, ids: Sequence[str]) -> np.ndarray:
         """Places of what this generation holds; a store that is shared may know of more."""
         return np.array([self._place_of[name] for name in dict.fromkeys(ids) if name in self._place_of], dtype=np.int64)
+
+
+def _opened_again(folder: Path, encoder: Encoder, given: Mapping[str, Any], exact_below: int) -> BehaviourIndex:
+    opened = BehaviourIndex.open(folder, encoder, **given)
+    opened.exact_below = exact_below
+    return opened

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from score_rag.arguments import read_text
 from score_rag.errors import ModelError, RunStage
 from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
@@ -78,7 +80,8 @@ class OnnxModel:
     def __init__(self, path: Path | str, *, threads: int | None = None) -> None:
         import onnxruntime
 
-        path = Path(path)
+        self.path = path = Path(path)
+        self.threads = threads
         if not path.is_file():
             raise ModelError("an exported model is missing", where=path, remedy=RunStage(None, again=True))
         options = onnxruntime.SessionOptions()
@@ -89,6 +92,13 @@ class OnnxModel:
         except Exception as error:  # onnxruntime raises its own family, which has no common public base
             raise ModelError("an exported model cannot be read", where=path, found=str(error).splitlines()[0]) from error
         self._inputs = {value.name for value in self._session.get_inputs()}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A session cannot be copied; the file can be opened again, from another working directory too.
+        return partial(OnnxModel, threads=self.threads), (self.path.absolute(),)
+
+    def __repr__(self) -> str:
+        return f"OnnxModel({str(self.path)!r})"
 
     def run(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """The output for a batch; inputs that the model does not have are left out."""
@@ -119,8 +129,18 @@ class TextTokenizer:
         self.max_tokens = max_tokens
 
     def encode(self, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[Any]:
-        """Encodings (with `.ids` and `.type_ids`) of texts or pairs."""
-        return list(self._tokenizer.encode_batch(list(texts)))
+        """Encodings (with `.ids` and `.type_ids`) of texts or pairs.
+
+        Raises:
+            InputError: A text cannot be written in UTF-8.
+        """
+        try:
+            return list(self._tokenizer.encode_batch(list(texts)))
+        except TypeError:
+            for place, given in enumerate(texts):
+                for text in (given,) if isinstance(given, str) else given:
+                    read_text(text, where=f"text {place} to encode")
+            raise
 
     @staticmethod
     def pad(encodings: Sequence[Any]) -> dict[str, np.ndarray]:

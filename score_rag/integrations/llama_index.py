@@ -74,7 +74,7 @@ def _opened(folder: str | None, model_name: str | None) -> Encoder:
         raise InputError(
             "an embedding needs an encoder", expected="an encoder, or the folder of a trained one as encoder_folder", found="neither"
         )
-    encoder = TextEncoder(folder)
+    encoder = TextEncoder.from_pretrained(folder)
     if model_name is not None and model_name != _name(encoder):
         raise ModelError(
             "this folder has another encoder now: its vectors mean something else",

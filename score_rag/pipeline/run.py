@@ -56,6 +56,13 @@ class Run:
         self.lock = threading.RLock()
         self._predict_prompt = predict_prompt
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Parts are opened again where they are used: sessions and locks cannot be copied.
+        return partial(type(self), predict_prompt=self._predict_prompt), (self.pipeline, self.folder)
+
+    def __repr__(self) -> str:
+        return f"Run({self.pipeline.name!r}, runs={str(self.pipeline.runs)!r})"
+
     @classmethod
     def open(cls, pipeline: Pipeline | Path | str, *, stages: Sequence[str] = (), predict_prompt: Prompt | None = None) -> Self:
         """A finished run.

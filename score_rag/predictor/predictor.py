@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from score_rag.errors import InputError, ModelError, RunStage
-from score_rag.files import read_json
+from score_rag.errors import InputError
+from score_rag.files import part_folder, read_json
 from score_rag.predictor.answer import LOW_MASS, Answer, calibrated
 from score_rag.predictor.engines import open_engine
 from score_rag.predictor.engines.prefix import shared_beginning
@@ -53,6 +54,7 @@ class Predictor:
         self.temperature = temperature
         self.shift = shift
         self.settings = settings or {}
+        self._again: partial[Predictor] | None = None
 
     @classmethod
     def from_pretrained(
@@ -67,7 +69,7 @@ class Predictor:
         """Load what `fit_predictor` saved.
 
         Args:
-            folder: A finished predictor folder.
+            folder: A finished predictor folder, or the folder of the run that holds it (`runs/sample`).
             engine: `auto` (`onnx` where the folder has it, else `torch`), `torch`, `onnx`, or a server: `vllm`, `sglang`, `openai`; or
                 all settings of an engine.
             engine_url: Address of a server.
@@ -79,9 +81,7 @@ class Predictor:
             ModelError: The folder, its base model, its adapter, or the engine's file is missing or does not fit; the server cannot be
                 reached or does not serve the model.
         """
-        folder = Path(folder)
-        if not (folder / "predictor.json").is_file():
-            raise ModelError("there is no trained predictor here", where=folder, remedy=RunStage("predictor"))
+        folder = part_folder(folder, "predictor")
         if not isinstance(engine, EngineSettings):
             try:
                 engine = EngineSettings.model_validate({"engine": engine, "url": engine_url, "model": engine_model})
@@ -90,7 +90,19 @@ class Predictor:
                 raise InputError("the engine's settings do not fit", found=told) from error
         facts = read_json(folder / "predictor.json")
         opened = open_engine(folder, facts, engine, device=device)
-        return cls(opened, temperature=float(facts.get("temperature", 1.0)), shift=float(facts.get("shift", 0.0)), settings=facts)
+        found = cls(opened, temperature=float(facts.get("temperature", 1.0)), shift=float(facts.get("shift", 0.0)), settings=facts)
+        found._again = partial(cls.from_pretrained, folder.absolute(), engine=engine, device=device)
+        return found
+
+    def __reduce__(self) -> Any:
+        # A session, a model on a GPU or a connection cannot be copied; what was opened from a folder is opened again.
+        if self._again is None:
+            return super().__reduce__()
+        return self._again, (), {"temperature": self.temperature, "shift": self.shift, "settings": self.settings}
+
+    def __repr__(self) -> str:
+        where = "" if self._again is None else f"{str(self._again.args[0])!r}, "
+        return f"Predictor({where}{type(self.engine).__name__}, temperature={self.temperature:.3g}, shift={self.shift:.3g})"
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a prompt as the engine reads it: shorten by whole history items until it is at most `max_tokens`."""

@@ -44,6 +44,12 @@ class Recommendation:
     route: Route = "predictor"
     warnings: list[str] = field(default_factory=list)
 
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        from score_rag.recommend.html import to_html
+
+        return to_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
         out = asdict(self)

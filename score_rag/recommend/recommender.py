@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from score_rag.arguments import Time, read_count, read_id, read_time
 from score_rag.context.question import Question
 from score_rag.context.writer import Told
-from score_rag.data.log import Event
 from score_rag.errors import InputError
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
@@ -20,10 +20,14 @@ from score_rag.pipeline.stages import STAGES
 from score_rag.predictor.predictor import Answer
 from score_rag.recommend.candidates import find_candidates
 from score_rag.recommend.explain import explain
-from score_rag.recommend.question import FoundQuestion, find_history, find_question
+from score_rag.recommend.gather import Gathered
+from score_rag.recommend.question import Asked, FoundQuestion, History, find_history, find_question
 from score_rag.recommend.recommendation import Recommendation
 
 __all__ = ["Recommender", "open_recommender"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def open_recommender(pipeline: Pipeline) -> Recommender:
@@ -42,43 +46,58 @@ _CANDIDATES = 50
 class Recommender:
     """Answers single questions, and ranks candidates; `RecommendWorkflow` gives the same answers as a LlamaIndex workflow.
 
-    Thread-safe. Models and data are loaded at their first use, once, and stay in memory: later requests read no file.
+    Thread-safe. Models and data are loaded at their first use, once, and stay in memory: later requests read no file. Copies and pickles
+    open the run again.
     """
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        # One question after the other: two models that share the cores take longer than one after the other.
+        # One batch after the other: two models that share the cores take longer than one after the other.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="score-rag-recommend")
+        self._gathered: Gathered[Asked, Recommendation] = Gathered(self._recommend_all, self._worker)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.run,)
+
+    def __repr__(self) -> str:
+        return f"Recommender({self.run!r})"
 
     def recommend(
-        self, user_id: str | None, item_id: str, *, history: str | Sequence[Event] | None = None, as_of: int | None = None
+        self, user_id: str | int | None, item_id: str | int, *, history: History | None = None, as_of: Time | None = None
     ) -> Recommendation:
         """Will this user like this item?
 
         Args:
             user_id: A user of the data, or None together with `history`.
             item_id: An item of the catalogue, by id or by its name (`Heat (1995)`).
-            history: What somebody outside the data judged: names, as `parse_history` reads them, or events.
-            as_of: Time of the question, seconds. By default now; for an item that this user has judged already, just before that.
+            history: What somebody outside the data judged: names in one text, as `parse_history` reads them, or a list of names, ids (a
+                minus before what was disliked) or events.
+            as_of: Time of the question: seconds, a `datetime`, or an ISO date or time (UTC where no zone is named). By default now; for
+                an item that this user has judged already, just before that.
 
         Raises:
-            InputError: The user, the item or a name in the history is unknown.
+            InputError: The user, the item or a name in the history is unknown, or an argument is of another form.
         """
-        asked = find_question(self.run.histories, user_id, item_id, history=history, as_of=as_of)
-        return self._explain(self._answer([asked])[0])
+        return self._explain(self._answer([self._find(Asked(user_id, item_id, history, as_of))])[0])
 
     async def arecommend(
-        self, user_id: str | None, item_id: str, *, history: str | Sequence[Event] | None = None, as_of: int | None = None
+        self, user_id: str | int | None, item_id: str | int, *, history: History | None = None, as_of: Time | None = None
     ) -> Recommendation:
         """`recommend` without blocking the event loop: loading, look-up and models run in a thread of the recommender's own.
 
-        Concurrent calls are answered one after the other, in the order in which they came.
+        Calls that wait together are answered together: a batch costs much less than its questions one by one. Answers are those of
+        `recommend`, to rounding.
         """
-        call = partial(copy_context().run, self.recommend, user_id, item_id, history=history, as_of=as_of)
-        return await asyncio.get_running_loop().run_in_executor(self._worker, call)
+        return await self._gathered.ask(Asked(user_id, item_id, history, as_of))
 
     def top(
-        self, user_id: str | None, k: int, *, history: str | Sequence[Event] | None = None, candidates: int | None = None
+        self,
+        user_id: str | int | None,
+        k: int,
+        *,
+        history: History | None = None,
+        candidates: int | None = None,
+        as_of: Time | None = None,
     ) -> list[Recommendation]:
         """The `k` items that this user will most likely like, among candidates of the conventional recommender.
 
@@ -87,21 +106,31 @@ class Recommender:
             k: How many to return, best first.
             history: As in `recommend`.
             candidates: How many candidates to rank; 50 by default, or twice `k` where that is more.
+            as_of: As in `recommend`: the user's history, other users and statistics are those of strictly before. The recommender that
+                draws the candidates was trained on all training events.
 
         Other users are the most alike ones, as in the ranking that the run measured: reranking for each candidate takes ten times as
         long. So probabilities may differ a little from those of `recommend`. Where the run found that its predictor orders held-out events
-        worse than the recommender, the recommender's order stands (`route`).
+        worse than the recommender, the recommender's order stands (`route`). Where fewer items come than were asked for, their `warnings`
+        say so.
 
         Raises:
-            InputError: There is no history to start from.
+            InputError: There is no history to start from, or an argument is of another form.
         """
-        interactions = self.run.histories
-        events = find_history(interactions, user_id, history, None)
+        k = read_count(k, where="k")
+        count = max(_CANDIDATES, 2 * k) if candidates is None else read_count(candidates, where="candidates")
+        interactions, when = self.run.histories, read_time(as_of)
+        user = None if user_id is None else read_id(user_id, where="user_id")
+        events = find_history(interactions, user, history, when)
         if not events:
-            raise InputError("a ranking needs a history", hint='give one, by names: "Heat (1995); Ronin (1998)"')
-        count = candidates or max(_CANDIDATES, 2 * k)
-        item_ids = find_candidates(self.run, user_id if history is None else None, events, count)
-        asked = [FoundQuestion(Question(user_id, item_id, events, None), interactions.catalogue[item_id], ()) for item_id in item_ids]
+            raise InputError(
+                "a ranking needs a history" + ("" if when is None else "; at that time there is none"),
+                hint='give one, by names: "Heat (1995); Ronin (1998)"',
+            )
+        # A user's stored vector knows all that they did; a time in the past must not.
+        item_ids = find_candidates(self.run, user if history is None and when is None else None, events, count)
+        notes = _fewer(k, count, len(item_ids))
+        asked = [FoundQuestion(Question(user, item_id, events, when), interactions.catalogue[item_id], notes) for item_id in item_ids]
         if self.run.guard.route == "recommender":
             # The recommender orders better: its order stands, and only what is shown is asked about.
             return [replace(self._explain(answered), route="recommender") for answered in self._answer(asked[:k], reranked=False)]
@@ -109,7 +138,37 @@ class Recommender:
         best = sorted(self._answer(asked, reranked=False), key=lambda answered: -answered.answer.probability)[:k]
         return [self._explain(answered) for answered in best]
 
+    async def atop(
+        self,
+        user_id: str | int | None,
+        k: int,
+        *,
+        history: History | None = None,
+        candidates: int | None = None,
+        as_of: Time | None = None,
+    ) -> list[Recommendation]:
+        """`top` without blocking the event loop, in the thread of `arecommend`."""
+        call = partial(copy_context().run, self.top, user_id, k, history=history, candidates=candidates, as_of=as_of)
+        return await asyncio.get_running_loop().run_in_executor(self._worker, call)
+
+    def _find(self, asked: Asked) -> FoundQuestion:
+        return find_question(self.run.histories, asked.user_id, asked.item_id, history=asked.history, as_of=asked.as_of)
+
+    def _recommend_all(self, asked: Sequence[Asked]) -> list[Recommendation | Exception]:
+        """One answer a question; what is wrong with one of them is not the others' affair."""
+        found = [_or_error(self._find, one) for one in asked]
+        known = [one for one in found if not isinstance(one, Exception)]
+        try:
+            answers = iter([_or_error(self._explain, answered) for answered in self._answer(known)] if known else [])
+        except Exception as error:  # noqa: BLE001  # whoever asked gets it
+            if len(asked) == 1:
+                return [error]
+            return [answer for one in asked for answer in self._recommend_all([one])]
+        return [one if isinstance(one, Exception) else next(answers) for one in found]
+
     def _answer(self, asked: Sequence[FoundQuestion], *, reranked: bool = True) -> list[_Answered]:
+        if not asked:
+            return []
         _, told = self.run.write([one.question for one in asked], reranked=reranked)
         answers = self.run.predictor.score([one.text for one in told])
         return [_Answered(*row) for row in zip(asked, told, answers, strict=True)]
@@ -118,6 +177,21 @@ class Recommender:
         asked, told, answer = answered
         run = self.run
         return explain(asked, told, answer, witnesses=run.writer.witnesses, parts=run.provenance, warnings=run.guard.warnings)
+
+
+def _or_error(act: Callable[[T], R], given: T) -> R | Exception:
+    try:
+        return act(given)
+    except Exception as error:  # noqa: BLE001  # whoever asked gets it
+        return error
+
+
+def _fewer(wanted: int, candidates: int, came: int) -> tuple[str, ...]:
+    """What to say where fewer items come than were asked for."""
+    if came >= wanted:
+        return ()
+    why = f"only {candidates} candidates were asked for" if candidates < wanted else "this history has judged all others of the catalogue"
+    return (f"{wanted} items were asked for, {came} came: {why}",)
 
 
 class _Answered(NamedTuple):

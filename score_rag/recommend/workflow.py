@@ -22,14 +22,16 @@ Use it in an app that already runs workflows; its events show what happens while
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from llama_index.core.schema import NodeWithScore, TextNode
-from pydantic import Field, InstanceOf
+from pydantic import BeforeValidator, Field, InstanceOf
 from workflows import Context, Workflow, step
 from workflows.events import Event, StartEvent, StopEvent
 
+from score_rag.arguments import Time, read_id, read_time
 from score_rag.context.finder import ContextFinder, RetrievedContext
 from score_rag.context.writer import QuestionWriter
 from score_rag.data import log
@@ -39,7 +41,7 @@ from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
 from score_rag.pipeline.stages import STAGES
 from score_rag.recommend.explain import explain
-from score_rag.recommend.question import FoundQuestion, find_question
+from score_rag.recommend.question import FoundQuestion, History, find_question
 from score_rag.recommend.recommendation import Recommendation
 
 if TYPE_CHECKING:
@@ -54,15 +56,15 @@ class QuestionEvent(StartEvent):
     Attributes:
         item_id: An item of the catalogue, by id or by name.
         user_id: A user of the data, whose history is looked up; None for somebody who is not in it.
-        history: What somebody outside the data judged: names (`"Heat (1995); -Grease (1978)"`), or events.
-        as_of: Time of the question in seconds; nothing at or after it is used. None means now; for an item that the user has judged
-            already, just before that.
+        history: What somebody outside the data judged: names (`"Heat (1995); -Grease (1978)"`), or a list of names or events.
+        as_of: Time of the question: seconds, a `datetime`, or an ISO date; nothing at or after it is used. None means now; for an item
+            that the user has judged already, just before that.
     """
 
-    item_id: str
-    user_id: str | None = None
-    history: str | list[log.Event] | None = None
-    as_of: int | None = None
+    item_id: Annotated[str, BeforeValidator(lambda given: read_id(given, where="item_id"))]
+    user_id: Annotated[str | None, BeforeValidator(lambda given: None if given is None else read_id(given, where="user_id"))] = None
+    history: str | list[log.Event | str] | None = None
+    as_of: Annotated[int | None, BeforeValidator(read_time)] = None
 
 
 class RetrievedEvent(Event):
@@ -137,6 +139,7 @@ class RecommendWorkflow(Workflow):
         self.writer = writer
         self.predictor = predictor
         self.interactions = interactions
+        self._run: Run | None = None
         self.provenance: dict[str, str] = {}
         self.warnings: tuple[str, ...] = ()
 
@@ -156,9 +159,27 @@ class RecommendWorkflow(Workflow):
         """
         opened = run if isinstance(run, Run) else Run.open(run, stages=STAGES)
         flow = cls(opened.finder, opened.writer, opened.predictor, opened.histories, timeout=timeout)
+        flow._run = opened
         flow.provenance = opened.provenance
         flow.warnings = opened.guard.warnings
         return flow
+
+    def __reduce__(self) -> Any:
+        return super().__reduce__() if self._run is None else (partial(type(self).from_run, timeout=self._timeout), (self._run,))
+
+    def __repr__(self) -> str:
+        return f"RecommendWorkflow({'' if self._run is None else repr(self._run)})"
+
+    async def ask(
+        self, user_id: str | int | None, item_id: str | int, *, history: History | None = None, as_of: Time | None = None
+    ) -> AnsweredEvent:
+        """`run` and its result: the same question as `Recommender.recommend` takes, the answer with its type.
+
+        Raises:
+            InputError: The user, the item or a name in the history is unknown, or an argument is of another form.
+        """
+        answered: AnsweredEvent = await self.run(user_id=user_id, item_id=item_id, history=history, as_of=as_of)
+        return answered
 
     @step
     async def retrieve(self, context: Context, asked: QuestionEvent) -> RetrievedEvent:

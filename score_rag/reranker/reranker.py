@@ -14,8 +14,9 @@ from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRan
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
+from score_rag.arguments import read_count, read_text
 from score_rag.errors import InputError
-from score_rag.files import read_json
+from score_rag.files import part_folder, read_json
 from score_rag.reranker.scorer import PairScorer
 from score_rag.reranker.settings import RerankerSettings
 
@@ -58,18 +59,20 @@ class SelfAssessingReranker(BaseNodePostprocessor):
             if not model_folder:
                 raise InputError("a reranker needs a model", expected="a scorer, or the folder of one as model_folder")
             scorer = PairScorer(model_folder, max_tokens=max_tokens)
+        top_n = read_count(top_n, where="top_n")
         super().__init__(model_folder=str(scorer.folder), top_n=top_n, max_tokens=scorer.max_tokens, **more)
         self._scorer = scorer
 
     @classmethod
     def from_pretrained(cls, folder: Path | str, *, top_n: int | None = None) -> SelfAssessingReranker:
-        """Open a finished reranker folder, such as `runs/sample/reranker`.
+        """Open a finished reranker folder, such as `runs/sample/reranker`, or the one of a run (`runs/sample`).
 
         Raises:
             ModelError: There is no reranker in the folder.
         """
+        folder = part_folder(folder, "reranker")
         scorer = PairScorer.from_pretrained(folder)
-        return cls(scorer, top_n=top_n or int(read_json(Path(folder) / "reranker.json")["top_n"]))
+        return cls(scorer, top_n=int(read_json(folder / "reranker.json")["top_n"]) if top_n is None else top_n)
 
     @classmethod
     def class_name(cls) -> str:
@@ -82,6 +85,7 @@ class SelfAssessingReranker(BaseNodePostprocessor):
             )
         if not nodes:
             return []
+        asked = read_text(query_bundle.query_str, where="the query")
         _dispatcher.event(
             ReRankStartEvent(query=query_bundle, nodes=nodes, top_n=self.top_n, model_name=Path(self.model_folder).parent.name)
         )
@@ -89,7 +93,7 @@ class SelfAssessingReranker(BaseNodePostprocessor):
         try:
             target, texts = getattr(query_bundle, "target", None), self._scorer.texts
             told = [texts.tell(node.node.get_content(), target=target) for node in nodes]
-            scores = self._scorer.score_pairs([texts.ask(query_bundle.query_str, target)] * len(nodes), told)
+            scores = self._scorer.score_pairs([texts.ask(asked, target)] * len(nodes), told)
             order = np.argsort(-scores, kind="stable")[: self.top_n]
             kept = [_fresh(nodes[place], float(scores[place])) for place in order]
         except BaseException as error:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from score_rag.errors import ModelError, RunStage
-from score_rag.files import read_json
+from score_rag.files import part_folder, read_json
 from score_rag.inference.onnx import OnnxModel, TextTokenizer, each_once
 from score_rag.progress import Report, silent
 from score_rag.reranker.pair_texts import PairTexts
@@ -49,16 +49,21 @@ class PairScorer:
         self._model = OnnxModel(self.folder / "model.onnx")
         self._tokenizer = TextTokenizer(folder, max_tokens=max_tokens)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A session and compiled prompts cannot be copied; the folder can be opened again.
+        return partial(PairScorer, max_tokens=self.max_tokens), (self.folder.absolute(),)
+
+    def __repr__(self) -> str:
+        return f"PairScorer({str(self.folder)!r}, {self.max_tokens} tokens)"
+
     @classmethod
     def from_pretrained(cls, folder: Path | str) -> PairScorer:
-        """Open a finished reranker folder, such as `runs/sample/reranker`.
+        """Open a finished reranker folder, such as `runs/sample/reranker`, or the one of a run (`runs/sample`).
 
         Raises:
             ModelError: There is no reranker in the folder.
         """
-        folder = Path(folder)
-        if not (folder / "reranker.json").is_file():
-            raise ModelError("there is no trained reranker here", where=folder, remedy=RunStage("reranker"))
+        folder = part_folder(folder, "reranker")
         return cls(folder / "model", max_tokens=int(read_json(folder / "reranker.json")["max_tokens"]))
 
     def score_pairs(self, queries: Sequence[str], behaviours: Sequence[str], *, report: Report = silent) -> np.ndarray:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -21,11 +19,13 @@ from llama_index.core.instrumentation.events.exception import ExceptionEvent
 from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
+from score_rag.arguments import Time, read_count, read_id, read_text, read_time
 from score_rag.encoders.encoder import Encoder, ModelEncoder, TextEncoder
-from score_rag.errors import InputError, ModelError, RunStage
-from score_rag.files import digest_text, read_json
+from score_rag.errors import InputError
+from score_rag.files import part_folder, read_json
 from score_rag.index.external import OutsideIndex
 from score_rag.index.reader import BehaviourIndex, Hit, documents_of
+from score_rag.retriever.query import UserQuery, VectorCache
 from score_rag.retriever.settings import RetrieverSettings
 from score_rag.settings import BUNDLED
 
@@ -36,40 +36,24 @@ _TOP_K = RetrieverSettings().similarity_top_k
 _dispatcher = get_dispatcher(__name__)
 
 
-@dataclass
-class UserQuery(QueryBundle):
-    """A query that knows who asks, and when.
-
-    Attributes:
-        query_str: The user's behaviour in words; may be empty where `user_id` is in the index.
-        user_id: Never returned as their own neighbour.
-        as_of: Seconds; only documents of strictly earlier events are seen. None means now.
-        target: The item in question in words; the reranker reads it, the retriever does not.
-        top_k: How many users to return; None means as many as the retriever usually does.
-    """
-
-    query_str: str = ""
-    user_id: str | None = None
-    as_of: int | None = None
-    target: str | None = None
-    top_k: int | None = None
-
-    def __post_init__(self) -> None:
-        # Ids are texts: a number that means the same user must not let them be their own neighbour.
-        self.user_id = None if self.user_id is None else str(self.user_id)
-
-
 class CollaborativeRetriever(BaseRetriever):
     """The Collaborative Retriever (CAR) of SCORE: finds users whose behaviour helps, by text.
 
     It takes a `UserQuery`, or any LlamaIndex query whose text tells a behaviour ("Liked: Heat (1995); Ronin (1998)"); a query that brings
     its embedding is not embedded again. Each question sees one whole generation of the index: the newest that was finished when it began.
 
+    Plain texts, and the queries that a fusion or an agent makes, do not say whose they are: `for_user` gives a retriever that knows it.
+    Copies and pickles open the folder again, where it lies in one.
+
     Args:
         index: The documents.
         encoder: The encoder that built the index.
         similarity_top_k: How many users to return (the paper's Ke).
         callback_manager: As LlamaIndex takes it.
+
+    Attributes:
+        user_id: Who asks where a query does not say so; None for nobody.
+        as_of: When, where a query does not say so; None means now.
     """
 
     def __init__(
@@ -83,9 +67,14 @@ class CollaborativeRetriever(BaseRetriever):
         super().__init__(callback_manager=callback_manager)
         self.index = index
         self.encoder = encoder
-        self.similarity_top_k = similarity_top_k
-        self._cache: OrderedDict[str, np.ndarray] = OrderedDict()
-        self._lock = Lock()
+        self.similarity_top_k = read_count(similarity_top_k, where="similarity_top_k")
+        self.user_id: str | None = None
+        self.as_of: int | None = None
+        self._cache = VectorCache(_CACHED)
+
+    def __repr__(self) -> str:
+        bound = "" if self.user_id is None and self.as_of is None else f", user_id={self.user_id!r}, as_of={self.as_of}"
+        return f"CollaborativeRetriever({self.index!r}, {self.encoder!r}, similarity_top_k={self.similarity_top_k}{bound})"
 
     @classmethod
     def from_pretrained(
@@ -94,7 +83,7 @@ class CollaborativeRetriever(BaseRetriever):
         """Open a finished retriever folder, such as `runs/sample/retriever`.
 
         Args:
-            folder: What `fit_retriever` wrote.
+            folder: What `fit_retriever` wrote, or the folder of the run that holds it (`runs/sample`).
             index: Another index of the same encoder, such as the `runs/sample/index` that `score-rag index update` keeps.
             similarity_top_k: By default as in the pipeline that trained it.
 
@@ -102,13 +91,11 @@ class CollaborativeRetriever(BaseRetriever):
             ModelError: There is no retriever in the folder.
             IndexMismatchError: Its index is broken, or belongs to another encoder.
         """
-        folder = Path(folder)
-        if not (folder / "retriever.json").is_file():
-            raise ModelError("there is no trained retriever here", where=folder, remedy=RunStage("retriever"))
+        folder = part_folder(folder, "retriever")
         settings = read_json(folder / "retriever.json")
         encoder = TextEncoder.from_pretrained(folder / "encoder")
         opened = BehaviourIndex.open(folder / "index" if index is None else index, encoder)
-        return cls(opened, encoder, similarity_top_k=similarity_top_k or int(settings["similarity_top_k"]))
+        return cls(opened, encoder, similarity_top_k=int(settings["similarity_top_k"]) if similarity_top_k is None else similarity_top_k)
 
     @classmethod
     def from_texts(
@@ -127,8 +114,9 @@ class CollaborativeRetriever(BaseRetriever):
         """
         if not texts:
             raise InputError("there are no texts to retrieve from", expected="user ids, each with a text")
+        people = {read_id(user, where="texts"): read_text(text, where=f"the text of user {user!r}") for user, text in texts.items()}
         used = _encoder(encoder)
-        documents = documents_of(texts)
+        documents = documents_of(people)
         return cls(BehaviourIndex(documents, used.encode(documents["text"].to_list())), used, similarity_top_k=similarity_top_k)
 
     @classmethod
@@ -151,6 +139,20 @@ class CollaborativeRetriever(BaseRetriever):
             time_key: Metadata that says when the last told event happened, in seconds; for questions with `as_of`.
         """
         return cls(OutsideIndex(store, user_key=user_key, time_key=time_key), _encoder(encoder), similarity_top_k=similarity_top_k)
+
+    def for_user(self, user_id: str | int | None, *, as_of: Time | None = None) -> CollaborativeRetriever:
+        """This retriever, bound to a user and a time: for whatever asks in plain texts (`QueryFusionRetriever`, an agent's tool).
+
+        It shares index, encoder and cache. A `UserQuery` that names a user or a time itself is answered for those.
+
+        Args:
+            user_id: Never returned as their own neighbour.
+            as_of: As in `UserQuery`.
+        """
+        bound = copy.copy(self)
+        bound.user_id = None if user_id is None else read_id(user_id, where="user_id")
+        bound.as_of = read_time(as_of)
+        return bound
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         with _ended(query_bundle):
@@ -181,7 +183,7 @@ class CollaborativeRetriever(BaseRetriever):
             return unit
         text = asked.query_str
         if not text.strip():
-            user_id, as_of = getattr(asked, "user_id", None), getattr(asked, "as_of", None)
+            user_id, as_of = self._asker(asked)
             stored = index.vector_of(user_id, as_of) if user_id is not None else None
             if stored is None:
                 raise InputError(
@@ -190,11 +192,12 @@ class CollaborativeRetriever(BaseRetriever):
                     found=f"no text, user {user_id!r}",
                 )
             return stored
-        key = digest_text(text)
-        with self._lock:
-            if key in self._cache:
-                self._cache.move_to_end(key)
-            return self._cache.get(key)
+        return self._cache.get(read_text(text, where="the query"))
+
+    def _asker(self, asked: QueryBundle) -> tuple[str | None, int | None]:
+        """Who asks, and when."""
+        user_id, as_of = getattr(asked, "user_id", None), getattr(asked, "as_of", None)
+        return self.user_id if user_id is None else user_id, self.as_of if as_of is None else as_of
 
     @contextmanager
     def _embedding(self, text: str) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
@@ -203,10 +206,7 @@ class CollaborativeRetriever(BaseRetriever):
 
         def keep(vector: np.ndarray) -> np.ndarray:
             found.append(vector)
-            with self._lock:
-                self._cache[digest_text(text)] = vector
-                if len(self._cache) > _CACHED:
-                    self._cache.popitem(last=False)
+            self._cache.keep(text, vector)
             return vector
 
         model = {"class_name": type(self.encoder).__name__, "fingerprint": self.encoder.fingerprint}
@@ -217,11 +217,8 @@ class CollaborativeRetriever(BaseRetriever):
             _dispatcher.event(EmbeddingEndEvent(chunks=[text], embeddings=[vector.tolist() for vector in found]))
 
     def _limits(self, asked: QueryBundle) -> dict[str, Any]:
-        return {
-            "k": getattr(asked, "top_k", None) or self.similarity_top_k,
-            "as_of": getattr(asked, "as_of", None),
-            "exclude_user": getattr(asked, "user_id", None),
-        }
+        user_id, as_of = self._asker(asked)
+        return {"k": getattr(asked, "top_k", None) or self.similarity_top_k, "as_of": as_of, "exclude_user": user_id}
 
 
 @contextmanager

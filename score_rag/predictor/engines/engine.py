@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
+from score_rag.arguments import read_text
 from score_rag.errors import ChangeSetting, InputError
 from score_rag.predictor.answer import Answer
 from score_rag.progress import Report, silent
@@ -73,8 +74,10 @@ class TokenEngine(ABC):
         """Token ids of each text.
 
         Raises:
-            InputError: A text is empty or too long.
+            InputError: A text is empty, too long, or cannot be written in UTF-8.
         """
+        for place, text in enumerate(texts):
+            read_text(text, where=f"prompt {place}")
         if any(not text.strip() for text in texts):
             raise InputError("a prompt is empty", expected="text that ends in the question")
         rows = [list(self.encode(text)) for text in texts]

@@ -1,0 +1,87 @@
+"""A ready tool for LlamaIndex agents: users of a like taste, by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llama_index.core.bridge.pydantic import BaseModel, Field
+from llama_index.core.tools import FunctionTool
+
+from score_rag.arguments import Time
+from score_rag.retriever.query import UserQuery
+
+if TYPE_CHECKING:
+    from llama_index.core.schema import NodeWithScore
+
+    from score_rag.retriever.retriever import CollaborativeRetriever
+
+__all__ = ["similar_users_tool"]
+
+_TELLS = (
+    "Finds users whose behaviour is most like a given one. Each line of the result names a user by id, says how alike they are "
+    "(cosine, 1 is equal), and tells what they liked and disliked."
+)
+
+
+class _Behaviour(BaseModel):
+    """What the model gives for a user who is known already."""
+
+    behaviour: str = Field(
+        description="What the user liked and disliked, in words: 'Liked: Heat (1995); Ronin (1998). Disliked: Grease (1978).'"
+    )
+
+
+class _Asker(_Behaviour):
+    """What the model gives where it may say who asks."""
+
+    user_id: str | None = Field(default=None, description="Id of the user who is asked about, who is then left out of the result")
+
+
+class _Question(_Asker):
+    """What the model gives where it may say when, too."""
+
+    as_of: str | None = Field(default=None, description="A date such as 2021-06-30: only what was known before is looked at")
+
+
+def similar_users_tool(
+    retriever: CollaborativeRetriever,
+    *,
+    user_id: str | int | None = None,
+    as_of: Time | None = None,
+    name: str = "find_similar_users",
+    description: str = _TELLS,
+) -> FunctionTool:
+    """A tool for LlamaIndex agents that finds similar users and names them.
+
+    Args:
+        retriever: Where they are found.
+        user_id: Who is served: never in the result, and the model gives the behaviour alone. Without, the model may give an id.
+        as_of: Only what was known strictly before is seen. None means now, or the time that the model gives where it may say who asks.
+        name: As the model sees it.
+        description: As the model sees it.
+
+    Returns:
+        A tool with a sync and an async form; what it returns holds the nodes in `raw_output`.
+    """
+    bound = retriever.for_user(user_id, as_of=as_of)
+    schema = _Behaviour if user_id is not None else _Question if as_of is None else _Asker
+
+    def find(behaviour: str, user_id: str | None = None, as_of: str | None = None) -> list[NodeWithScore]:
+        return bound.retrieve(UserQuery(behaviour, user_id=user_id, as_of=as_of))
+
+    async def afind(behaviour: str, user_id: str | None = None, as_of: str | None = None) -> list[NodeWithScore]:
+        return await bound.aretrieve(UserQuery(behaviour, user_id=user_id, as_of=as_of))
+
+    return FunctionTool.from_defaults(
+        find, async_fn=afind, name=name, description=description, fn_schema=schema, callback=_told, async_callback=_atold
+    )
+
+
+def _told(found: list[NodeWithScore]) -> str:
+    if not found:
+        return "No similar user was found."
+    return "\n".join(f"user {node.metadata['user_id']} ({node.score or 0:.2f}): {node.text}" for node in found)
+
+
+async def _atold(found: list[NodeWithScore]) -> str:
+    return _told(found)

@@ -1,0 +1,349 @@
+"""Components in other people's hands: copied, pickled, shown, bound to a user, opened out of a run, typed."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from langchain_core.load import dumpd
+from langchain_core.tools import create_retriever_tool
+from llama_index.core.llms import MockLLM
+from llama_index.core.retrievers import QueryFusionRetriever
+from llama_index.core.schema import QueryBundle
+
+import score_rag
+from score_rag import (
+    CollaborativeRetriever,
+    Predictor,
+    RecommendWorkflow,
+    SelfAssessingReranker,
+    UserQuery,
+    open_recommender,
+)
+from score_rag.data.log import Event
+from score_rag.encoders.encoder import TextEncoder
+from score_rag.errors import InputError, ModelError
+from score_rag.integrations.langchain import CollaborativeLangChainRetriever
+from score_rag.integrations.llama_index import TrainedEmbedding
+from score_rag.integrations.tools import similar_users_tool
+from score_rag.testing import WordEncoder
+
+TEXTS = {
+    "ann": "Liked: Heat; Ronin; Casino.",
+    "bob": "Liked: Heat; Ronin; Collateral.",
+    "cat": "Liked: Grease; Cabaret; Chicago.",
+}
+COPIES = [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one)), copy.copy]  # noqa: S301  # our own
+NAMES = ["deepcopy", "pickle", "copy"]
+
+
+@pytest.fixture
+def retriever():
+    return CollaborativeRetriever.from_texts(TEXTS, encoder=WordEncoder(), similarity_top_k=2)
+
+
+@pytest.fixture(scope="module")
+def recommender(toy_run):
+    return open_recommender(toy_run)
+
+
+@pytest.fixture(scope="module")
+def run_folder(toy_parts):
+    return toy_parts.folder("retriever").parent
+
+
+def users(nodes) -> list[str]:
+    return [node.metadata["user_id"] for node in nodes]
+
+
+def answers(nodes) -> list[tuple[str, float]]:
+    return [(node.node_id, node.score) for node in nodes]
+
+
+@pytest.mark.parametrize("again", COPIES, ids=NAMES)
+def test_copies_of_retrievers_answer_the_same(again, retriever, run_folder):
+    for one, asked in (
+        (retriever, UserQuery("Liked: Heat; Ronin.", user_id="ann")),
+        (retriever.for_user("ann"), QueryBundle("Liked: Heat; Ronin.")),
+        (CollaborativeRetriever.from_pretrained(run_folder, similarity_top_k=3), UserQuery(user_id="0")),
+    ):
+        expected = answers(one.retrieve(asked))
+        other = again(one)
+        assert answers(other.retrieve(asked)) == expected and repr(other).split("<")[0] == repr(one).split("<")[0]
+        assert answers(asyncio.run(other.aretrieve(asked))) == expected
+        langchain = CollaborativeLangChainRetriever(retriever=one, user_id=0)
+        text = one.index.documents["text"][0]
+        assert again(langchain).invoke(text) == langchain.invoke(text)
+
+
+@pytest.mark.parametrize("again", COPIES, ids=NAMES)
+def test_copies_of_what_is_trained_answer_the_same(again, run_folder, toy_parts, recommender):
+    nodes = CollaborativeRetriever.from_pretrained(run_folder).retrieve(UserQuery(user_id="0"))
+    reranker = SelfAssessingReranker.from_pretrained(run_folder, top_n=3)
+    reranker.top_n = 2
+    asked = QueryBundle("Liked: Sunny Garden.")
+    expected = answers(reranker.postprocess_nodes(nodes, query_bundle=asked))
+    other = again(reranker)
+    assert answers(other.postprocess_nodes(nodes, query_bundle=asked)) == expected and len(expected) == 2
+    embedding = TrainedEmbedding(TextEncoder.from_pretrained(run_folder))
+    assert again(embedding).get_text_embedding("Liked: Heat.") == embedding.get_text_embedding("Liked: Heat.")
+    predictor = Predictor.from_pretrained(run_folder)
+    predictor.temperature = 2.0
+    prompt = recommender.recommend("0", "1").prompt
+    assert again(predictor).score([prompt]) == predictor.score([prompt])
+    assert again(recommender).recommend("0", "1") == recommender.recommend("0", "1")
+    flow = again(RecommendWorkflow.from_run(toy_parts))
+    assert asyncio.run(flow.ask("0", "1")).probability == pytest.approx(recommender.recommend("0", "1").probability, abs=1e-6)
+
+
+def test_a_pickle_is_opened_from_another_working_directory(run_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(run_folder)
+    retriever = CollaborativeRetriever.from_pretrained("retriever")
+    expected = answers(retriever.retrieve(UserQuery(user_id="0")))
+    kept = pickle.dumps(retriever)
+    monkeypatch.chdir(tmp_path)
+    assert answers(pickle.loads(kept).retrieve(UserQuery(user_id="0"))) == expected  # noqa: S301  # our own
+
+
+def test_what_frameworks_write_down_can_be_read_again(retriever):
+    asked = UserQuery("Liked: Heat.", user_id=42, as_of="2020-01-01", top_k=3)
+    assert UserQuery.from_json(asked.to_json()) == asked and asked.to_dict()["as_of"] == 1_577_836_800
+    told = dumpd(CollaborativeLangChainRetriever(retriever=retriever))
+    assert told["type"] == "not_implemented" and "CollaborativeRetriever(" in told["repr"], "as LangChain says of what holds a model"
+
+
+def test_repr_says_what_it_is(retriever, run_folder, toy_parts, recommender):
+    assert repr(retriever).startswith("CollaborativeRetriever(BehaviourIndex(in memory, 3 users, 3 documents), ")
+    assert repr(retriever.for_user("ann", as_of=5)).endswith("similarity_top_k=2, user_id='ann', as_of=5)")
+    opened = CollaborativeRetriever.from_pretrained(run_folder)
+    for part in (str(run_folder / "retriever" / "index"), "generation", "TextEncoder(", "similarity_top_k=6"):
+        assert part in repr(opened)
+    assert str(run_folder) in repr(SelfAssessingReranker.from_pretrained(run_folder))
+    assert str(run_folder / "predictor") in repr(toy_parts.predictor) and "OnnxEngine" in repr(toy_parts.predictor)
+    for one in (recommender, toy_parts, RecommendWorkflow.from_run(toy_parts)):
+        assert "'toy'" in repr(one) and " at 0x" not in repr(one)
+
+
+def test_every_part_is_found_in_its_own_folder_and_in_its_run_s(run_folder, tmp_path):
+    for part, kind in (("retriever", CollaborativeRetriever), ("reranker", SelfAssessingReranker), ("predictor", Predictor)):
+        kind.from_pretrained(run_folder / part)
+        kind.from_pretrained(str(run_folder))
+        for folder in (tmp_path, tmp_path / "nowhere"):
+            with pytest.raises(ModelError, match=f"no trained {part}"):
+                kind.from_pretrained(folder)
+    CollaborativeLangChainRetriever.from_pretrained(run_folder)
+    fingerprints = {TextEncoder.from_pretrained(run_folder / place).fingerprint for place in (".", "retriever", "retriever/encoder")}
+    assert len(fingerprints) == 1
+    with pytest.raises(ModelError, match="no trained encoder"):
+        TextEncoder.from_pretrained(tmp_path)
+
+
+def test_a_bound_retriever_leaves_its_user_out_of_plain_texts_fusions_and_tools(retriever):
+    assert "ann" in users(retriever.retrieve("Liked: Heat; Ronin."))
+    mine = retriever.for_user("ann")
+    assert users(mine.retrieve("Liked: Heat; Ronin.")) == ["bob", "cat"]
+    assert users(mine.retrieve("")) == ["bob", "cat"], "who is in the index needs no words"
+    assert users(mine.retrieve(UserQuery("Liked: Heat; Ronin.", user_id="bob")))[0] == "ann", "a query that names a user is theirs"
+    assert "ann" in users(retriever.retrieve("Liked: Heat; Ronin.")), "the first one is as it was"
+    llm = MockLLM()
+    for one, seen in ((retriever, True), (mine, False)):
+        fused = QueryFusionRetriever([one], llm=llm, num_queries=3, use_async=False, similarity_top_k=3)
+        assert ("ann" in users(fused.retrieve(UserQuery("Liked: Heat; Ronin.", user_id="ann")))) is seen
+    assert retriever.for_user("ann", as_of=0).retrieve("Liked: Heat.") != [] and retriever.for_user(None, as_of=-5).retrieve("x") == []
+
+
+def test_an_agent_s_tool_names_users_and_knows_whom_it_serves(retriever):
+    free, mine, then = similar_users_tool(retriever), similar_users_tool(retriever, user_id="ann"), similar_users_tool(retriever, as_of=-5)
+    asked = [list(tool.metadata.get_parameters_dict()["properties"]) for tool in (free, mine, then)]
+    assert asked == [["behaviour", "user_id", "as_of"], ["behaviour"], ["behaviour", "user_id"]]
+    text = "Liked: Heat; Ronin."
+    told = free.call(behaviour=text, user_id="bob").content.splitlines()
+    assert told[0].startswith("user ann (") and told[0].endswith(": Liked: Heat; Ronin; Casino.") and len(told) == 2
+    assert "user ann" not in mine.call(behaviour=text).content
+    assert asyncio.run(mine.acall(behaviour=text)).content == mine.call(behaviour=text).content
+    assert free.call(behaviour=text, as_of="1960-01-01").content == then.call(behaviour=text).content == "No similar user was found."
+    assert users(mine.call(behaviour=text).raw_output) == ["bob", "cat"]
+    assert json.dumps(mine.metadata.to_openai_tool()).count("behaviour") >= 2
+
+
+def test_a_langchain_tool_of_a_bound_retriever_leaves_its_user_out(retriever):
+    bound = CollaborativeLangChainRetriever(retriever=retriever, user_id="ann", k=2)
+    tool = create_retriever_tool(bound, "similar_users", "Finds users of a like taste.")
+    assert "Casino" not in tool.invoke({"query": "Liked: Heat; Ronin."}) and "Collateral" in tool.invoke({"query": "Liked: Heat; Ronin."})
+    assert next(one.metadata["user_id"] for one in bound.invoke("Liked: Heat; Ronin.", user_id="bob")) == "ann"
+
+
+@pytest.mark.parametrize(
+    ("ask", "where"),
+    [
+        (lambda one: one.retrieve("a\ud800b"), "the query"),
+        (lambda one: one.retrieve(UserQuery("x", user_id="a\ud800")), "user_id"),
+        (lambda one: UserQuery("x", target="\udc80"), "target"),
+        (lambda one: UserQuery("x", top_k=0), "top_k"),
+        (lambda one: UserQuery("x", user_id=1.5), "user_id"),
+        (lambda one: UserQuery("x", as_of=1_577_836_800_000), "as_of"),
+        (lambda one: CollaborativeRetriever(one.index, one.encoder, similarity_top_k=-1), "similarity_top_k"),
+        (lambda one: CollaborativeRetriever.from_texts({"a": "\ud800"}, encoder=WordEncoder()), "the text of user 'a'"),
+        (lambda one: CollaborativeLangChainRetriever(retriever=one).invoke("x", k=0), "top_k"),
+        (lambda one: CollaborativeLangChainRetriever(retriever=one, as_of="soon"), "as_of"),
+    ],
+)
+def test_arguments_are_checked_where_they_enter(retriever, ask, where):
+    with pytest.raises(InputError) as caught:
+        ask(retriever)
+    assert caught.value.where == where
+
+
+def test_times_and_ids_have_many_forms(retriever):
+    moment = datetime(2020, 1, 1, tzinfo=UTC)
+    forms = [UserQuery("x", user_id=42, as_of=one) for one in (moment, "2020-01-01", 1_577_836_800)]
+    assert forms[0] == forms[1] == forms[2] and forms[0].user_id == "42"
+    numbered = CollaborativeRetriever.from_texts({np.int64(1): "Liked: Heat.", 2: "Liked: Grease."}, encoder=WordEncoder())
+    assert users(numbered.for_user(1).retrieve("Liked: Heat.")) == ["2"]
+
+
+def test_a_question_s_arguments_have_many_forms(recommender):
+    item = recommender.run.histories.catalogue["17"]
+    expected = recommender.recommend("4", "17", as_of=10**9)
+    for user, name, when in ((4, 17, "2001-09-09T01:46:40"), (np.int64(4), item.name, datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC))):
+        assert recommender.recommend(user, name, as_of=when) == expected
+        assert asyncio.run(recommender.arecommend(user, name, as_of=when)) == expected
+    films = recommender.run.histories.catalogue
+    typed = recommender.recommend(None, 4, history=f"{films['0'].name}; -{films['1'].name}")
+    for listed in ([films["0"].name, f"-{films['1'].name}"], [0, "-1"], (Event("", "0", True, 1), Event("", 1, False, 2))):
+        assert recommender.recommend(None, 4, history=listed).prompt == typed.prompt
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        ({"as_of": 10**12}, "as_of"),
+        ({"as_of": "yesterday"}, "as_of"),
+        ({"user_id": 4.5}, "user_id"),
+        ({"item_id": None}, "item_id"),
+        ({"item_id": "\ud800"}, "item_id"),
+        ({"history": "\ud800", "user_id": None}, "history"),
+        ({"history": {"0": 1}, "user_id": None}, "history"),
+        ({"history": [("0", True)], "user_id": None}, "history[0]"),
+        ({"history": [1.5], "user_id": None}, "history[0]"),
+    ],
+)
+async def test_a_question_s_arguments_are_checked(recommender, arguments, where):
+    given = {"user_id": "4", "item_id": "17", **arguments}
+    with pytest.raises(InputError) as caught:
+        recommender.recommend(**given)
+    assert caught.value.where == where
+    with pytest.raises(InputError) as caught:
+        await recommender.arecommend(**given)
+    assert caught.value.where == where
+
+
+def test_a_list_s_unknown_names_are_told_at_once(recommender):
+    with pytest.raises(InputError) as caught:
+        recommender.recommend(None, 4, history=["no such film", "0", "-nor this one"])
+    assert caught.value.found == "no such film, -nor this one"
+
+
+@pytest.mark.parametrize("route", ["predictor", "recommender"])
+async def test_a_ranking_as_of_a_time_knows_nothing_later(toy_run, route):
+    from score_rag.pipeline.guard import Guard
+
+    recommender = open_recommender(toy_run)
+    recommender.run.__dict__["guard"] = Guard(ndcg=(0.2, 0.1) if route == "predictor" else (0.1, 0.2))
+    log = recommender.run.histories.log
+    events = log.of("1")
+    when = events[len(events) // 2].timestamp
+    earlier = {event.item_id for event in events if event.timestamp < when}
+    found = recommender.top(1, 24, as_of=when)
+    ranked = {one.item.item_id for one in found}
+    assert ranked == set(recommender.run.histories.catalogue) - earlier, "what was judged later is still to be had"
+    assert ranked & {event.item_id for event in events if event.timestamp >= when}
+    for one in found[:3]:
+        assert one.prompt.count("\n") and all(log.before(other.user_id, when) for other in one.neighbours)
+    again = await recommender.atop(1, 24, as_of=datetime.fromtimestamp(when, UTC))
+    assert [one.item for one in again] == [one.item for one in found]
+    assert any("24 items were asked for" in said and f"{len(found)} came" in said for said in found[0].warnings)
+    assert not any("asked for" in said for said in recommender.top(1, 2)[0].warnings)
+    with pytest.raises(InputError, match="at that time there is none"):
+        recommender.top(1, 3, as_of=events[0].timestamp)
+    for arguments in ({"k": 0}, {"k": -1}, {"k": 3, "candidates": 0}):
+        with pytest.raises(InputError, match="1 or more"):
+            recommender.top(1, **arguments)
+    few = recommender.top(1, 3, candidates=2)
+    assert len(few) == 2 and any("only 2 candidates" in said for said in few[0].warnings)
+
+
+async def test_the_workflow_s_answer_has_a_type_and_takes_the_same_arguments(recommender):
+    flow = RecommendWorkflow.from_run(recommender.run)
+    answered = await flow.ask(4, 17, as_of="2001-09-09T01:46:40Z")
+    assert answered.recommendation.prompt == recommender.recommend("4", "17", as_of=10**9).prompt
+    listed = await flow.ask(None, "4", history=["0", "-1"])
+    assert listed.recommendation.prompt == recommender.recommend(None, "4", history=["0", "-1"]).prompt
+    with pytest.raises(InputError, match="not in seconds"):
+        await flow.run(user_id="4", item_id="17", as_of=10**12)
+
+
+def test_a_notebook_shows_an_answer_and_nothing_that_data_smuggles_in(recommender):
+    found = recommender.recommend("0", "1")
+    shown = found._repr_html_()
+    assert found.item.name in shown and f"{found.probability:.3f}" in shown and found.verdict in shown
+    assert all(other.user_id in shown for other in found.neighbours) and "evidence in the prompt" in shown
+    evil = replace(found, item=replace(found.item, title="<script>alert(1)</script>"), user_id="<b>", warnings=["<i>"])
+    assert "<script" not in evil._repr_html_() and "<b>" not in evil._repr_html_() and "<i>" not in evil._repr_html_()
+
+
+def test_the_version_is_the_installed_one():
+    from importlib.metadata import version
+
+    assert score_rag.__version__ == version("score-rag")
+
+
+APP = """
+import asyncio
+
+from llama_index.core.query_engine import RetrieverQueryEngine
+
+from score_rag import CollaborativeRetriever, RecommendWorkflow, SelfAssessingReranker, UserQuery, __version__
+from score_rag import load_pipeline, open_recommender
+
+
+def version() -> str:
+    return __version__
+
+
+def serve(folder: str) -> list[str]:
+    retriever = CollaborativeRetriever.from_pretrained(folder, similarity_top_k=10).for_user(42, as_of="2021-06-30")
+    reranker = SelfAssessingReranker.from_pretrained(folder, top_n=2)
+    RetrieverQueryEngine.from_args(retriever, node_postprocessors=[reranker])
+    return [node.text for node in retriever.retrieve(UserQuery("Liked: Heat (1995)", user_id=42))]
+
+
+async def ask() -> tuple[float, str]:
+    answered = await RecommendWorkflow.from_run("sample").ask(42, 17)
+    reveal_type(answered)
+    reveal_type(answered.recommendation.item.title)
+    ranked = await open_recommender(load_pipeline("sample")).atop(42, 3, as_of="2021-06-30")
+    reveal_type(ranked[0])
+    return answered.probability, ranked[0].verdict
+
+
+print(asyncio.run(ask()))
+"""
+
+
+@pytest.mark.slow
+def test_a_user_s_app_types_under_strict(tmp_path):
+    (tmp_path / "app.py").write_text(APP, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", str(tmp_path / "cache"), "app.py"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert told.returncode == 0, told.stdout
+    kinds = [line.rsplit('"', 2)[1].rsplit(".", 1)[-1] for line in told.stdout.splitlines() if "Revealed type" in line]
+    assert kinds == ["AnsweredEvent", "str", "Recommendation"]
