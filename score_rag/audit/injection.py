@@ -41,7 +41,9 @@ class Injection:
         largest_change: The largest.
         worst: The title that changed P most, as it stood in the prompt.
         rankings: Rankings in which one item was attacked.
-        moved: Share of them in which it moved by more than `FAR` places.
+        moved: Share of them in which it moved by more than `far` places.
+        ranked: Items of a ranking, at most.
+        far: Places.
     """
 
     payloads: int
@@ -51,6 +53,8 @@ class Injection:
     worst: str
     rankings: int
     moved: float
+    ranked: int = RANKED
+    far: int = FAR
 
     @property
     def ok(self) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from score_rag.cli.options import Json
+from score_rag.cli.options import Json, Set
+
+if TYPE_CHECKING:
+    from score_rag.audit.injection import Injection
 
 __all__ = ["doctor", "examine"]
 
@@ -22,10 +25,15 @@ def doctor(
     engine: Annotated[str | None, typer.Option(metavar="URL", help="Check a scoring server instead: parity and prefix cache.")] = None,
     engine_kind: Annotated[str, typer.Option(help="What the server is: vllm, sglang or openai.")] = "vllm",
     engine_model: Annotated[str | None, typer.Option(help="The model's name at the server, where it serves several.")] = None,
-    pipeline: Annotated[str, typer.Option(help="The finished run that the server is compared with.")] = "sample",
+    injection: Annotated[bool, typer.Option("--injection", help="Attack a finished run with hostile titles instead.")] = False,
+    pipeline: Annotated[str, typer.Option(help="The finished run that is compared with the server, or attacked.")] = "sample",
+    set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Show installed versions, bundled models, and which model hub or API keys are available; or check a scoring server."""
+    """Show installed versions, bundled models, and which model hub or API keys are available; or check a scoring server, or a run."""
+    if injection:
+        _attack(pipeline, set_ or [], json)
+        return
     if engine is not None:
         _check_server(engine, engine_kind, engine_model, pipeline, json)
         return
@@ -52,6 +60,40 @@ def _check_server(url: str, kind: str, model: str | None, pipeline: str, json: b
         show_engine(found)
     if not found["ok"]:
         raise typer.Exit(1)
+
+
+def _attack(pipeline: str, overrides: list[str], json: bool) -> None:
+    from dataclasses import asdict
+
+    from score_rag.audit.injection import attack_run
+    from score_rag.cli.screen import bars, print_json
+    from score_rag.pipeline.config import load_pipeline
+    from score_rag.pipeline.run import Run
+
+    run = Run.open(load_pipeline(pipeline, overrides=overrides), stages=("predictor",))
+    with bars(quiet=json) as report:
+        found = attack_run(run, report=report)
+    if json:
+        print_json({"ok": found.ok, **asdict(found)})
+    else:
+        _show_attack(found)
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+def _show_attack(found: Injection) -> None:
+    from rich.markup import escape
+
+    from score_rag.cli.screen import console
+
+    screen = console()
+    screen.print(f"{found.payloads} hostile titles, each on a question of its own")
+    screen.print(f"  break-outs (a line more, or a sign with a meaning of its own): {found.break_outs}")
+    screen.print(f"  P of the attacked item: mean change {found.mean_change:.4f} (aim at most .02), largest {found.largest_change:.4f}")
+    screen.print(f"  the title that changed it most: {escape(found.worst)}", soft_wrap=True)
+    share = f"{found.moved:.1%} of {found.rankings} rankings"
+    screen.print(f"  rank among {found.ranked}: moved by more than {found.far} places in {share} (aim under 2 %)")
+    screen.print("[green]held[/]" if found.ok else "[red]hostile titles change what this run says: see above[/]")
 
 
 def examine() -> dict[str, Any]:
