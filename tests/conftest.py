@@ -23,7 +23,7 @@ data: {{source: table, path: {data}, split: column}}
 crm: {{model: sasrec, dim: 16, epochs: 12, patience: 6, batch_size: 8, learning_rate: 0.01, neighbours: 3}}
 documents: {{max_liked: 4, max_disliked: 2, every: 4}}
 retriever: {{max_tokens: 64, tune_layers: 1, epochs: 4, batch_size: 16, hold_out: 0.1, similarity_top_k: 6}}
-reranker: {{layers: 1, max_tokens: 96, pairs: 24, epochs: 1, batch_size: 4, top_n: 2}}
+reranker: {{layers: 1, learning_rate: 1.0e-3, max_tokens: 96, pairs: 24, epochs: 1, batch_size: 4, top_n: 2}}
 predictor:
   prompt: predict_evidence
   neighbours: judges

@@ -43,6 +43,9 @@ VALUES = {
     "predict": {"history": [Told(HEAT, True)], "neighbours": [OTHER], "target": RONIN},
     "predict_evidence": {"neighbours": [OTHER], "target": RONIN, **KNOWN},
     "predict_expectation": {"target": RONIN, "expectation": KNOWN["expectation"]},
+    "predict_neighbours": {"neighbours": [OTHER], "target": RONIN, "mood": DULL},
+    "rerank": {"history": "Liked: Heat.", "target": "Ronin (1998). Action."},
+    "rerank_behaviour": {"behaviour": "Liked: Ronin.", "verdict": "liked", "target": "Ronin (1998). Action."},
     "predict_history": {"history": [Told(HEAT, True, KNOWN)], "target": RONIN, **KNOWN},
 }
 PLAIN = Item("3", "Per Gessle")
@@ -96,6 +99,15 @@ def test_the_bundled_llama_s_question_is_byte_for_byte_this():
     assert find_prompt("predict_history").render(**VALUES["predict_history"]) == (
         "Heat (1995), Crime mood 42 expected 71 42 71: Yes\nRonin (1998), Action Thriller mood 42 expected 71 42 71:"
     )
+
+
+def test_what_the_reranker_reads_is_byte_for_byte_this():
+    said = {name: find_prompt(name).render(**VALUES[name]) for name in ("rerank", "rerank_behaviour", "predict_neighbours")}
+    assert said == {
+        "rerank": "Will this user like Ronin (1998). Action. Liked: Heat.",
+        "rerank_behaviour": "Liked it. Liked: Ronin.",
+        "predict_neighbours": "Ronin (1998), Action Thriller\nsimilar 71 liked\nmood 42:",
+    }
 
 
 def test_the_forms_of_documents_are_byte_for_byte_these():
@@ -163,7 +175,14 @@ def test_ones_own_prompt_wins_over_the_shipped_one(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", sorted(VALUES))
 def test_an_item_without_genres_leaves_no_stray_signs(name):
     values = {key: value for key, value in VALUES[name].items() if key != "neighbours"} | {"neighbours": []}
-    items = {"target": "Per Gessle." if name == "assess" else PLAIN, "liked": [PLAIN], "disliked": [PLAIN], "latest": [PLAIN]}
+    told = name == "assess" or name.startswith("rerank")
+    items = {
+        "target": "Per Gessle." if told else PLAIN,
+        "behaviour": "Liked: Per Gessle.",
+        "liked": [PLAIN],
+        "disliked": [PLAIN],
+        "latest": [PLAIN],
+    }
     history = [Told(PLAIN, True, KNOWN)] if name.startswith("predict") else "Liked: Per Gessle."
     prompt = read_prompt(shipped_folder("prompts") / f"{name}.md")
     values |= {key: value for key, value in {**items, "history": history}.items() if key in values}

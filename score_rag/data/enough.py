@@ -84,7 +84,7 @@ def require_enough(report: Mapping[str, Any], where: object) -> None:
                 '"', ""
             ),
             found="; ".join(lack["what"] for lack in lacks),
-            hint="score-rag data show tells what the files hold" if not remedy else None,
+            hint="look at what the files hold" if not remedy else None,
             remedy=ChangeSetting(remedy) if remedy else None,
         )
 

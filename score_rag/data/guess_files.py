@@ -119,7 +119,7 @@ def _two(folder: Path) -> list[Path]:
             where=folder,
             expected="one or two files of data",
             found=", ".join(file.name for file in found[:8]) or "none",
-            hint="name them: score-rag data guess EVENTS ITEMS",
+            hint="name the file of events first, then the file of items",
         )
     return found
 

@@ -91,7 +91,7 @@ class DataSettings(OpenSettings):
     """Where events come from and how they are split."""
 
     source: Annotated[str, AfterValidator(_known_source)] = Field(
-        "sample", description="sample | table | movielens | amazon | ... (score-rag data list), or of an installed package"
+        "sample", description="sample | table | movielens | amazon | ... (docs/data.md has them all), or of an installed package"
     )
     path: Annotated[str | None, location()] = Field(None, description="folder of the source's files; table: or the one file of the events")
     interactions: str | None = Field(None, description="name of the events' file, where the usual one is not meant")

@@ -121,7 +121,7 @@ def measured_targets(gains: Sequence[np.ndarray], *, sharpness: float = 0.1) -> 
         sharpness: Nats; behaviours whose gains differ by much less count as equals.
 
     >>> [round(float(one), 3) for one in measured_targets([np.array([0.1, 0.1, -0.2])])[0]]
-    [0.495, 0.495, 0.025]
+    [0.488, 0.488, 0.024]
     """
     out = []
     for one in gains:

@@ -107,7 +107,7 @@ def fit_reranker(
     queries = [texts.ask(request.history, request.target) for request in requests]
     lists = ranked_lists(queries, _told(interactions, requests, hits, texts), targets)
     start = find_encoder(settings.encoder, setting="reranker.encoder")
-    metrics = train_reranker(start, lists, folder / "model", settings, checkpoints=checkpoints, seed=seed, report=report)
+    metrics = train_reranker(start, lists, folder / "model", settings.complete(), checkpoints=checkpoints, seed=seed, report=report)
     texts.write(folder / "model")
     if answers:
         write_answers(requests, answers, settings, prompt=prompt, out=folder / "assessments.jsonl")

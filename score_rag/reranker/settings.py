@@ -16,11 +16,11 @@ __all__ = ["AssessmentSettings", "RerankerSettings", "RerankerTraining"]
 class RerankerTraining(Settings):
     """How the cross-encoder is trained."""
 
-    layers: int | None = Field(2, ge=1, description="keep only the first so many layers of the base; null keeps all")
+    layers: int | None = Field(None, ge=1, description="keep only the first so many layers; null: 2 of the bundled encoder, all of another")
     max_tokens: int = Field(160, ge=8, description="longer pairs are cut")
     epochs: int = Field(2, ge=0, description="over all questions")
     batch_size: int = Field(8, ge=1, description="questions")
-    learning_rate: float = Field(2e-4, gt=0, description="of AdamW")
+    learning_rate: float | None = Field(None, gt=0, description="of AdamW; null: 5e-4 for the bundled encoder, 2e-5 for another")
     hold_out: float = Field(0.15, gt=0, lt=1, description="share of questions kept out of training, for its metrics")
     trainer: TrainerSettings = TrainerSettings()
 
@@ -64,6 +64,11 @@ class RerankerSettings(RerankerTraining, AssessmentSettings):
     behaviour_prompt: str = Field("rerank_behaviour", description="prompts/rerank_behaviour.md: another user, likewise")
     pairs: int = Field(300, ge=10, description="(user, item) questions to ask the assessor about, or to measure by")
     top_n: Annotated[int, serving(feeds=("predictor",))] = Field(2, ge=1, description="Ks, users kept")
+
+    def complete(self) -> Self:
+        """The same with what null means for this encoder."""
+        layers, rate = (2, 5e-4) if self.encoder == BUNDLED else (None, 2e-5)
+        return self.changed(layers=self.layers or layers, learning_rate=self.learning_rate or rate)
 
     @model_validator(mode="after")
     def _encoder_reads_so_much(self) -> Self:

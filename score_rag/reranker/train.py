@@ -11,7 +11,6 @@ import numpy as np
 from score_rag.errors import DataError
 from score_rag.files import digest_json, share
 from score_rag.inference.onnx import export_onnx
-from score_rag.inference.precision import fast_bfloat16
 from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
 from score_rag.reranker.examples import RankedList
@@ -24,6 +23,8 @@ from score_rag.training.settings import trainer_arguments
 __all__ = ["train_reranker"]
 
 _DEFAULTS = RerankerTraining()
+_RATE = 2e-5
+"""What cross-encoders of full size are tuned with."""
 
 
 @seeded
@@ -85,9 +86,7 @@ def train_reranker(
     held, trained = HeldOut([lists[place] for place in order[:count]]), [lists[place] for place in order[count:]]
 
     def score(pairs: list[tuple[str, str]]) -> np.ndarray:
-        # How lists are ordered can be told in the precision of the training.
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=fast_bfloat16()):
-            return np.asarray(model.predict(pairs, show_progress_bar=False), dtype=np.float64)
+        return _logits(network, model.tokenizer, pairs, settings.max_tokens)
 
     best = BestRanking(network, held, score, checkpoints)
     _, before = held.examine(score)
@@ -126,6 +125,24 @@ def train_reranker(
         "mrr_margin": after["margin"],
         "mrr_random": held.random,
     }
+
+
+def _logits(network: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], max_tokens: int, *, batch: int = 64) -> np.ndarray:
+    """Logits of pairs [n] in float32, whatever precision the trainer has wrapped around the model: those of one list differ by little."""
+    import torch
+
+    order = sorted(range(len(pairs)), key=lambda place: sum(map(len, pairs[place])))
+    out = np.zeros(len(pairs))
+    training = network.training
+    network.eval()
+    with torch.inference_mode(), torch.autocast(network.device.type, enabled=False):
+        for start in range(0, len(order), batch):
+            places = order[start : start + batch]
+            one, other = zip(*(pairs[place] for place in places), strict=True)
+            inputs = tokenizer(list(one), list(other), truncation=True, max_length=max_tokens, padding=True, return_tensors="pt")
+            out[places] = network(**inputs.to(network.device)).logits[:, 0].float().cpu().numpy()
+    network.train(training)
+    return out
 
 
 def _run_trainer(
@@ -177,7 +194,7 @@ def _run_trainer(
                 **trainer_arguments(settings.trainer, folder, seed=seed, save=checkpoints is not None, native=True),
                 num_train_epochs=settings.epochs,
                 per_device_train_batch_size=settings.batch_size,
-                learning_rate=settings.learning_rate,
+                learning_rate=settings.learning_rate or _RATE,
                 warmup_steps=max(1, settings.epochs * len(trained) // settings.batch_size // 10),
             ),
             train_dataset=Dataset.from_dict(data),
