@@ -87,3 +87,14 @@ def test_a_run_stops_before_anything_is_trained_and_says_what_to_change(tmp_path
     # A recommender alone is nobody's question.
     changed = load_pipeline(str(file), overrides=["crm.model=item-knn", "crm.experts=[]"])
     assert [found.action for found in run(changed, stages(changed), until="crm")] == ["skipped", "ran"]
+
+
+def test_a_dry_run_tells_what_the_files_hold_and_what_they_lack(tmp_path):
+    def planned(folder):
+        pipeline = load_pipeline("ml-1m-collm", overrides=[f"data.path={folder}", "data.split=quantiles", f"runs={tmp_path / 'runs'}"])
+        return run(pipeline, stages(pipeline), only="data", dry_run=True)[0].plan
+
+    assert "120 events of 10 users" in planned(world(tmp_path / "enough")) and "cannot learn" not in planned(tmp_path / "enough")
+    assert "later stages cannot learn from this: every rating is 5" in planned(world(tmp_path / "same", rating=lambda place: 5))
+    assert "it would fail: " in planned(tmp_path / "nowhere")
+    assert not (tmp_path / "runs").exists()

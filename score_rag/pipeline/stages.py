@@ -8,6 +8,7 @@ that have a section of its name.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,16 @@ def _data(context: StageContext, folder: Path) -> dict[str, Any]:
         "liked": round(float(interactions.events["label"].mean() or 0.0), 4),  # type: ignore[arg-type]
         "notes": [f"information: {information(interactions, context.pipeline.data.history)}", *report.lines()],
     }
+
+
+def _planned_data(context: StageContext, due: Collection[str]) -> str:
+    """What the files hold, and what later stages would lack in them: known before hours are spent."""
+    try:
+        interactions, report = load_data(context.pipeline, progress=context.report)
+    except ScoreError as error:
+        return f"it would fail: {error.what}"
+    held = f"{len(interactions.events):,} events of {interactions.events['user_id'].n_unique():,} users"
+    return "; ".join([held, *(f"later stages cannot learn from this: {lack['what']}" for lack in report.lacks)])
 
 
 def _crm_inputs(pipeline: Pipeline) -> list[Path]:
@@ -168,7 +179,7 @@ def _keep_prompt(path: Path, folder: Path, name: str) -> None:
 
 
 SHIPPED = (
-    Stage("data", run=_data, inputs=_data_inputs),
+    Stage("data", run=_data, inputs=_data_inputs, plan=_planned_data),
     Stage("crm", run=fit_crm, needs=("data",), inputs=_crm_inputs),
     Stage("documents", run=_documents, needs=("data",), prompts=lambda p: (p.documents.prompt,), check=check_documents),
     Stage("retriever", run=_retriever, needs=("documents", "crm"), check=check_retriever, caches=("index",)),
