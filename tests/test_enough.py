@@ -95,6 +95,6 @@ def test_a_dry_run_tells_what_the_files_hold_and_what_they_lack(tmp_path):
         return run(pipeline, stages(pipeline), only="data", dry_run=True)[0].plan
 
     assert "120 events of 10 users" in planned(world(tmp_path / "enough")) and "cannot learn" not in planned(tmp_path / "enough")
-    assert "later stages cannot learn from this: every rating is 5" in planned(world(tmp_path / "same", rating=lambda place: 5))
+    assert "later stages cannot learn from this: every train event is a like" in planned(world(tmp_path / "same", rating=lambda place: 5))
     assert "it would fail: " in planned(tmp_path / "nowhere")
     assert not (tmp_path / "runs").exists()
