@@ -347,3 +347,27 @@ def test_a_user_s_app_types_under_strict(tmp_path):
     assert told.returncode == 0, told.stdout
     kinds = [line.rsplit('"', 2)[1].rsplit(".", 1)[-1] for line in told.stdout.splitlines() if "Revealed type" in line]
     assert kinds == ["AnsweredEvent", "str", "Recommendation"]
+
+
+def test_the_reranker_is_a_langchain_compressor_that_keeps_what_the_post_processor_keeps(toy_parts):
+    import asyncio
+
+    from langchain_core.documents import Document
+    from llama_index.core.schema import NodeWithScore, TextNode
+
+    from score_rag import SelfAssessingReranker, UserQuery
+    from score_rag.integrations.langchain_reranker import SelfAssessingCompressor
+
+    texts = toy_parts.index.documents["text"].unique().sort().to_list()[:6]
+    documents = [Document(page_content=text, metadata={"place": place}, id=str(place)) for place, text in enumerate(texts)]
+    target, asked = "Merry Street (1982). Comedy.", "Liked: Sunny Garden."
+    compressor = SelfAssessingCompressor.from_pretrained(toy_parts.folder("reranker"), top_n=3)
+    kept = compressor.for_item(target).compress_documents(documents, asked)
+    reranker = SelfAssessingReranker.from_pretrained(toy_parts.folder("reranker"), top_n=3)
+    nodes = [NodeWithScore(node=TextNode(text=text, id_=str(place)), score=0.5) for place, text in enumerate(texts)]
+    same = reranker.postprocess_nodes(nodes, query_bundle=UserQuery(asked, target=target))
+    assert [one.id for one in kept] == [one.node.node_id for one in same]
+    assert [one.metadata["relevance_score"] for one in kept] == pytest.approx([one.score for one in same])
+    assert all(one.metadata["place"] == int(one.id) for one in kept) and all("relevance_score" not in one.metadata for one in documents)
+    assert asyncio.run(compressor.for_item(target).acompress_documents(documents, asked)) == kept
+    assert compressor.target is None and compressor.compress_documents([], asked) == []
