@@ -14,6 +14,8 @@ for _name, _value in (
     ("LITELLM_LOCAL_MODEL_COST_MAP", "True"),
 ):
     os.environ[_name] = _value
+# Tables are as wide as this says, and in some test processes it is set.
+os.environ.pop("COLUMNS", None)
 
 TOY_PIPELINE = """
 name: toy
