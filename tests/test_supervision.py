@@ -143,3 +143,11 @@ def test_a_training_question_is_told_any_of_those_who_were_found_and_not_the_mos
     counts = np.bincount(np.ravel(told), minlength=6)
     assert counts.min() > 60, "each is told about one time in three"
     assert all(score == hit.score for one in drawn for hit, score in one.kept)
+
+
+@pytest.mark.parametrize(("after", "margin", "said"), [(0.36, 0.10, True), (0.50, 0.10, True), (0.60, 0.08, False)])
+def test_a_reranker_that_is_no_better_than_chance_is_said_to_be(after, margin, said):
+    from score_rag.cli.run import guard_lines
+
+    told = guard_lines({"mrr_after": after, "mrr_margin": margin, "mrr_random": 0.41, "held_out_reported": 27})
+    assert any("no better than chance" in line for line in told) == said

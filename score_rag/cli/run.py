@@ -72,11 +72,16 @@ def run_stages(
 
 
 def guard_lines(metrics: dict[str, Any]) -> list[str]:
-    """What is wrong with a predictor that was trained: worse than its recommender, or with an adapter that does nothing."""
+    """What is wrong with what was trained: a predictor worse than its recommender, an adapter that does nothing, a reranker at chance."""
     found = metrics.get("guard") or {}
     told = [f"{warning} ({ADVICE})" for warning in found.get("warnings", ())]
     if found and not found["adapter"]:
         told.append("no epoch of LoRA was better than the base alone: the base alone is served (more examples, or another learning rate?)")
+    if "mrr_margin" in metrics and metrics["mrr_after"] - metrics["mrr_margin"] <= metrics["mrr_random"]:
+        own = f"mean reciprocal rank {metrics['mrr_after']:.2f} ± {metrics['mrr_margin']:.2f}, by chance {metrics['mrr_random']:.2f}"
+        told.append(
+            f"on {metrics['held_out_reported']} held-out questions the reranker is no better than chance ({own}): more reranker.pairs"
+        )
     return told
 
 
