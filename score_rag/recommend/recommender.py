@@ -85,8 +85,8 @@ class Recommender:
     ) -> Recommendation:
         """`recommend` without blocking the event loop: loading, look-up and models run in a thread of the recommender's own.
 
-        Calls that wait together are answered together: a batch costs much less than its questions one by one. Answers are those of
-        `recommend`, to rounding.
+        Calls that wait together are answered together, which saves calls of a language model behind a server; where encoders on a CPU take
+        most of the time, it saves little. Answers are those of `recommend`, to rounding.
         """
         return await self._gathered.ask(Asked(user_id, item_id, history, as_of))
 

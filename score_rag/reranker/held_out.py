@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from score_rag.reranker.examples import RankedList
-from score_rag.training.checkpoints import BestWeights, trained_weights
+from score_rag.training.checkpoints import BestOfEpochs
 
 __all__ = ["BestRanking", "HeldOut", "expected_reciprocal_rank"]
 
@@ -44,49 +44,23 @@ class HeldOut:
         return float(np.mean([expected_reciprocal_rank(len(one.behaviours), one.best) for one in self.reported]))
 
 
-class BestRanking:
+class BestRanking(BestOfEpochs):
     """The weights of the epoch that ranks the choosing questions best.
 
     Args:
         network: Whose trained weights are kept.
         held: The questions.
         score: The network's logits of pairs.
-        folder: Where what is known so far is kept, for a killed training; None keeps it in memory alone.
+        folder: As for the base.
     """
 
     def __init__(self, network: Any, held: HeldOut, score: Score, folder: Path | None) -> None:
-        self.network, self.held, self.score = network, held, score
-        self._kept = BestWeights(folder, later=True)
-
-    @property
-    def epoch(self) -> int:
-        """The best so far, from 1; 0 before any."""
-        return int(self._kept.best["epoch"]) if self._kept.best else 0
-
-    @property
-    def ended(self) -> int:
-        """How many epochs have ended."""
-        return len(self._kept.scores)
-
-    @property
-    def reported(self) -> dict[str, float]:
-        """Metrics of the reported questions at the best epoch."""
-        return dict(self._kept.best["reported"]) if self._kept.best else {}
-
-    def resume(self, step: int) -> None:
-        """Take back what was known at a step."""
-        self._kept.resume(step)
+        super().__init__(network, folder)
+        self.held, self.score = held, score
 
     def end_epoch(self, step: int) -> None:
         """Examine, and keep the weights if they are the best so far."""
-        found, reported = self.held.examine(self.score)
-        self._kept.offer(step, found, trained_weights(self.network), epoch=self.ended + 1, reported=reported)
-
-    def restore(self) -> None:
-        """Put the kept weights back."""
-        for name, weight in self.network.named_parameters():
-            if name in self._kept.weights:
-                weight.data.copy_(self._kept.weights[name])
+        self.keep(step, *self.held.examine(self.score))
 
 
 def expected_reciprocal_rank(count: int, best: int) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from score_rag.metrics.ranking import Ranked, ndcg_and_recall
 from score_rag.retriever.examples import Neighbourhood
-from score_rag.training.checkpoints import BestWeights, trained_weights
+from score_rag.training.checkpoints import BestOfEpochs
 
 __all__ = ["BestEpoch", "Examination"]
 
@@ -67,7 +67,7 @@ class Examination:
         return ndcg_and_recall(list(tops), [row[row >= 0] for row in self.neighbours[places]], k)
 
 
-class BestEpoch:
+class BestEpoch(BestOfEpochs):
     """The weights of the epoch that finds most of the choosing half's neighbours, by recall@10; of equals the later.
 
     Where nobody is held out to choose by, the last.
@@ -89,31 +89,15 @@ class BestEpoch:
         patience: int | None,
         folder: Path | None = None,
     ) -> None:
-        self.network = network
+        super().__init__(network, folder)
         self.examination = examination
         self.encode = encode
         self.patience = patience
-        self._kept = BestWeights(folder, later=True)
-
-    @property
-    def epoch(self) -> int:
-        """The best so far, from 1; 0 before any."""
-        return int(self._kept.best["epoch"]) if self._kept.best else 0
-
-    @property
-    def ended(self) -> int:
-        """How many epochs have ended."""
-        return len(self._kept.scores)
 
     @property
     def recalls(self) -> list[float]:
         """Of the choosing half, one an epoch; none where nobody chooses."""
-        return [entry["score"] for entry in self._kept.scores] if len(self.examination.choosing) else []
-
-    @property
-    def reported(self) -> dict[str, float]:
-        """Metrics of the reported half at the best epoch."""
-        return dict(self._kept.best["reported"]) if self._kept.best else {}
+        return self.scores if len(self.examination.choosing) else []
 
     def examine(self) -> tuple[list[float], dict[str, float]]:
         """The weights as they are: (recall of the choosing half, metrics of the reported half), both empty where nobody is to be asked."""
@@ -125,19 +109,9 @@ class BestEpoch:
         metrics = {"recall_at_10": float(told.recall.mean()), "ndcg_at_10": float(told.ndcg.mean())}
         return [float(exam.ask(vectors, exam.choosing).recall.mean())] if len(exam.choosing) else [], metrics
 
-    def resume(self, step: int) -> None:
-        """Take back what was known at a step."""
-        self._kept.resume(step)
-
     def end_epoch(self, step: int) -> bool:
         """Examine, keep what is best so far, and say whether to go on."""
         found, reported = self.examine()
-        self._kept.offer(step, found[0] if found else 0.0, trained_weights(self.network), epoch=self.ended + 1, reported=reported)
+        self.keep(step, found[0] if found else 0.0, reported)
         recalls = self.recalls
         return self.patience is None or not recalls or len(recalls) - 1 - recalls.index(max(recalls)) < self.patience
-
-    def restore(self) -> None:
-        """Put the kept weights back."""
-        for name, weight in self.network.named_parameters():
-            if name in self._kept.weights:
-                weight.data.copy_(self._kept.weights[name])

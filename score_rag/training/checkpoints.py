@@ -11,7 +11,7 @@ from score_rag.files import read_json, staged_folder, write_json, write_text
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["BestWeights", "TrainedWeights", "complete_callback", "last_checkpoint", "trained_weights"]
+__all__ = ["BestOfEpochs", "BestWeights", "TrainedWeights", "complete_callback", "last_checkpoint", "trained_weights"]
 
 _COMPLETE = "complete"
 _WEIGHTS = "trained.safetensors"
@@ -121,3 +121,50 @@ class BestWeights:
         with staged_folder(self.folder / "best") as aside:
             save_file(self.weights, str(aside / "best.safetensors"))
             write_json(aside / "progress.json", {"scores": self.scores, "best": self.best})
+
+
+class BestOfEpochs:
+    """The trained weights of the epoch with the best score, and what was reported of it; of equals the later.
+
+    Args:
+        network: Whose trained weights are kept.
+        folder: Where what is known so far is kept, for a killed training; None keeps it in memory alone.
+    """
+
+    def __init__(self, network: Any, folder: Path | None) -> None:
+        self.network = network
+        self._kept = BestWeights(folder, later=True)
+
+    @property
+    def epoch(self) -> int:
+        """The best so far, from 1; 0 before any."""
+        return int(self._kept.best["epoch"]) if self._kept.best else 0
+
+    @property
+    def ended(self) -> int:
+        """How many epochs have ended."""
+        return len(self._kept.scores)
+
+    @property
+    def scores(self) -> list[float]:
+        """One an epoch."""
+        return [entry["score"] for entry in self._kept.scores]
+
+    @property
+    def reported(self) -> dict[str, float]:
+        """Metrics that were reported of the best epoch."""
+        return dict(self._kept.best["reported"]) if self._kept.best else {}
+
+    def resume(self, step: int) -> None:
+        """Take back what was known at a step."""
+        self._kept.resume(step)
+
+    def keep(self, step: int, score: float, reported: dict[str, float]) -> None:
+        """An epoch has ended: keep its weights if they are the best so far."""
+        self._kept.offer(step, score, trained_weights(self.network), epoch=self.ended + 1, reported=reported)
+
+    def restore(self) -> None:
+        """Put the kept weights back."""
+        for name, weight in self.network.named_parameters():
+            if name in self._kept.weights:
+                weight.data.copy_(self._kept.weights[name])
