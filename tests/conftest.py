@@ -59,8 +59,9 @@ def toy():
 @pytest.fixture(scope="session")
 def toy_pipeline(toy, tmp_path_factory):
     """The toy pipeline's file, its data beside it; nothing has run."""
-    home = tmp_path_factory.mktemp("toy")
-    data = write_tables(toy, home / "data")
+    kept = os.environ.get("SCORE_RAG_TEST_RUN")
+    home = Path(kept) if kept else tmp_path_factory.mktemp("toy")
+    data = home / "data" if (home / "data").exists() else write_tables(toy, home / "data")
     path = home / "toy.yaml"
     path.write_text(TOY_PIPELINE.format(runs=home / "runs", data=data), encoding="utf-8")
     return path
