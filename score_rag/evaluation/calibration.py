@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from score_rag.metrics.auc import log_loss
+from score_rag.metrics.measures import Measured
 from score_rag.metrics.probability import Bin, calibration_error, reliability
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ class Calibration:
         """
         found = tuple(reliability(probabilities, labels, bins=bins))
         return cls(log_loss(labels, probabilities), calibration_error(probabilities, labels, bins=bins), found, name)
+
+    @classmethod
+    def of_measured(cls, name: str, probabilities: np.ndarray, labels: np.ndarray, measured: Measured) -> Self:
+        """The same of what was measured and sorted already."""
+        bins = tuple(reliability(probabilities, labels, ranks=measured.ranks))
+        return cls(measured.values["log_loss"][0], measured.values["ece"][0], bins, name)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -66,7 +66,6 @@ def evaluate_run(
         StageError: The run is not finished.
         InputError: `against` names nothing known; `predictions` has an unknown ending or lies in no folder.
     """
-    from score_rag.evaluation.calibration import Calibration
     from score_rag.evaluation.scorecard import Scorecard
 
     if predictions is not None:
@@ -115,10 +114,10 @@ def evaluate_run(
         ranking=ranked(models, interactions, split, report=report) if ranks else None,
         probabilities={FULL, NO_CI, ITEM_AVERAGE, *map(run_row, others.values())} & scores.keys(),
         k=k,
+        reliability=FULL if finished else None,
     )
     card = replace(
         card,
-        calibration=Calibration.of(scores[FULL], frame["label"].to_numpy()) if finished else None,
         orders=_orders(run, split, report) if ranks and finished else None,
         made_from=made,
     )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from score_rag.evaluation.calibration import Calibration
 from score_rag.evaluation.predictions import read_predictions
 from score_rag.evaluation.rows import parts_of
 from score_rag.evaluation.scorecard import Scorecard
@@ -38,7 +36,7 @@ def evaluate_file(
         DataError: The table is missing or cannot be scored.
     """
     found = read_predictions(path, scorers=scorers, probabilities=probabilities)
-    card = Scorecard.from_scores(
+    return Scorecard.from_scores(
         found.rows,
         found.scores,
         reference=reference,
@@ -49,7 +47,5 @@ def evaluate_file(
         slices=parts_of(found.rows),
         probabilities=found.probabilities,
         k=k,
+        reliability=next((name for name in found.scores if name in found.probabilities), None),
     )
-    first = next((name for name in found.scores if name in found.probabilities), None)
-    labels = found.rows["label"].to_numpy()
-    return card if first is None else replace(card, calibration=Calibration.of(found.scores[first], labels, name=first))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -83,6 +85,7 @@ class Scorecard:
         ranking: Mapping[str, Ranking] | None = None,
         probabilities: Collection[str] = (),
         k: int = 10,
+        reliability: str | None = None,
     ) -> Scorecard:
         """Make one from rows (`user_id`, `label`) and each scorer's scores [rows].
 
@@ -91,13 +94,15 @@ class Scorecard:
             ranking: NDCG@10 and Recall@10 of full ranking for each user, of the scorers that ranked.
             probabilities: Scorers whose scores are P(like): they get log-loss, Brier score and calibration error.
             k: Of NDCG@k and Recall@k over each user's scored rows.
+            reliability: Of which of the probabilities a reliability table is made.
 
         Raises:
             InputError: The reference is not among the scorers; scores are not finite, or no probabilities where they should be.
         """
         if reference is not None and reference not in scores:
             raise InputError(f"there is no scorer {reference!r} to test against", hint=did_you_mean(reference, scores))
-        bootstrap = Bootstrap(rows["user_id"], rows["label"].to_numpy(), resamples=resamples, seed=seed)
+        labels = rows["label"].to_numpy()
+        bootstrap = Bootstrap(rows["user_id"], labels, resamples=resamples, seed=seed)
         taken: dict[str, Measured] = {}
         for name, values in scores.items():
             try:
@@ -116,13 +121,13 @@ class Scorecard:
             told += (
                 f"NDCG@10, Recall@10: full ranking over all items that the user has not judged; {asked:,} users with a newly liked item",
             )
-        parts = tuple(
-            _part(name, rows, inside, taken, reference, resamples=resamples, seed=seed)
-            for name, inside in (slices or {}).items()
-            if inside.any()
-        )
+        there = {name: inside for name, inside in (slices or {}).items() if inside.any()}
+        # numpy sorts and counts without the interpreter's lock.
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
+            parts = tuple(threads.map(lambda one: _part(*one, bootstrap, taken, reference, seed=seed), there.items()))
         card = _card(title, tuple(out), reference, bootstrap)
-        return replace(card, notes=told, parts=parts, k=k)
+        said = None if reliability is None else Calibration.of_measured(reliability, scores[reliability], labels, taken[reliability])
+        return replace(card, notes=told, parts=parts, k=k, calibration=said)
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -198,12 +203,9 @@ def _card(title: str, rows: tuple[ScorecardRow, ...], reference: str | None, boo
     return Scorecard(title, rows, reference, len(bootstrap.labels), both, only + none, float(bootstrap.labels.mean()), only_liked=only)
 
 
-def _part(
-    name: str, rows: pl.DataFrame, inside: np.ndarray, taken: Mapping[str, Measured], reference: str | None, *, resamples: int, seed: int
-) -> Scorecard:
+def _part(name: str, inside: np.ndarray, whole: Bootstrap, taken: Mapping[str, Measured], reference: str | None, *, seed: int) -> Scorecard:
     """AUC and UAUC of some of the rows; their order is known already."""
-    chosen = rows.filter(pl.Series(inside))
-    bootstrap = Bootstrap(chosen["user_id"], chosen["label"].to_numpy(), resamples=resamples, seed=seed)
+    bootstrap = whole.part(inside, seed=seed)
     return _card(
         name, _rows({scorer: order_only(bootstrap, one.ranks[inside]) for scorer, one in taken.items()}, reference), reference, bootstrap
     )

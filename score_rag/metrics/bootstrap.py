@@ -11,13 +11,14 @@ More than 2,000 users are drawn in 2,000 random groups, which changes an interva
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from score_rag.metrics.order import auc_of_ranks, checked, of_users, placements, ranks_of, user_numbers
+from score_rag.metrics.order import auc_of_ranks, checked_labels, of_users, placements, rank_counts, ranks_of, user_numbers
 
 __all__ = ["GROUPS", "Bootstrap", "Interval"]
 
@@ -56,13 +57,26 @@ class Bootstrap:
     def __init__(
         self, user_ids: Sequence[Any] | np.ndarray | pl.Series, labels: np.ndarray, *, resamples: int = 1000, seed: int = 0
     ) -> None:
-        self.labels, _ = checked(labels, np.zeros(len(labels)))
+        self.labels = checked_labels(labels)
         self.numbers, names = user_numbers(user_ids)
-        self.users = len(names)
+        self._draw(len(names), resamples, seed)
+
+    def part(self, inside: np.ndarray, *, seed: int = 0) -> Bootstrap:
+        """The same of some of the rows, bool [n], and of the users that have any."""
+        found = copy(self)
+        numbers = self.numbers[inside]
+        there = np.bincount(numbers, minlength=self.users) > 0
+        found.labels, found.numbers = self.labels[inside], (np.cumsum(there) - 1)[numbers]
+        found._draw(int(there.sum()), len(self._times), seed)
+        return found
+
+    def _draw(self, users: int, resamples: int, seed: int) -> None:
+        self.users = users
         generator = np.random.default_rng(seed)
         self.groups = min(self.users, GROUPS)
         apart = self.users <= GROUPS
         self.group_of_user = np.arange(self.users) if apart else generator.permutation(self.users) % self.groups
+        self._group = self.numbers if apart else self.group_of_user[self.numbers]
         # times[r, g]: how often draw r holds group g.
         even = np.full(self.groups, 1 / max(1, self.groups))
         self._times = generator.multinomial(self.groups, even, size=resamples).astype(np.float64)
@@ -74,17 +88,19 @@ class Bootstrap:
             ranks: Of the scores (`ranks_of`), where they are known already.
         """
         ranks = ranks_of(np.asarray(scores, dtype=np.float64)) if ranks is None else ranks
-        value = auc_of_ranks(self.labels, ranks)
+        counts = rank_counts(self.labels, ranks)
+        value = auc_of_ranks(self.labels, ranks, counts=counts)
         if np.isnan(value):
             return value, np.full(len(self._times), np.nan)
-        positives, negatives = self._by_group(self.labels), self._by_group(1 - self.labels)
+        of_class = np.bincount(2 * self._group + self.labels, minlength=2 * self.groups)
+        positives, negatives = of_class[1::2], of_class[::2]
         drawn = self._times @ positives, self._times @ negatives
         if self.users <= GROUPS and (int(ranks.max()) + 1) * self.users <= _EXACT:
             won = np.einsum("ru,ru->r", self._times @ self._won_pairs(ranks), self._times)
             return value, _divide(won, drawn[0] * drawn[1])
-        placed = placements(self.labels, ranks) - value
-        above = self._times @ self._by_group(np.where(self.labels == 1, placed, 0.0))
-        below = self._times @ self._by_group(np.where(self.labels == 1, 0.0, placed))
+        placed = placements(self.labels, ranks, counts=counts) - value
+        both = np.bincount(2 * self._group + self.labels, weights=placed, minlength=2 * self.groups)
+        above, below = self._times @ both[1::2], self._times @ both[::2]
         return value, value + _divide(above, drawn[0]) + _divide(below, drawn[1])
 
     def uauc(self, scores: np.ndarray) -> tuple[float, np.ndarray]:
@@ -103,7 +119,7 @@ class Bootstrap:
 
     def mean_of_rows(self, values: np.ndarray) -> tuple[float, np.ndarray]:
         """(mean of one value a row [n], mean of each draw)."""
-        count = self._by_group(np.ones(len(values)))
+        count = np.bincount(self._group, minlength=self.groups)
         return float(np.mean(values)), _divide(self._times @ self._by_group(values), self._times @ count)
 
     def mean_distance(self, values: np.ndarray, place: np.ndarray, parts: int) -> tuple[float, np.ndarray]:
@@ -115,15 +131,14 @@ class Bootstrap:
             values: [n].
             place: int64 [n], each row's part, below `parts`.
         """
-        group = self.group_of_user[self.numbers]
-        sums = np.bincount(group * parts + place, weights=values, minlength=self.groups * parts).reshape(self.groups, parts)
+        sums = np.bincount(self._group * parts + place, weights=values, minlength=self.groups * parts).reshape(self.groups, parts)
         value = float(np.abs(sums.sum(axis=0)).sum() / max(1, len(values)))
-        draws = _divide(np.abs(self._times @ sums).sum(axis=1), self._times @ self._by_group(np.ones(len(values))))
+        draws = _divide(np.abs(self._times @ sums).sum(axis=1), self._times @ np.bincount(self._group, minlength=self.groups))
         return value, np.maximum(0.0, draws - draws.mean() + value) if len(draws) else draws
 
     def _by_group(self, values: np.ndarray) -> np.ndarray:
         """Sums [groups] of one value a row."""
-        return np.bincount(self.group_of_user[self.numbers], weights=values, minlength=self.groups)
+        return np.bincount(self._group, weights=values, minlength=self.groups)
 
     def _won_pairs(self, ranks: np.ndarray) -> np.ndarray:
         """[users, users]: pairs of the first's liked and the second's disliked rows in the right order, ties counting half."""

@@ -13,7 +13,11 @@ import polars as pl
 
 from score_rag.errors import InputError
 
-__all__ = ["OfUsers", "auc_of_ranks", "checked", "of_users", "placements", "ranks_of", "user_numbers"]
+__all__ = ["OfUsers", "auc_of_ranks", "checked", "checked_labels", "of_users", "placements", "rank_counts", "ranks_of", "user_numbers"]
+
+
+Counts = tuple[np.ndarray, np.ndarray]
+"""(disliked, liked) rows of each rank."""
 
 
 class OfUsers(NamedTuple):
@@ -40,16 +44,27 @@ def checked(labels: Any, scores: Any) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InputError: Lengths differ, a label is not 0 or 1, or a score is not a finite number.
     """
-    labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
+    labels, scores = checked_labels(labels), np.asarray(scores, dtype=np.float64)
     if labels.shape != scores.shape or labels.ndim != 1:
         raise InputError(
             "labels and scores do not fit together", expected="two rows of one length", found=f"{labels.shape}, {scores.shape}"
         )
-    if not ((labels == 0) | (labels == 1)).all():
-        raise InputError("labels must be 0 or 1", found=sorted(set(labels[:100_000].tolist()))[:5])
     if not np.isfinite(scores).all():
         raise InputError("scores must be finite numbers", found=f"{int((~np.isfinite(scores)).sum())} that are not")
-    return labels.astype(np.int8), scores
+    return labels, scores
+
+
+def checked_labels(labels: Any) -> np.ndarray:
+    """int8 [n].
+
+    Raises:
+        InputError: One is not 0 or 1.
+    """
+    labels = np.asarray(labels)
+    right = (labels == 0) | (labels == 1)
+    if not right.all():
+        raise InputError("labels must be 0 or 1", found=sorted(set(labels[~right][:1000].tolist()), key=str)[:5])
+    return labels.astype(np.int8)
 
 
 def user_numbers(user_ids: Sequence[Any] | np.ndarray | pl.Series) -> tuple[np.ndarray, list[Any]]:
@@ -86,22 +101,27 @@ def ranks_of(scores: np.ndarray) -> np.ndarray:
     return rank
 
 
-def auc_of_ranks(labels: np.ndarray, ranks: np.ndarray) -> float:
-    """Share of (liked, disliked) pairs in the right order, ties counting half; nan where one class is missing."""
-    disliked, liked = _counts(labels, ranks)
+def auc_of_ranks(labels: np.ndarray, ranks: np.ndarray, *, counts: Counts | None = None) -> float:
+    """Share of (liked, disliked) pairs in the right order, ties counting half; nan where one class is missing.
+
+    Args:
+        counts: Of `rank_counts`, where they are known already.
+    """
+    disliked, liked = rank_counts(labels, ranks) if counts is None else counts
     pairs = liked.sum() * disliked.sum()
     return float((liked * (np.cumsum(disliked) - 0.5 * disliked)).sum() / pairs) if pairs else float("nan")
 
 
-def placements(labels: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+def placements(labels: np.ndarray, ranks: np.ndarray, *, counts: Counts | None = None) -> np.ndarray:
     """float64 [n]: of a liked row the share of disliked rows below it, of a disliked one the share of liked rows above it.
 
     The mean over either class is the AUC: these are DeLong's structural components.
     """
-    disliked, liked = _counts(labels, ranks)
+    disliked, liked = rank_counts(labels, ranks) if counts is None else counts
     below = (np.cumsum(disliked) - 0.5 * disliked) / max(1.0, disliked.sum())
     above = (liked.sum() - np.cumsum(liked) + 0.5 * liked) / max(1.0, liked.sum())
-    placed: np.ndarray = np.where(labels == 1, below[ranks], above[ranks])
+    # One look-up a row: the two tables lie one after the other.
+    placed: np.ndarray = np.concatenate([above, below])[ranks + len(above) * labels.astype(np.int64)]
     return placed
 
 
@@ -152,8 +172,8 @@ def of_users(users: np.ndarray, count: int, labels: np.ndarray, ranks: np.ndarra
         return OfUsers(auc, gained / ideal, found / positives, positives, negatives)
 
 
-def _counts(labels: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rank_counts(labels: np.ndarray, ranks: np.ndarray) -> Counts:
     """(disliked, liked) rows of each rank, as float64: products of counts may pass 2^63."""
     size = int(ranks.max()) + 1 if len(ranks) else 0
-    liked = np.bincount(ranks[labels == 1], minlength=size).astype(np.float64)
-    return np.bincount(ranks, minlength=size) - liked, liked
+    both = np.bincount(2 * ranks + labels, minlength=2 * size).astype(np.float64)
+    return both[::2], both[1::2]
