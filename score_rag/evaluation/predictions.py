@@ -129,6 +129,9 @@ def read_predictions(path: Path | str, *, scorers: Sequence[str] = (), probabili
     path = _known_suffix(path)
     columns = _columns(path)
     names = list(columns)
+    # Of no rows, CSV does not tell the kinds of its columns either.
+    if columns and not len(_read(path, names[:1], most=1)):
+        raise DataError("a table of predictions has no rows", where=path)
     for name in ("user_id", "label"):
         if name not in columns:
             raise DataError(
@@ -154,8 +157,6 @@ def read_predictions(path: Path | str, *, scorers: Sequence[str] = (), probabili
         )
     rows = [name for name in (*_IDS, "timestamp", "label", *FACTS) if name in columns]
     frame = _read(path, [*rows, *chosen])
-    if not len(frame):
-        raise DataError("a table of predictions has no rows", where=path)
     _check(frame, rows, chosen, path)
     scores = {name: frame[name].cast(pl.Float64).to_numpy() for name in chosen}
     said = frozenset(probabilities) or frozenset(name for name, values in scores.items() if are_probabilities(values))
@@ -200,9 +201,10 @@ def _columns(path: Path) -> Mapping[str, pl.DataType]:
     return dict(_scan(path).collect_schema()) if path.stat().st_size else {}
 
 
-def _read(path: Path, columns: list[str]) -> pl.DataFrame:
+def _read(path: Path, columns: list[str], *, most: int | None = None) -> pl.DataFrame:
     try:
-        return _scan(path).select(columns).collect()
+        found = _scan(path).select(columns)
+        return (found if most is None else found.head(most)).collect()
     except pl.exceptions.PolarsError as error:
         raise DataError("a table of predictions cannot be read", where=path, found=str(error).splitlines()[0]) from error
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -121,10 +122,11 @@ class Scorecard:
             told += (
                 f"NDCG@10, Recall@10: full ranking over all items that the user has not judged; {asked:,} users with a newly liked item",
             )
-        there = {name: inside for name, inside in (slices or {}).items() if inside.any()}
+        chosen = {name: inside for name, inside in (slices or {}).items() if inside.any()}
+        part = partial(_part, whole=bootstrap, taken=taken, reference=reference, seed=seed)
         # numpy sorts and counts without the interpreter's lock.
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
-            parts = tuple(threads.map(lambda one: _part(*one, bootstrap, taken, reference, seed=seed), there.items()))
+            parts = tuple(threads.map(part, chosen, chosen.values()))
         card = _card(title, tuple(out), reference, bootstrap)
         said = None if reliability is None else Calibration.of_measured(reliability, scores[reliability], labels, taken[reliability])
         return replace(card, notes=told, parts=parts, k=k, calibration=said)

@@ -64,7 +64,8 @@ def checked_labels(labels: Any) -> np.ndarray:
     right = (labels == 0) | (labels == 1)
     if not right.all():
         raise InputError("labels must be 0 or 1", found=sorted(set(labels[~right][:1000].tolist()), key=str)[:5])
-    return labels.astype(np.int8)
+    found: np.ndarray = labels.astype(np.int8)
+    return found
 
 
 def user_numbers(user_ids: Sequence[Any] | np.ndarray | pl.Series) -> tuple[np.ndarray, list[Any]]:
