@@ -201,7 +201,7 @@ def test_a_finished_run_is_asked_otherwise_and_its_tables_are_shown_again(toy_ru
     assert json.loads(json.dumps(card.to_dict(), allow_nan=False))["made_from"]["predictor"]
     (again,) = stored(name, ["scorecard"], split="test", rows=None, overrides=[]).values()
     assert isinstance(again, Scorecard) and "nothing has changed since" in again.notes[0]
-    assert again.to_dict()["rows"] == card.to_dict()["rows"] and len(again.tables()) == 2
+    assert again.to_dict()["rows"] == card.to_dict()["rows"] and len(again.tables()) == 4
     (late,) = stored(name, ["evidence"], split="test", rows=None, overrides=["crm.dropout=0.3"]).values()
     assert "STALE" in late.notes[0] and "crm.dropout" in late.notes[0]
 

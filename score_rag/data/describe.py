@@ -21,7 +21,7 @@ from score_rag.data.spread import BINS, Spread
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["BINS", "DataSummary", "SplitSummary", "Spread", "describe", "event_counts", "warm_mask"]
+__all__ = ["BINS", "DataSummary", "SplitSummary", "Spread", "describe", "event_counts", "training_counts", "warm_mask"]
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,8 @@ def warm_mask(interactions: Interactions, rows: pl.DataFrame, least: int = 3) ->
 
     Background judgements count; sampled negatives are none.
     """
-    return np.asarray(_often(interactions, rows, "user_id", least) & _often(interactions, rows, "item_id", least))
+    counts = [training_counts(interactions, rows, column) for column in ("user_id", "item_id")]
+    return np.asarray((counts[0] >= least) & (counts[1] >= least))
 
 
 def event_counts(events: pl.DataFrame, column: str) -> np.ndarray:
@@ -173,9 +174,13 @@ def event_counts(events: pl.DataFrame, column: str) -> np.ndarray:
     return np.bincount(events[column].to_physical().to_numpy())
 
 
-def _often(interactions: Interactions, rows: pl.DataFrame, column: str, least: int) -> np.ndarray:
+def training_counts(interactions: Interactions, rows: pl.DataFrame, column: str) -> np.ndarray:
+    """int64 [rows of an events frame]: training judgements of each row's `user_id` or `item_id`.
+
+    Background judgements count; sampled negatives are none.
+    """
     judged = interactions.learned.filter(~pl.col("sampled"))
-    return np.asarray(_of_ids(event_counts(judged, column), rows[column]) >= least)
+    return _of_ids(event_counts(judged, column), rows[column])
 
 
 def _of_ids(counts: np.ndarray, ids: pl.Series) -> np.ndarray:
@@ -192,7 +197,7 @@ def _split(interactions: Interactions, name: str) -> SplitSummary:
     likes = np.bincount(rows["user_id"].to_physical().to_numpy(), weights=rows["label"].to_numpy())
     alone = int(((asked > 0) & ((likes == 0) | (likes == asked))).sum())
     users, items = (int((event_counts(judged, column) > 0).sum()) for column in ("user_id", "item_id"))
-    user, item = (~_often(interactions, rows, column, 3) for column in ("user_id", "item_id"))
+    user, item = (training_counts(interactions, rows, column) < 3 for column in ("user_id", "item_id"))
     cold = [None if name in LEARNED else _mean(share) for share in (user, item, user | item)]
     return SplitSummary(name, len(judged), len(rows) - len(judged), users, items, first, last, _mean(rows["label"]), alone, *cold)
 

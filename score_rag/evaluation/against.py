@@ -18,17 +18,18 @@ from score_rag.pipeline.state import run_folder
 from score_rag.progress import Report
 
 if TYPE_CHECKING:
+    from score_rag.context.writer import Told
     from score_rag.predictor.predictor import Answer
 
-__all__ = ["NO_CI", "ask", "compare_with", "open_other"]
+__all__ = ["NO_CI", "ask", "compare_with", "open_other", "run_row"]
 
 NO_CI = "same predictor, no CI"
 
 
-def ask(run: Run, events: Sequence[Event], report: Report) -> list[Answer]:
-    """The whole of SCORE on each event."""
+def ask(run: Run, events: Sequence[Event], report: Report) -> tuple[list[Answer], list[Told]]:
+    """The whole of SCORE on each event: answers, and the prompts with what was told in them."""
     _, told = run.write(run.finder.questions(events), report=report)
-    return run.predictor.score([one.text for one in told], report=report)
+    return run.predictor.score([one.text for one in told], report=report), told
 
 
 def compare_with(run: Run, theirs: Run | None, events: Sequence[Event], against: str, scores: dict[str, np.ndarray], report: Report) -> str:
@@ -45,11 +46,16 @@ def compare_with(run: Run, theirs: Run | None, events: Sequence[Event], against:
         scores[NO_CI] = np.array([answer.probability for answer in answers])
         return NO_CI
     assert theirs is not None
-    name = f"run {theirs.pipeline.name}"
+    name = run_row(theirs)
     if name in scores:
         raise InputError(f"two rows would be called {name!r}", where="--against", hint="rename one of the pipelines")
-    scores[name] = np.array([answer.probability for answer in ask(theirs, events, report)])
+    scores[name] = np.array([answer.probability for answer in ask(theirs, events, report)[0]])
     return name
+
+
+def run_row(theirs: Run) -> str:
+    """What the row of another pipeline's run is called."""
+    return f"run {theirs.pipeline.name}"
 
 
 def open_other(run: Run, against: str) -> Run:

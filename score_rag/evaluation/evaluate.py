@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from score_rag.data.interactions import event_rows
-from score_rag.evaluation.against import ask, compare_with, open_other
-from score_rag.evaluation.baselines import fit_baselines, ranked, score_events, trivial_models
+from score_rag.evaluation.against import NO_CI, ask, compare_with, open_other, run_row
+from score_rag.evaluation.baselines import ITEM_AVERAGE, fit_baselines, ranked, score_events, trivial_models
 from score_rag.evaluation.notes import is_finished, table_notes
-from score_rag.evaluation.rows import choose_rows, warm_and_cold
+from score_rag.evaluation.predictions import check_target, predictions_frame, write_predictions
+from score_rag.evaluation.rows import choose_rows, parts_of, training_events
 from score_rag.evaluation.stored import made_from, store_table, table_name
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
@@ -44,6 +45,8 @@ def evaluate_run(
     rows: int | None = None,
     against: Sequence[str] = (),
     baselines: bool = False,
+    predictions: Path | str | None = None,
+    k: int = 10,
     report: Report = silent,
 ) -> Scorecard:
     """Score held-out events and compare.
@@ -56,14 +59,17 @@ def evaluate_run(
             trained now if it was not yet), `item-average`, or another pipeline whose finished run reads the same data.
         baselines: Add every conventional recommender, fitted now where it was not yet, and full ranking. Then the run needs its data alone:
             SCORE is a row where it is finished.
+        predictions: Also write every event with every scorer's score to this file (`score_rag.evaluation.predictions`).
+        k: Of NDCG@k and Recall@k over each user's scored rows.
 
     Raises:
         StageError: The run is not finished.
-        InputError: `against` names nothing known.
+        InputError: `against` names nothing known; `predictions` has an unknown ending or lies in no folder.
     """
-    from score_rag.evaluation.calibration import Calibration
     from score_rag.evaluation.scorecard import Scorecard
 
+    if predictions is not None:
+        check_target(predictions)
     made = made_from(pipeline)
     run = open_run(pipeline)
     interactions = run.interactions
@@ -75,8 +81,10 @@ def evaluate_run(
     notes = table_notes(run, split, frame, predictor=finished)
 
     scores: dict[str, np.ndarray] = {}
+    facts = training_events(interactions, frame)
     if finished:
-        answers = ask(run, events, report)
+        answers, told = ask(run, events, report)
+        facts["neighbours"] = np.array([len(one.neighbours) for one in told])
         scores[FULL] = np.array([answer.probability for answer in answers])
         low = sum(answer.mass < 0.5 for answer in answers)
         notes.append(
@@ -93,26 +101,31 @@ def evaluate_run(
     models |= trivial_models(interactions)
     scores |= {name: score_events(model, frame, report=report, doing=f"asking {name}") for name, model in models.items()}
     ranks = baselines and split != "train"
+    table = predictions_frame(frame, scores, facts, made)
     card = Scorecard.from_scores(
-        frame.select("user_id", "label"),
+        table,
         scores,
         reference=references[0] if references else None,
         resamples=pipeline.evaluation.resamples,
         seed=pipeline.seed,
         title=f"{pipeline.name}: {split}" + (", sampled negatives" if interactions.sampled else ""),
         notes=notes,
-        slices=warm_and_cold(interactions, frame),
+        slices=parts_of(table),
         ranking=ranked(models, interactions, split, report=report) if ranks else None,
+        probabilities={FULL, NO_CI, ITEM_AVERAGE, *map(run_row, others.values())} & scores.keys(),
+        k=k,
+        reliability=FULL if finished else None,
     )
     card = replace(
         card,
-        calibration=Calibration.of(scores[FULL], frame["label"].to_numpy()) if finished else None,
         orders=_orders(run, split, report) if ranks and finished else None,
         made_from=made,
     )
-    table = frame.with_columns([pl.Series(name, value) for name, value in scores.items()])
-    told = store_table(pipeline, table_name(split, rows), card.to_dict(), table)
-    return replace(card, notes=(*card.notes, *told))
+    stored = store_table(pipeline, table_name(split, rows), card.to_dict(), table)
+    if predictions is not None:
+        write_predictions(table, predictions)
+        stored.append(f"predictions: {predictions}")
+    return replace(card, notes=(*card.notes, *stored))
 
 
 def _orders(run: Run, split: str, report: Report) -> OrderTable:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -11,10 +14,10 @@ import polars as pl
 
 from score_rag.errors import InputError, did_you_mean
 from score_rag.evaluation.calibration import Calibration
-from score_rag.evaluation.intervals import known, rounded, unrounded
 from score_rag.evaluation.orders import OrderTable
-from score_rag.metrics.auc import uauc
-from score_rag.metrics.bootstrap import Bootstrap, Interval
+from score_rag.evaluation.scorecard_row import ScorecardRow
+from score_rag.metrics.bootstrap import Bootstrap
+from score_rag.metrics.measures import Measured, measure, order_only
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,22 +36,6 @@ class Ranking(Protocol):
 
 
 @dataclass(frozen=True)
-class ScorecardRow:
-    """One scorer; p-values are of its difference from the reference, None for the reference itself or without one.
-
-    NDCG@10 and Recall@10 are of full ranking; None where the scorer did not rank.
-    """
-
-    name: str
-    auc: Interval
-    uauc: Interval
-    auc_p: float | None = None
-    uauc_p: float | None = None
-    ndcg: float | None = None
-    recall: float | None = None
-
-
-@dataclass(frozen=True)
 class Scorecard:
     """All scorers on the same rows.
 
@@ -59,12 +46,14 @@ class Scorecard:
         events: Number of rows scored.
         users: Users with both classes, over whom UAUC averages.
         left_out: Single-class users, for whom UAUC is undefined.
+        only_liked: Those of them whose rows are all liked; the others' are all disliked.
         liked: Share of liked events.
         notes: What a reader must know.
         parts: The same scorers on parts of the rows, such as warm and cold.
         calibration: How far SCORE's probabilities mean what they say.
         orders: A ranking by SCORE beside the recommender's own order.
         made_from: Digests of what the table depends on (see `stored`).
+        k: Of NDCG@k and Recall@k over each user's scored rows.
     """
 
     title: str
@@ -79,6 +68,8 @@ class Scorecard:
     calibration: Calibration | None = None
     orders: OrderTable | None = None
     made_from: Mapping[str, Any] = field(default_factory=dict)
+    only_liked: int = 0
+    k: int = 10
 
     @classmethod
     def from_scores(
@@ -93,58 +84,52 @@ class Scorecard:
         notes: Sequence[str] = (),
         slices: Mapping[str, np.ndarray] | None = None,
         ranking: Mapping[str, Ranking] | None = None,
+        probabilities: Collection[str] = (),
+        k: int = 10,
+        reliability: str | None = None,
     ) -> Scorecard:
         """Make one from rows (`user_id`, `label`) and each scorer's scores [rows].
 
         Args:
             slices: Name to bool [rows]: parts to report by themselves; empty ones are left out.
             ranking: NDCG@10 and Recall@10 of full ranking for each user, of the scorers that ranked.
+            probabilities: Scorers whose scores are P(like): they get log-loss, Brier score and calibration error.
+            k: Of NDCG@k and Recall@k over each user's scored rows.
+            reliability: Of which of the probabilities a reliability table is made.
 
         Raises:
-            InputError: The reference is not among the scorers.
+            InputError: The reference is not among the scorers; scores are not finite, or no probabilities where they should be.
         """
         if reference is not None and reference not in scores:
             raise InputError(f"there is no scorer {reference!r} to test against", hint=did_you_mean(reference, scores))
         labels = rows["label"].to_numpy()
-        users = rows["user_id"].to_list()
-        bootstrap = Bootstrap(users, labels, resamples=resamples, seed=seed)
-        drawn = {name: (bootstrap.auc(values), bootstrap.uauc(values)) for name, values in scores.items()}
-        base = drawn.get(reference) if reference is not None else None
+        bootstrap = Bootstrap(rows["user_id"], labels, resamples=resamples, seed=seed)
+        taken: dict[str, Measured] = {}
+        for name, values in scores.items():
+            try:
+                taken[name] = measure(bootstrap, values, probabilities=name in probabilities, k=k)
+            except InputError as error:
+                error.where = f"scorer {name}"
+                raise
         out = []
-        for name, (whole, own) in drawn.items():
-            found = (ranking or {}).get(name)
-            other = base if base is not None and name != reference else None
-            out.append(
-                ScorecardRow(
-                    name,
-                    bootstrap.interval(*whole),
-                    bootstrap.interval(*own),
-                    None if other is None else bootstrap.p_value(whole[1], other[0][1]),
-                    None if other is None else bootstrap.p_value(own[1], other[1][1]),
-                    None if found is None or not len(found.ndcg) else float(found.ndcg.mean()),
-                    None if found is None or not len(found.recall) else float(found.recall.mean()),
-                )
-            )
-        counted = uauc(users, labels, np.zeros(len(labels)))
-        parts = tuple(
-            cls.from_scores(
-                rows.filter(pl.Series(inside)),
-                {scorer: values[inside] for scorer, values in scores.items()},
-                reference=reference,
-                resamples=resamples,
-                seed=seed,
-                title=name,
-            )
-            for name, inside in (slices or {}).items()
-            if inside.any()
-        )
+        for row in _rows(taken, reference):
+            found = (ranking or {}).get(row.name)
+            there = found is not None and len(found.ndcg)
+            out.append(replace(row, ndcg=float(found.ndcg.mean()), recall=float(found.recall.mean())) if found and there else row)
         asked = max((len(found.ndcg) for found in (ranking or {}).values()), default=0)
         told = tuple(notes)
         if ranking is not None:
             told += (
                 f"NDCG@10, Recall@10: full ranking over all items that the user has not judged; {asked:,} users with a newly liked item",
             )
-        return cls(title, tuple(out), reference, len(rows), counted.users, counted.left_out, float(labels.mean()), told, parts)
+        chosen = {name: inside for name, inside in (slices or {}).items() if inside.any()}
+        part = partial(_part, whole=bootstrap, taken=taken, reference=reference, seed=seed)
+        # numpy sorts and counts without the interpreter's lock.
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
+            parts = tuple(threads.map(part, chosen, chosen.values()))
+        card = _card(title, tuple(out), reference, bootstrap)
+        said = None if reliability is None else Calibration.of_measured(reliability, scores[reliability], labels, taken[reliability])
+        return replace(card, notes=told, parts=parts, k=k, calibration=said)
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -153,19 +138,11 @@ class Scorecard:
             "events": self.events,
             "users": self.users,
             "users_left_out": self.left_out,
+            "users_only_liked": self.only_liked,
             "liked": round(self.liked, 4),
+            "k": self.k,
             "reference": self.reference,
-            "rows": [
-                {
-                    "name": row.name,
-                    "auc": rounded(row.auc),
-                    "uauc": rounded(row.uauc),
-                    "auc_p": known(row.auc_p),
-                    "uauc_p": known(row.uauc_p),
-                    **({"ndcg@10": row.ndcg, "recall@10": row.recall} if self.ranked else {}),
-                }
-                for row in self.rows
-            ],
+            "rows": [row.to_dict(ranked=self.ranked, k=self.k) for row in self.rows],
             "notes": list(self.notes),
             "parts": [part.to_dict() for part in self.parts],
             **({"calibration": self.calibration.to_dict()} if self.calibration is not None else {}),
@@ -176,18 +153,8 @@ class Scorecard:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Scorecard:
         """What `to_dict` gave: intervals rounded, all else as it was."""
-        rows = tuple(
-            ScorecardRow(
-                row["name"],
-                unrounded(row["auc"]),
-                unrounded(row["uauc"]),
-                row["auc_p"],
-                row["uauc_p"],
-                row.get("ndcg@10"),
-                row.get("recall@10"),
-            )
-            for row in value["rows"]
-        )
+        k = value.get("k", 10)
+        rows = tuple(ScorecardRow.from_dict(row, k=k) for row in value["rows"])
         calibration, orders = value.get("calibration"), value.get("ranking")
         return cls(
             value["title"],
@@ -202,6 +169,8 @@ class Scorecard:
             None if calibration is None else Calibration.from_dict(calibration),
             None if orders is None else OrderTable.from_dict(orders),
             value.get("made_from", {}),
+            value.get("users_only_liked", 0),
+            k,
         )
 
     def to_table(self) -> Table:
@@ -211,10 +180,34 @@ class Scorecard:
         return scorecard_table(self)
 
     def tables(self) -> list[Table]:
-        """All of it for the screen: scorers, then ranking and reliability where they are known."""
-        return [self.to_table(), *(part.to_table() for part in (self.orders, self.calibration) if part is not None)]
+        """All of it for the screen: scorers, their further measures, parts, then ranking and reliability where they are known."""
+        from score_rag.evaluation.scorecard_table import measures_table, parts_table
+
+        more = [measures_table(self), *([parts_table(self)] if self.parts else [])]
+        return [self.to_table(), *more, *(part.to_table() for part in (self.orders, self.calibration) if part is not None)]
 
     @property
     def ranked(self) -> bool:
         """Whether a scorer ranked the catalogue."""
         return any(row.ndcg is not None for row in self.rows)
+
+
+def _rows(taken: Mapping[str, Measured], reference: str | None) -> tuple[ScorecardRow, ...]:
+    base = None if reference is None else taken[reference]
+    return tuple(ScorecardRow.of(name, found, None if name == reference else base) for name, found in taken.items())
+
+
+def _card(title: str, rows: tuple[ScorecardRow, ...], reference: str | None, bootstrap: Bootstrap) -> Scorecard:
+    liked = np.bincount(bootstrap.numbers, weights=bootstrap.labels, minlength=bootstrap.users)
+    events = np.bincount(bootstrap.numbers, minlength=bootstrap.users)
+    only, none = int((liked == events).sum()), int((liked == 0).sum())
+    both = bootstrap.users - only - none
+    return Scorecard(title, rows, reference, len(bootstrap.labels), both, only + none, float(bootstrap.labels.mean()), only_liked=only)
+
+
+def _part(name: str, inside: np.ndarray, whole: Bootstrap, taken: Mapping[str, Measured], reference: str | None, *, seed: int) -> Scorecard:
+    """AUC and UAUC of some of the rows; their order is known already."""
+    bootstrap = whole.part(inside, seed=seed)
+    return _card(
+        name, _rows({scorer: order_only(bootstrap, one.ranks[inside]) for scorer, one in taken.items()}, reference), reference, bootstrap
+    )

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from score_rag.evaluation.intervals import short, short_p
+from score_rag.metrics.bootstrap import Interval
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from score_rag.evaluation.scorecard import Scorecard, ScorecardRow
 
-__all__ = ["scorecard_table"]
+__all__ = ["measures_table", "parts_table", "scorecard_table"]
 
 
 def scorecard_table(card: Scorecard) -> Table:
-    """Scorers with their intervals; parts below the whole, notes below all."""
+    """Scorers with AUC and UAUC, notes below."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -35,13 +38,73 @@ def scorecard_table(card: Scorecard) -> Table:
     if card.ranked:
         table.add_column("NDCG", justify="right")
         table.add_column("Recall", justify="right")
-    for part in (card, *card.parts):
-        if part is not card:
-            table.add_section()
-            table.add_row(f"[bold]{escape(part.title)}: {part.events:,} events[/]")
-        for row in part.rows:
-            table.add_row(*map(escape, _cells(part, row)), *([short(row.ndcg), short(row.recall)] if part.ranked else []))
+    for row in card.rows:
+        table.add_row(*map(escape, _cells(card, row)), *([short(row.ndcg), short(row.recall)] if card.ranked else []))
     return table
+
+
+def measures_table(card: Scorecard) -> Table:
+    """Whether probabilities mean what they say, and how each user's own rows are ordered."""
+    from rich.markup import escape
+
+    table = _table(
+        "probabilities, and the order of each user's scored rows",
+        "95 % CI; ECE: expected calibration error, beside what perfect probabilities would show on so many rows by chance\n"
+        "NDCG and Recall: of each user's scored rows (no full ranking), users without a liked row excluded",
+        ("scorer", "log-loss", "Brier", "ECE", "by chance", f"NDCG@{card.k}", f"Recall@{card.k}"),
+    )
+    for row in card.rows:
+        said = ["not probabilities", "", "", ""]
+        if row.log_loss is not None and row.brier is not None and row.ece is not None:
+            said = [_spread(row.log_loss), _spread(row.brier), _spread(row.ece), f"{row.chance_ece:.3f}".removeprefix("0")]
+        table.add_row(escape(row.name), *said, *("" if found is None else short(found.value) for found in (row.own_ndcg, row.own_recall)))
+    return table
+
+
+def parts_table(card: Scorecard) -> Table:
+    """Parts of the rows: the first scorer, and the best of the others."""
+    from rich.markup import escape
+
+    first = card.rows[0].name
+    table = _table(
+        f"parts of the rows: {first}, and the best of the others",
+        "95 % CI; every scorer's figures are in the JSON",
+        ("part", "events", "users", "AUC", "UAUC", "best other by AUC", "AUC", "UAUC"),
+    )
+    for part in card.parts:
+        own, *others = part.rows
+        best = max(others, key=lambda row: -1.0 if np.isnan(row.auc.value) else row.auc.value, default=None)
+        rest = ["", "", ""] if best is None else [escape(best.name), short(best.auc.value), short(best.uauc.value)]
+        table.add_row(escape(part.title), f"{part.events:,}", f"{part.users:,}", _spread(own.auc), _spread(own.uauc), *rest)
+    return table
+
+
+def _table(title: str, caption: str, columns: tuple[str, ...]) -> Table:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        title=escape(title),
+        caption=escape(caption),
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if not place or "other" in column else "right", no_wrap=0 < place < len(columns) - 3)
+    return table
+
+
+def _spread(found: Interval) -> str:
+    """A value with its interval.
+
+    >>> _spread(Interval(0.5, 0.25, 0.75))
+    '.500 (.250-.750)'
+    """
+    value, low, high = (short(one) if np.isnan(one) else f"{one:.3f}".removeprefix("0") for one in (found.value, found.low, found.high))
+    return f"{value} ({low}-{high})"
 
 
 def _cells(card: Scorecard, row: ScorecardRow) -> list[str]:
@@ -55,7 +118,8 @@ def _cells(card: Scorecard, row: ScorecardRow) -> list[str]:
 
 def _caption(card: Scorecard) -> str:
     first = (
-        f"{card.events:,} events, {card.liked:.1%} liked; UAUC over {card.users:,} users, {card.left_out:,} with one class excluded; "
+        f"{card.events:,} events, {card.liked:.1%} liked; UAUC over {card.users:,} users with both classes, {card.left_out:,} excluded "
+        f"({card.only_liked:,} like all of their rows, {card.left_out - card.only_liked:,} none); "
         "95 % CI by bootstrap over users"
     )
     if card.reference is not None:

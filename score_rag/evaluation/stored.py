@@ -20,7 +20,7 @@ from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.stages import STAGES
 from score_rag.pipeline.state import run_folder
 
-__all__ = ["SCORECARD", "changes_since", "find_table", "made_from", "staleness", "store_table", "table_name"]
+__all__ = ["SCORECARD", "changes_since", "find_predictions", "find_table", "made_from", "staleness", "store_table", "table_name"]
 
 SCORECARD = "scorecard"
 """The kind of table that has no word of its own in its file's name."""
@@ -98,11 +98,26 @@ def find_table(pipeline: Pipeline, split: str, rows: int | None, kind: str = SCO
     Raises:
         InputError: No such split, or nothing is stored.
     """
+    return _find(pipeline, split, rows, kind)[0]
+
+
+def find_predictions(pipeline: Pipeline, split: str) -> tuple[dict[str, Any], Path]:
+    """(the scorecard of a split that was stored last, the file of its predictions).
+
+    Raises:
+        InputError: No such split, or nothing is stored.
+    """
+    table, file = _find(pipeline, split, None, SCORECARD)
+    return table, file.with_suffix(".parquet")
+
+
+def _find(pipeline: Pipeline, split: str, rows: int | None, kind: str) -> tuple[dict[str, Any], Path]:
     require_questions(split)
     out = run_folder(pipeline) / "evaluation"
     first = table_name(split, None, kind)
     names = [first, *(file.stem for file in sorted(out.glob(f"{first}-*-rows.json")))] if rows is None else [table_name(split, rows, kind)]
-    found = [table for name in names if (table := _read(out / f"{name}.json")) is not None and table.get("kind", SCORECARD) == kind]
+    files = [out / f"{name}.json" for name in names]
+    found = [(table, file) for file in files if (table := _read(file)) is not None and table.get("kind", SCORECARD) == kind]
     if not found:
         error = InputError(
             f"no table of the {split} split is stored" + (f" ({kind})" if kind != SCORECARD else ""),
@@ -111,7 +126,7 @@ def find_table(pipeline: Pipeline, split: str, rows: int | None, kind: str = SCO
         )
         error.pipeline = pipeline.words
         raise error
-    return max(found, key=lambda table: str(table.get("written", "")))
+    return max(found, key=lambda one: str(one[0].get("written", "")))
 
 
 def staleness(pipeline: Pipeline, table: Mapping[str, Any]) -> list[str]:

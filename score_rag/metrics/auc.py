@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from score_rag.errors import InputError
+from score_rag.metrics.order import auc_of_ranks, checked, of_users, ranks_of, user_numbers
 
 __all__ = ["Uauc", "auc", "log_loss", "per_user_auc", "uauc"]
 
@@ -36,24 +36,15 @@ def auc(labels: Any, scores: Any) -> float:
     >>> auc([0, 1, 0, 1], [0.1, 0.4, 0.4, 0.8]) == (1 + 1 + 0.5 + 1) / 4
     True
     """
-    labels, scores = _checked(labels, scores)
-    positives = int(labels.sum())
-    negatives = len(labels) - positives
-    if not positives or not negatives:
-        return float("nan")
-    ranks = _mean_ranks(scores)
-    return float((ranks[labels == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    labels, scores = checked(labels, scores)
+    return auc_of_ranks(labels, ranks_of(scores))
 
 
 def per_user_auc(user_ids: Sequence[Any] | np.ndarray, labels: Any, scores: Any) -> tuple[np.ndarray, np.ndarray]:
     """(users, their AUCs), users in order of first appearance; nan where one class is missing."""
-    labels, scores = _checked(labels, scores)
-    users = np.asarray(user_ids, dtype=object)
-    first: dict[Any, list[int]] = {}
-    for place, user in enumerate(users):
-        first.setdefault(user, []).append(place)
-    values = [auc(labels[places], scores[places]) for places in first.values()]
-    return np.array(list(first), dtype=object), np.array(values)
+    labels, scores = checked(labels, scores)
+    numbers, users = user_numbers(user_ids)
+    return np.array(users, dtype=object), of_users(numbers, len(users), labels, ranks_of(scores)).auc
 
 
 def uauc(user_ids: Sequence[Any] | np.ndarray, labels: Any, scores: Any) -> Uauc:
@@ -70,27 +61,7 @@ def uauc(user_ids: Sequence[Any] | np.ndarray, labels: Any, scores: Any) -> Uauc
 
 def log_loss(labels: Any, probabilities: Any) -> float:
     """Mean negative log-likelihood in nats, of probabilities kept 1e-7 away from 0 and 1."""
-    labels, probabilities = _checked(labels, probabilities)
-    safe = np.clip(probabilities, 1e-7, 1 - 1e-7)
-    return float(-(labels * np.log(safe) + (1 - labels) * np.log(1 - safe)).mean())
+    from score_rag.metrics.probability import log_losses
 
-
-def _mean_ranks(scores: np.ndarray) -> np.ndarray:
-    """Ranks from 1; equal scores share the mean of theirs."""
-    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    ranks: np.ndarray = (last - (count - 1) / 2)[place]
-    return ranks
-
-
-def _checked(labels: Any, scores: Any) -> tuple[np.ndarray, np.ndarray]:
-    labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
-    if labels.shape != scores.shape or labels.ndim != 1:
-        raise InputError(
-            "labels and scores do not fit together", expected="two rows of one length", found=f"{labels.shape}, {scores.shape}"
-        )
-    if not np.isin(labels, (0, 1)).all():
-        raise InputError("labels must be 0 or 1", found=sorted(set(labels.tolist()))[:5])
-    if not np.isfinite(scores).all():
-        raise InputError("scores must be finite numbers", found=f"{int((~np.isfinite(scores)).sum())} that are not")
-    return labels, scores
+    labels, probabilities = checked(labels, probabilities)
+    return float(log_losses(labels, probabilities).mean())

@@ -1,4 +1,4 @@
-"""Whether a probability means what it says: temperature and shift, expected calibration error, reliability (arXiv 1706.04599)."""
+"""Temperature and shift that make a probability mean what it says (arXiv 1706.04599)."""
 
 from __future__ import annotations
 
@@ -6,19 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Bin", "Calibration", "calibration_error", "fit_calibration", "reliability"]
-
+__all__ = ["Calibration", "fit_calibration"]
 
 MOST = 20.0
 """Calibration makes logits at most so many times as large, or as small."""
-
-
-class Bin(NamedTuple):
-    """Questions of about one probability: how many, what was said on average, what came true."""
-
-    questions: int
-    said: float
-    liked: float
 
 
 class Calibration(NamedTuple):
@@ -78,20 +69,3 @@ def _newton(inputs: np.ndarray, offset: np.ndarray, labels: np.ndarray) -> np.nd
         if np.abs(step).max() < 1e-10:
             break
     return weights
-
-
-def reliability(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 10) -> list[Bin]:
-    """Bins of equal numbers of questions, lowest probabilities first."""
-    order = np.argsort(probabilities, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)]
-    return [Bin(len(part), float(probabilities[part].mean()), float(labels[part].mean())) for part in parts]
-
-
-def calibration_error(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 10) -> float:
-    """Expected calibration error: mean distance of what is said from what comes true, over bins of equal numbers.
-
-    >>> round(calibration_error(np.array([0.9, 0.9]), np.array([1, 0]), bins=1), 3)
-    0.4
-    """
-    found = reliability(probabilities, labels, bins=bins)
-    return float(sum(one.questions * abs(one.said - one.liked) for one in found) / max(1, len(labels)))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from score_rag.files import read_json, share, write_json
-from score_rag.predictor.calibration import calibration_error, fit_calibration
+from score_rag.metrics.probability import calibration_error
+from score_rag.predictor.calibration import fit_calibration
 from score_rag.predictor.export import export_last_logits
 from score_rag.predictor.groups import both_answers, packs_of, validation_of
 from score_rag.predictor.load import base_digest, base_folder
