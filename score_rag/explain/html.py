@@ -53,7 +53,7 @@ def parts_table(look: PromptLook) -> PageTable:
     if look.special is not None:
         notes.append(f"tokens that are none of the text (beginning of text, chat form) have {look.special:.3f} of the attention.")
     columns = ["part", "what it says", *(["tokens", "attention"] if looked else []), "P without it", "change"]
-    return PageTable("Parts of the prompt", columns, rows, notes=notes)
+    return PageTable("Parts of the prompt", columns, rows, [place > 1 for place in range(len(columns))], notes)
 
 
 def to_html(found: Explanation) -> str:

@@ -61,7 +61,8 @@ def to_svg(figure: Any, *, label: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = _SHARED.sub("", text).replace(_INK, "currentColor").replace(_LINE, "var(--line)")
     text = re.sub(r"font(?:-family)?: ([^;\"]*)", lambda found: found.group(0).replace("'DejaVu Sans'", "system-ui"), text)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{escape(label, quote=True)}" ', 1)
+    wide = 'class="wide" ' if figure.get_figwidth() > 6 else ""
+    return text.replace("<svg ", f'<svg {wide}role="img" aria-label="{escape(label, quote=True)}" ', 1)
 
 
 def check_picture(path: Path, kinds: Sequence[str] = _KINDS) -> Path:
