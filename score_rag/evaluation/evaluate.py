@@ -20,6 +20,7 @@ from score_rag.evaluation.rows import choose_rows, warm_and_cold
 from score_rag.evaluation.stored import made_from, store_table, table_name
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
+from score_rag.pipeline.tracking import check_tracking, track
 from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def evaluate_run(
     from score_rag.evaluation.calibration import Calibration
     from score_rag.evaluation.scorecard import Scorecard
 
+    check_tracking(pipeline)
     made = made_from(pipeline)
     run = open_run(pipeline)
     interactions = run.interactions
@@ -112,6 +114,12 @@ def evaluate_run(
     )
     table = frame.with_columns([pl.Series(name, value) for name, value in scores.items()])
     told = store_table(pipeline, table_name(split, rows), card.to_dict(), table)
+    told += track(
+        pipeline,
+        table_name(split, rows),
+        card.metrics(),
+        {"table": card.title, "settings": made["settings"], "predictor": made["predictor"]},
+    )
     return replace(card, notes=(*card.notes, *told))
 
 

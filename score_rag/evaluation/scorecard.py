@@ -173,6 +173,16 @@ class Scorecard:
             **({"made_from": dict(self.made_from)} if self.made_from else {}),
         }
 
+    def metrics(self) -> dict[str, float]:
+        """Every value by name (`SCORE.auc`), for trackers of experiments; nan where it is undefined."""
+        out: dict[str, float] = {}
+        for row in self.rows:
+            named = {"auc": row.auc.value, "uauc": row.uauc.value, "ndcg_at_10": row.ndcg, "recall_at_10": row.recall}
+            out |= {f"{row.name}.{name}": value for name, value in named.items() if value is not None}
+        if self.calibration is not None:
+            out |= {"SCORE.log_loss": self.calibration.log_loss, "SCORE.expected_calibration_error": self.calibration.error}
+        return out
+
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Scorecard:
         """What `to_dict` gave: intervals rounded, all else as it was."""
