@@ -79,14 +79,16 @@ def test_nothing_is_logged_unless_it_is_asked_for(copied):
     assert not (run_folder(pipeline) / "logs").exists()
 
 
+@pytest.mark.slow
 def test_trainers_log_their_losses_beside_the_run(copied, tmp_path):
-    pipeline = copied("predictor.trainer.report_to=mlflow", "predictor.bundled_base.epochs=1", "predictor.batch_size=1")
+    pipeline = copied("predictor.trainer.report_to=mlflow", "predictor.bundled_base.epochs=1", "predictor.epochs=2")
     run(pipeline, stages(pipeline), only="predictor")
     found = client(run_folder(pipeline))
     runs = found.search_runs([found.get_experiment_by_name("toy").experiment_id])
-    assert runs
+    assert len(runs) == 2, "the bundled base and the adapter"
+    assert all(one.data.metrics["train_loss"] > 0 for one in runs)
     losses = [step for one in runs for step in found.get_metric_history(one.info.run_id, "loss")]
-    assert losses, [one.data.metrics for one in runs]
+    assert losses, "the adapter's 16 steps are logged every ten"
     assert all(step.value > 0 for step in losses)
     assert not {"MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"} & os.environ.keys()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"], "nothing is written into the working directory"
