@@ -81,7 +81,9 @@ def test_nothing_is_logged_unless_it_is_asked_for(copied):
 
 @pytest.mark.slow
 def test_trainers_log_their_losses_beside_the_run(copied, tmp_path):
-    pipeline = copied("predictor.trainer.report_to=mlflow", "predictor.bundled_base.epochs=1", "predictor.epochs=2")
+    pipeline = copied(
+        "predictor.trainer.report_to=mlflow", "predictor.bundled_base.epochs=1", "predictor.epochs=2", "predictor.batch_size=1"
+    )
     run(pipeline, stages(pipeline), only="predictor")
     found = client(run_folder(pipeline))
     runs = found.search_runs([found.get_experiment_by_name("toy").experiment_id])
