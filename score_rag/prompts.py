@@ -18,9 +18,10 @@ from score_rag.files import at_home, digest_text, named_file, shipped_folder
 
 if TYPE_CHECKING:
     from jinja2 import Template
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
     from llama_index.core.prompts import RichPromptTemplate
 
-__all__ = ["Prompt", "find_prompt", "prompt_folders", "prompt_names", "read_prompt"]
+__all__ = ["Prompt", "find_prompt", "prompt_folders", "prompt_names", "read_prompt", "strict_environment"]
 
 _HEAD = "---\n"
 
@@ -49,13 +50,7 @@ class Prompt:
 
     @cached_property
     def _template(self) -> Template:
-        from jinja2 import StrictUndefined
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-        environment = ImmutableSandboxedEnvironment(
-            undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False, autoescape=False
-        )
-        return environment.from_string(self.body)
+        return strict_environment().from_string(self.body)
 
     def render(self, **values: Any) -> str:
         """The prompt with its variables filled in.
@@ -89,6 +84,16 @@ class Prompt:
         from llama_index.core.prompts import RichPromptTemplate
 
         return RichPromptTemplate(self.body)
+
+
+def strict_environment() -> ImmutableSandboxedEnvironment:
+    """What every prompt is filled in by."""
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    return ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False, autoescape=False
+    )
 
 
 def _template_line(error: Exception) -> int | None:

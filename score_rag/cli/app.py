@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from score_rag.cli import assess, compare, data, doctor, evaluate, index, init, pipelines, prompts, recommend, run, status
+from score_rag.cli import assess, compare, data, doctor, evaluate, explain, index, init, pipelines, prompts, recommend, report, run, status
 from score_rag.cli.signs import write_plainly
 from score_rag.cli.stopped import stoppable
 from score_rag.errors import ChangeSetting, InputError, ScoreError
@@ -29,6 +29,8 @@ app.command("status")(status.status)
 app.command("recommend")(recommend.recommend)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("explain")(explain.explain)
+app.command("report")(report.report)
 app.add_typer(assess.app, name="assess")
 app.add_typer(index.app, name="index")
 app.add_typer(data.app, name="data")

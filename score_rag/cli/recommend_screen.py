@@ -47,6 +47,7 @@ def show_evidence(found: Recommendation) -> None:
     from rich.table import Table
 
     from score_rag.cli.screen import console
+    from score_rag.recommend.labels import TOGETHER_NAME, evidence_label
 
     screen = console()
     if found.evidence:
@@ -55,11 +56,9 @@ def show_evidence(found: Recommendation) -> None:
             table.add_column(column, justify=justify)  # type: ignore[arg-type]  # the words are rich's own
         for name, fact in found.evidence.items():
             # What all of one recommender expect is what it expects.
-            if name == _TOGETHER and sum(other.startswith("expectation.") for other in found.evidence) == 2:
+            if name == TOGETHER_NAME and sum(other.startswith("expectation.") for other in found.evidence) == 2:
                 continue
-            table.add_row(
-                escape(_NAMES.get(name, name.replace("expectation.", "expected by "))), fact.level, fact.word, _number(fact.value)
-            )
+            table.add_row(escape(evidence_label(name)), fact.level, fact.word, _number(fact.value))
         screen.print(table)
     if not found.neighbours:
         screen.print("[dim]no other users are in the prompt[/]")
@@ -81,16 +80,6 @@ def show_evidence(found: Recommendation) -> None:
             escape("; ".join(other.in_common)) or "-",
         )
     screen.print(table)
-
-
-_TOGETHER = "expectation.together"
-_NAMES = {
-    "everyone": "the item's like-rate",
-    "mood": "the user's like-rate so far",
-    "alike": "the user on items most like it",
-    "crowd": "the item's judges, by likeness",
-    _TOGETHER: "expected by all of them",
-}
 
 
 def _number(value: float | None) -> str:

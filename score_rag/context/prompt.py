@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from score_rag.context.evidence import KINDS
@@ -53,10 +53,15 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Written:
-    """A prompt's text, and what was left out of it."""
+    """A prompt's text, and what was left out of it.
+
+    Attributes:
+        values: What the prompt was filled in with, by variable, where the builder was asked to keep it.
+    """
 
     text: str
     left_out: LeftOut = LeftOut()
+    values: Mapping[str, Any] | None = field(default=None, kw_only=True, repr=False, compare=False)
 
 
 def visible_history(events: Sequence[Event], kind: History) -> list[Event]:
@@ -136,6 +141,7 @@ class PromptBuilder:
         history_facts: Sequence[Facts] | None = None,
         neighbours: Sequence[Neighbour] = (),
         named: bool = True,
+        keep_values: bool = False,
     ) -> Written:
         """The question's text, shortened where the model could not read it whole.
 
@@ -148,6 +154,7 @@ class PromptBuilder:
             history_facts: The same for each event, as of its own time.
             neighbours: The reranked users, best first.
             named: Whether items have names; a model that learns without some of the time remembers fewer of them.
+            keep_values: Whether `values` are kept, for who asks again with one of them changed.
 
         Raises:
             PromptError: Not even the target fits.
@@ -158,16 +165,19 @@ class PromptBuilder:
         ]
         facts = {**self.unknown(), **(facts or {})}
         target = self._item(item_id, named)
-        text = self._render(told, target, facts, neighbours)
-        if self.max_tokens is None or self.count_tokens is None or self._fits(text):
-            return Written(text)
-        return self._shortened(told, target, facts, neighbours)
+        text, left_out, kept = self._render(told, target, facts, neighbours), LeftOut(), list(neighbours)
+        if self.max_tokens is not None and self.count_tokens is not None and not self._fits(text):
+            text, left_out, kept = self._shortened(told, target, facts, neighbours)
+        values = self._values(told[left_out.history :], target, facts, kept) if keep_values else None
+        return Written(text, left_out, values=values)
 
     def _item(self, item_id: str, named: bool) -> Item:
         item = self.catalogue[item_id]
         return item if named else replace(item, title="", year=None)
 
-    def _shortened(self, told: list[Told], target: Item, facts: Facts, neighbours: Sequence[Neighbour]) -> Written:
+    def _shortened(
+        self, told: list[Told], target: Item, facts: Facts, neighbours: Sequence[Neighbour]
+    ) -> tuple[str, LeftOut, list[Neighbour]]:
         events = len(told)
         low, high = 0, events  # `high` events at most; the most that fit are found by bisection, for each fewer makes it shorter
         while low < high:
@@ -197,15 +207,18 @@ class PromptBuilder:
                 hint="shorten the prompt's instructions, or raise predictor.max_tokens",
             )
         shortened = sum(a.behaviour != b.behaviour for a, b in zip(kept, neighbours, strict=False))
-        return Written(text, LeftOut(events - low, shortened, len(neighbours) - len(kept)))
+        return text, LeftOut(events - low, shortened, len(neighbours) - len(kept)), kept
 
     def _fits(self, text: str) -> bool:
         assert self.max_tokens is not None and self.count_tokens is not None
         return self.count_tokens(text) <= self.max_tokens
 
     def _render(self, told: Sequence[Told], target: Item, facts: Facts, neighbours: Sequence[Neighbour]) -> str:
+        return self.prompt.render(**self._values(told, target, facts, neighbours))
+
+    def _values(self, told: Sequence[Told], target: Item, facts: Facts, neighbours: Sequence[Neighbour]) -> dict[str, Any]:
         values = {"history": told, "neighbours": list(neighbours), "target": target, **facts}
-        return self.prompt.render(**{name: value for name, value in values.items() if name in self.prompt.variables})
+        return {name: value for name, value in values.items() if name in self.prompt.variables}
 
     def unknown(self) -> dict[str, Any]:
         """Evidence of which nothing is known, of each kind that the prompt declares."""

@@ -59,6 +59,7 @@ class QuestionWriter:
         last: int | None = None,
         hide: Collection[str] | Sequence[Collection[str]] = (),
         shuffled: Mapping[str, np.ndarray] | None = None,
+        keep_values: bool = False,
     ) -> list[Told]:
         """One prompt a question.
 
@@ -67,6 +68,7 @@ class QuestionWriter:
             last: Tell so many events instead of the builder's own number.
             hide: Kinds of evidence (or `neighbours`, or the items' `name`) to call unknown: for all questions, or for each its own.
             shuffled: By kind, whose evidence each question is told instead of its own: places among the questions [n].
+            keep_values: As for `PromptBuilder.write`.
         """
         hidden = _each(hide, len(questions))
         shuffled = shuffled or {}
@@ -100,9 +102,10 @@ class QuestionWriter:
                 history_facts=earlier[row],
                 neighbours=neighbours,
                 named="name" not in hidden[row],
+                keep_values=keep_values,
             )
             told = neighbours[: len(neighbours) - written.left_out.neighbours]
-            out.append(Told(written.text, written.left_out, own[row], tuple(told)))
+            out.append(Told(written.text, written.left_out, own[row], tuple(told), values=written.values))
         return out
 
     def _histories(

@@ -21,6 +21,7 @@ from score_rag.evaluation.rows import choose_rows, parts_of, training_events
 from score_rag.evaluation.stored import made_from, store_table, table_name
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
+from score_rag.pipeline.tracking import check_tracking, track
 from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def evaluate_run(
 
     if predictions is not None:
         check_target(predictions)
+    check_tracking(pipeline)
     made = made_from(pipeline)
     run = open_run(pipeline)
     interactions = run.interactions
@@ -121,7 +123,9 @@ def evaluate_run(
         orders=_orders(run, split, report) if ranks and finished else None,
         made_from=made,
     )
-    stored = store_table(pipeline, table_name(split, rows), card.to_dict(), table)
+    name = table_name(split, rows)
+    stored = store_table(pipeline, name, card.to_dict(), table)
+    stored += track(pipeline, name, card.metrics(), {"table": card.title, "settings": made["settings"], "predictor": made["predictor"]})
     if predictions is not None:
         write_predictions(table, predictions)
         stored.append(f"predictions: {predictions}")

@@ -150,6 +150,16 @@ class Scorecard:
             **({"made_from": dict(self.made_from)} if self.made_from else {}),
         }
 
+    def metrics(self) -> dict[str, float]:
+        """Every value by name (`SCORE.auc`), for trackers of experiments; nan where it is undefined."""
+        out: dict[str, float] = {}
+        for row in self.rows:
+            taken = {"auc": row.auc, "uauc": row.uauc, "log_loss": row.log_loss, "brier": row.brier, "expected_calibration_error": row.ece}
+            named = {name: None if one is None else one.value for name, one in taken.items()}
+            named |= {"ndcg_at_10": row.ndcg, "recall_at_10": row.recall}
+            out |= {f"{row.name}.{name}": value for name, value in named.items() if value is not None}
+        return out
+
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Scorecard:
         """What `to_dict` gave: intervals rounded, all else as it was."""

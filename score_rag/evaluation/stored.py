@@ -24,8 +24,8 @@ __all__ = ["SCORECARD", "changes_since", "find_predictions", "find_table", "made
 
 SCORECARD = "scorecard"
 """The kind of table that has no word of its own in its file's name."""
-_APART = ("name", "description", "runs", "data.path", "evaluation.split")
-"""Settings that say where things lie, or what a table's own name says: no part of what it was made from."""
+_APART = ("name", "description", "runs", "data.path", "evaluation.split", "evaluation.report_to")
+"""Settings that say where things lie or are logged, or what a table's own name says: no part of what it was made from."""
 
 
 def made_from(pipeline: Pipeline) -> dict[str, Any]:

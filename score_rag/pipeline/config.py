@@ -9,7 +9,7 @@ import shlex
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, ValidationError, create_model, model_validator
@@ -35,6 +35,9 @@ class EvaluationSettings(Settings):
     split: Split = Field("test", description="train | valid | test")
     rows: int | None = Field(3000, ge=1, description="at most, as whole users; null takes all")
     resamples: int = Field(1000, ge=10, description="of the bootstrap over users")
+    report_to: Literal["mlflow"] | None = Field(
+        None, description="mlflow: log each table's metrics, into runs/NAME/logs/mlflow.db or where MLFLOW_TRACKING_URI says"
+    )
 
 
 def _run_name(name: str) -> str:

@@ -15,6 +15,8 @@ from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.inputs import record_inputs
 from score_rag.pipeline.stage import Stage, StageContext
 from score_rag.pipeline.state import StageStatus, finished_folder, finished_record, judge, run_folder, stage_key, status
+from score_rag.pipeline.tracking import tracked
+from score_rag.pipeline.usage import PeakMemory, machine
 from score_rag.progress import Report, silent
 from score_rag.prompts import find_prompt
 
@@ -111,11 +113,12 @@ def _plan(pipeline: Pipeline, chosen: Sequence[Stage], force: bool, tell: Callab
 def _make(pipeline: Pipeline, stage: Stage, reason: str, report: Report, due: tuple[str, ...]) -> StageStatus:
     inputs = record_inputs(stage.inputs(pipeline) if stage.inputs else [])
     key = stage_key(pipeline, stage, records=inputs)
-    started = time.monotonic()
+    started, peak = time.monotonic(), PeakMemory()
+    peak.start()
     final = run_folder(pipeline) / stage.name
     context = _context(pipeline, report, due)
     context.scratch.mkdir(parents=True, exist_ok=True)
-    with staged_folder(final) as aside:
+    with staged_folder(final) as aside, tracked(pipeline):
         metrics = stage.run(context, aside)
         seconds = round(time.monotonic() - started, 1)
         files = {file.relative_to(aside).as_posix(): file.stat().st_size for file in sorted(aside.rglob("*")) if file.is_file()}
@@ -132,6 +135,9 @@ def _make(pipeline: Pipeline, stage: Stage, reason: str, report: Report, due: tu
                 "files": files,
                 "metrics": metrics,
                 "seconds": seconds,
+                **peak.read(),
+                "machine": machine(),
+                "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "versions": _versions(),
                 "prompts": where,
                 "pipeline": source,

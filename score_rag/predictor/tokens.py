@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,17 @@ from score_rag.errors import ChangeSetting, ModelError, RunStage
 from score_rag.files import at_home
 from score_rag.settings import BUNDLED
 
-__all__ = ["ANSWERS", "answer_ids", "chat_encoder", "find_base", "plain_encoder", "with_answer", "wrap_chat"]
+__all__ = [
+    "ANSWERS",
+    "PlacedTokens",
+    "answer_ids",
+    "chat_encoder",
+    "find_base",
+    "place_tokens",
+    "plain_encoder",
+    "with_answer",
+    "wrap_chat",
+]
 
 ANSWERS = ("Yes", "No")
 
@@ -102,6 +113,70 @@ def plain_encoder(folder: Path) -> Callable[[str], list[int]]:
         raise ModelError("a tokenizer is missing", where=file, remedy=RunStage("predictor", again=True))
     tokenizer = Tokenizer.from_file(str(file))
     return lambda text: list(tokenizer.encode(text).ids)
+
+
+@dataclass(frozen=True)
+class PlacedTokens:
+    """A prompt's tokens, and where each stands in it.
+
+    Attributes:
+        ids: Token ids, as the model reads them.
+        places: By token, (first character, one past the last) in the prompt; (0, 0) for a token that is none of its text (beginning of
+            text, chat form). Tokens of one character written in several bytes share its place.
+        pieces: By token, its text.
+    """
+
+    ids: list[int]
+    places: list[tuple[int, int]]
+    pieces: list[str]
+
+
+def place_tokens(base: Path | str, *, bundled: bool) -> Callable[[str], PlacedTokens]:
+    """A function from a prompt to its tokens with their places, as `plain_encoder` (bundled) or `chat_encoder` encode it.
+
+    Args:
+        base: The base model's folder, or its name.
+
+    Raises:
+        ModelError: Its tokenizer does not say where tokens come from.
+    """
+    if bundled:
+        from tokenizers import Tokenizer
+
+        plain = Tokenizer.from_file(str(Path(base) / "tokenizer.json"))
+
+        def place(text: str) -> PlacedTokens:
+            found = plain.encode(text)
+            return PlacedTokens(list(found.ids), list(found.offsets), list(found.tokens))
+
+        return place
+    from transformers import AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(base)
+    if not tokenizer.is_fast:
+        raise ModelError(
+            "this tokenizer does not tell where its tokens come from", where=base, expected="a fast tokenizer (tokenizer.json)"
+        )
+    chat = bool(getattr(tokenizer, "chat_template", None))
+
+    def place_in_turn(text: str) -> PlacedTokens:
+        whole = wrap_chat(tokenizer, text)
+        found = tokenizer(whole, add_special_tokens=not chat, return_offsets_mapping=True)
+        # Chat forms may trim what they wrap; what comes before the prompt's own text is theirs.
+        told = text if text in whole else text.strip()
+        start, lead = whole.rfind(told), text.find(told)
+        if start < 0:
+            raise ModelError(
+                "the chat form of this model changes the prompt's text", where=base, expected="the prompt within the chat form"
+            )
+        places = []
+        for first, last in found["offset_mapping"]:
+            inside = max(first, start), min(last, start + len(told))
+            places.append((inside[0] - start + lead, inside[1] - start + lead) if inside[0] < inside[1] else (0, 0))
+        ids = list(found["input_ids"])
+        return PlacedTokens(ids, places, tokenizer.convert_ids_to_tokens(ids))
+
+    return place_in_turn
 
 
 def chat_encoder(tokenizer: Any) -> Callable[[str], list[int]]:

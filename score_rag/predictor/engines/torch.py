@@ -21,7 +21,7 @@ from score_rag.progress import Report, silent
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TorchEngine", "pad_left", "score_tokens"]
+__all__ = ["TorchEngine", "can_compute_in_pieces", "pad_left", "score_tokens"]
 
 _FIXED_ROPE = ("default", "linear", "llama3", "yarn")
 """Rotary embeddings whose angles do not depend on the length of the input: only these can be computed in pieces."""
@@ -135,6 +135,11 @@ def _abilities(model: Any, longest: int) -> tuple[bool, bool]:
         config, "sliding_window", None
     )
     return fixed and plain and config._attn_implementation in ("sdpa", "eager"), fixed
+
+
+def can_compute_in_pieces(model: Any, longest: int) -> bool:
+    """Whether a row of so many tokens can be computed in pieces, through a cache, with the same numbers as whole."""
+    return _abilities(model, longest)[0]
 
 
 def _batched(model: Any, rows: Sequence[Sequence[int]], some: Sequence[int], batch_tokens: int) -> Iterator[tuple[list[int], torch.Tensor]]:
