@@ -100,7 +100,10 @@ def pack_loss(model: Any, batch: Mapping[str, torch.Tensor], answers: tuple[int,
     if training.language == "all":
         before = batch["before"].to(states.device)
         every = head(states[before[:, 0], before[:, 1]]).float()
-        language = language + cross_entropy(every, batch["following"].to(states.device))
+        following = batch["following"].to(states.device)
+        # A soft token is read, never written: its id lies behind the vocabulary.
+        words = following < every.shape[1]
+        language = language + cross_entropy(every[words], following[words])
     return loss + training.language_weight * language
 
 
