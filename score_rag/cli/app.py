@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from score_rag.cli import ablate, assess, data, doctor, evaluate, index, init, pipelines, prompts, recommend, run, status
+from score_rag.cli import ablate, assess, data, doctor, evaluate, index, init, pipelines, prompts, recommend, run, status, sweep
 from score_rag.cli.signs import write_plainly
 from score_rag.cli.stopped import stoppable
 from score_rag.errors import ChangeSetting, InputError, ScoreError
@@ -29,6 +29,7 @@ app.command("status")(status.status)
 app.command("recommend")(recommend.recommend)
 app.command("evaluate")(evaluate.evaluate)
 app.command("ablate")(ablate.ablate)
+app.command("sweep")(sweep.sweep)
 app.add_typer(assess.app, name="assess")
 app.add_typer(index.app, name="index")
 app.add_typer(data.app, name="data")
