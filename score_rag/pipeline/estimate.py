@@ -7,8 +7,8 @@
 | training LoRA on a frozen model | 4 × parameters: no gradients of the frozen weights; 6 where activations are computed twice |
 
 Hours assume `UTILISATION` of the card's dense arithmetic, and every text as long as it may be: upper bounds, but for slow data and kernels.
-Memory: weights, gradients and optimiser (16 bytes a trained parameter: float32 with Adam's two moments), activations (34 bytes for each layer,
-token and unit of width; where they are computed twice, 2, and one layer whole; Korthikanti et al., 2022), and attention masks.
+Memory: weights, gradients and optimiser (16 bytes a trained parameter: float32 with Adam's two moments), attention masks, and activations
+(34 bytes for each layer, token and unit of width; computed twice, 2, and one layer whole; Korthikanti et al., 2022).
 """
 
 from __future__ import annotations

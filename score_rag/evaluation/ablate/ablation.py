@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,8 @@ _DRAWS = 100
 """Of users, for each variant, at least: the smallest p-value is 2 / draws, times the number of variants."""
 _FORM = 1
 """Of what is kept of a variant."""
+Found = dict[tuple[Any, ...], tuple[Sequence[RetrievedContext], float]]
+"""By how users are chosen: who was found for each question, and in how many seconds."""
 _EXPECTED = (ScoreError, OSError, MemoryError, RuntimeError, ValueError)
 """What may go wrong with one variant (a model that is not there, a prompt that cannot be changed, no memory left) and concerns no other."""
 
@@ -78,12 +81,13 @@ def ablate(
     events = list(event_rows(frame))
     notes = table_notes(run, split, frame, predictor=True)
     results: dict[Variant, Result] = {}
+    found: Found = {}
     place = run_folder(pipeline) / "ablate"
     with folder_lock(place, doing=f"an ablation of {pipeline.name}"):
         for done, variant in enumerate((FULL, *variants)):
             key = digest_json({"form": _FORM, "made_from": made, "variant": variant.identity(), "split": split, "rows": rows})
             folder = place / variant.name / table_name(split, rows)
-            results[variant] = _result(run, variant, events, frame, folder, key, results.get(FULL), report)
+            results[variant] = _result(run, variant, events, frame, folder, key, results.get(FULL), found, report)
             if tell is not None:
                 tell(variant, results[variant])
             report("variants", done + 1, len(variants) + 1)
@@ -109,47 +113,71 @@ def ablate(
 
 
 def _result(
-    run: Run, variant: Variant, events: Sequence[Event], frame: pl.DataFrame, folder: Path, key: str, full: Result | None, report: Report
+    run: Run,
+    variant: Variant,
+    events: Sequence[Event],
+    frame: pl.DataFrame,
+    folder: Path,
+    key: str,
+    full: Result | None,
+    found: Found,
+    report: Report,
 ) -> Result:
     """What is kept of a variant, or what asking it gives.
 
     Args:
         folder: Where its result is kept, in the variant's own folder.
         full: The full system's result; None while that is asked.
+        found: Who was found by variants before.
     """
     kept = read_result(folder, key)
     if kept is not None:
         return kept
     if full is None:
-        found = _ask(run, variant, events, folder.parent, report)
+        result = _ask(run, variant, events, folder.parent, found, report)
     else:
         try:
             if not variant.trained and variant.place and prompt_of(run.prompt, variant).body.strip() == run.prompt.body.strip():
                 return replace(full, same_as=FULL.name)
-            found = _ask(run, variant, events, folder.parent, report)
+            result = _ask(run, variant, events, folder.parent, found, report)
         except _EXPECTED as error:
             told = error.what if isinstance(error, ScoreError) else f"{type(error).__name__}: {error}"
             return Result(None, None, failed=told + (f" (found: {error.found})" if isinstance(error, ScoreError) and error.found else ""))
-    write_result(folder, key, found, frame)
-    return found
+    write_result(folder, key, result, frame)
+    return result
 
 
-def _ask(run: Run, variant: Variant, events: Sequence[Event], place: Path, report: Report) -> Result:
+def _ask(run: Run, variant: Variant, events: Sequence[Event], place: Path, found: Found, report: Report) -> Result:
     with metered() as meter:
         with meter.time("train"):
             folders, pipeline = own_folders(run, variant, place, report)
         asked: Any = run if variant == FULL else VariantRun.of(run, variant, pipeline=pipeline, folders=folders)
         _open(asked)
-        with meter.time("find"):
-            questions = asked.finder.questions(events)
-            texts = _texts(asked, variant, questions, report)
+        questions = asked.finder.questions(events)
+        contexts, seconds = _find(asked, variant, questions, found, report)
+        with meter.time("write"):
+            texts = _texts(asked, variant, questions, contexts)
         with meter.time("ask"):
             answers = asked.predictor.score(texts, report=report)
     count = asked.predictor.count_tokens
     tokens = float(np.mean([count(text) for text in texts]))
-    train, find, ask = (round(meter.seconds[name], 3) for name in ("train", "find", "ask"))
-    cost = Cost(train, find, ask, round(tokens, 2), meter.memory, meter.gpu_memory)
+    train, write, ask = (round(meter.seconds[name], 3) for name in ("train", "write", "ask"))
+    cost = Cost(train, round(seconds + write, 3), ask, round(tokens, 2), meter.memory, meter.gpu_memory)
     return Result(np.array([answer.probability for answer in answers]), cost)
+
+
+def _find(
+    run: Any, variant: Variant, questions: Sequence[Question], found: Found, report: Report
+) -> tuple[Sequence[RetrievedContext], float]:
+    """(Who is told, the seconds that finding them takes): found once for all variants that choose alike, and charged to each."""
+    if not run.writer.builder.tells_neighbours or NEIGHBOURS in variant.hide:
+        return [RetrievedContext()] * len(questions), 0.0
+    key = (variant.retrieval, variant.reranked, run.folder("reranker"), variant.trained and variant.retrieval is not None)
+    if key not in found:
+        started = time.perf_counter()
+        contexts = run.finder.find(questions, reranked=variant.reranked, report=report)
+        found[key] = contexts, time.perf_counter() - started
+    return found[key]
 
 
 def _open(run: Any) -> None:
@@ -159,9 +187,7 @@ def _open(run: Any) -> None:
         _ = run.likeness, run.segment
 
 
-def _texts(run: Any, variant: Variant, questions: Sequence[Question], report: Report) -> list[str]:
-    tells = run.writer.builder.tells_neighbours and NEIGHBOURS not in variant.hide
-    contexts = run.finder.find(questions, reranked=variant.reranked, report=report) if tells else [RetrievedContext()] * len(questions)
+def _texts(run: Any, variant: Variant, questions: Sequence[Question], contexts: Sequence[RetrievedContext]) -> list[str]:
     shuffled: dict[str, np.ndarray] = {}
     if variant.shuffled:
         places = permute_across_users([str(question.user_id) for question in questions], seed=run.pipeline.seed)
