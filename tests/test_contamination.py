@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from score_rag.audit.contamination import Contamination, _halves, _share, complete_titles, made_up_titles, probe_run
+from score_rag.audit.contamination import Contamination, _share, probe_run
+from score_rag.audit.titles import complete_titles, halves, made_up_titles
 from score_rag.errors import DataError
 from score_rag.metrics.bootstrap import Interval
 from score_rag.pipeline.state import run_folder
@@ -36,8 +37,8 @@ def reader(tmp_path_factory):
 
 
 def complete(model, encode, titles):
-    halves = [_halves(title) for title in titles]
-    return complete_titles(model, encode, [half for half, _ in halves], [rest for _, rest in halves])
+    cut = [halves(title) for title in titles]
+    return complete_titles(model, encode, [half for half, _ in cut], [rest for _, rest in cut])
 
 
 def test_who_has_read_the_titles_completes_them_and_who_has_not_does_not(reader):

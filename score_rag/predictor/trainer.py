@@ -101,9 +101,8 @@ def pack_loss(model: Any, batch: Mapping[str, torch.Tensor], answers: tuple[int,
         before = batch["before"].to(states.device)
         every = head(states[before[:, 0], before[:, 1]]).float()
         following = batch["following"].to(states.device)
-        # A soft token is read, never written: its id lies behind the vocabulary.
-        words = following < every.shape[1]
-        language = language + cross_entropy(every[words], following[words])
+        # A soft token, whose id lies behind the vocabulary, is read and never written.
+        language = language + cross_entropy(every, following.masked_fill(following >= every.shape[1], -100))
     return loss + training.language_weight * language
 
 
