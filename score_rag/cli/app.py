@@ -9,7 +9,24 @@ from typing import Annotated
 
 import typer
 
-from score_rag.cli import assess, compare, data, doctor, evaluate, explain, index, init, pipelines, prompts, recommend, report, run, status
+from score_rag.cli import (
+    ablate,
+    assess,
+    compare,
+    data,
+    doctor,
+    evaluate,
+    explain,
+    index,
+    init,
+    pipelines,
+    prompts,
+    recommend,
+    report,
+    run,
+    status,
+    sweep,
+)
 from score_rag.cli.signs import write_plainly
 from score_rag.cli.stopped import stoppable
 from score_rag.errors import ChangeSetting, InputError, ScoreError
@@ -31,6 +48,8 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("explain")(explain.explain)
 app.command("report")(report.report)
+app.command("ablate")(ablate.ablate)
+app.command("sweep")(sweep.sweep)
 app.add_typer(assess.app, name="assess")
 app.add_typer(index.app, name="index")
 app.add_typer(data.app, name="data")

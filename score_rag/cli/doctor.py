@@ -26,13 +26,21 @@ def doctor(
     engine_kind: Annotated[str, typer.Option(help="What the server is: vllm, sglang or openai.")] = "vllm",
     engine_model: Annotated[str | None, typer.Option(help="The model's name at the server, where it serves several.")] = None,
     injection: Annotated[bool, typer.Option("--injection", help="Attack a finished run with hostile titles instead.")] = False,
-    pipeline: Annotated[str, typer.Option(help="The finished run that is compared with the server, or attacked.")] = "sample",
+    contamination: Annotated[
+        bool, typer.Option("--contamination", help="Ask a finished run's base model to complete the catalogue's titles instead.")
+    ] = False,
+    pipeline: Annotated[str, typer.Option(help="The finished run that is compared with the server, attacked or probed.")] = "sample",
     set_: Set = None,
     json: Json = False,
 ) -> None:
     """Show installed versions, bundled models, and which model hub or API keys are available; or check a scoring server, or a run."""
     if injection:
         _attack(pipeline, set_ or [], json)
+        return
+    if contamination:
+        from score_rag.cli.doctor_contamination import probe
+
+        probe(pipeline, set_ or [], json=json)
         return
     if engine is not None:
         _check_server(engine, engine_kind, engine_model, pipeline, json)

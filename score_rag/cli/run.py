@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from score_rag.cli.options import Json, PipelineName, Set
+from score_rag.errors import InputError
 
 if TYPE_CHECKING:
+    from score_rag.pipeline.estimate import StageCost
     from score_rag.pipeline.state import StageStatus
 
-__all__ = ["run", "run_stages"]
+__all__ = ["estimated", "run", "run_stages"]
 
 
 def run(
@@ -22,15 +24,53 @@ def run(
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Run the chosen stages even if nothing changed.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, why, and how many assessor calls; run nothing.")] = False,
+    gpu: Annotated[str | None, typer.Option(help="With --dry-run: estimate hours and memory on this card, such as a100-80.")] = None,
     set_: Set = None,
     json: Json = False,
 ) -> None:
     """Run a pipeline's stages: data, crm, documents, retriever, reranker, predictor. Unchanged stages are skipped."""
+    if gpu is not None and not dry_run:
+        raise InputError("an estimate belongs to a dry run", where="--gpu", expected="--dry-run beside it")
+    costs = estimated(pipeline, gpu, overrides=set_ or []) if gpu is not None else None
     found = run_stages(pipeline, only=only, until=until, force=force, dry_run=dry_run, overrides=set_ or [], quiet=json)
-    if json:
-        from score_rag.cli.screen import print_json
+    told = [asdict(stage) for stage in found]
+    _tell(told if costs is None else {"stages": told, "estimate": [asdict(cost) for cost in costs]}, costs, gpu, json=json)
 
-        print_json([asdict(stage) for stage in found])
+
+def estimated(name: str, gpu: str, *, overrides: list[str]) -> list[StageCost]:
+    """Hours and memory of a pipeline's stages on a card."""
+    from score_rag.pipeline.config import load_pipeline
+    from score_rag.pipeline.estimate import estimate, rows_of
+    from score_rag.pipeline.gpus import find_gpu
+    from score_rag.pipeline.state import finished_record, run_folder
+
+    card, pipeline = find_gpu(gpu), load_pipeline(name, overrides=overrides)
+    folder = run_folder(pipeline) / "data" if finished_record(pipeline, "data") is not None else None
+    return estimate(pipeline, rows_of(pipeline, folder), card)
+
+
+def _tell(told: Any, costs: list[StageCost] | None, gpu: str | None, *, json: bool) -> None:
+    from score_rag.cli.screen import console, print_json
+
+    if json:
+        print_json(told)
+    elif costs is not None:
+        from score_rag.pipeline.estimate import UTILISATION
+
+        screen = console()
+        screen.print(f"on one {gpu}, at most (arithmetic at {UTILISATION:.0%} of the card's dense bfloat16):")
+        for cost in costs:
+            screen.print(cost_line(cost), soft_wrap=True)
+
+
+def cost_line(cost: StageCost) -> str:
+    """A stage's estimate in a line."""
+    from rich.markup import escape
+
+    if cost.hours is None or cost.memory is None:
+        return f"  {cost.stage:<10} [dim]{escape(cost.told)}[/]"
+    fits = "" if cost.fits else " [bold red]more than the card has[/]"
+    return f"  {cost.stage:<10} {cost.hours:6.2f} h {cost.memory / 1e9:6.1f} GB{fits} [dim]({escape(cost.told)})[/]"
 
 
 def run_stages(

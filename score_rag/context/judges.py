@@ -7,7 +7,7 @@ all of them softly, `nearest` picks the few whose behaviour is worth telling.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,10 +55,10 @@ class Judges:
             self._times.setdefault(event.item_id, []).append(event.timestamp)
             self._verdicts.setdefault(event.item_id, []).append((event.user_id, event.liked))
         self.rates = ItemRates(interactions)
-        self._columns = {name: index.documents[name].to_list() for name in ("user_id", "document_id", "text", "events")}
+        self._users: list[str] = index.documents["user_id"].to_list()
         self._until = index.documents["known_until"].to_list()
         self._versions: dict[str, tuple[list[int], list[int]]] = {}
-        for place, user in enumerate(self._columns["user_id"]):
+        for place, user in enumerate(self._users):
             times, places = self._versions.setdefault(user, ([], []))
             times.append(self._until[place])
             places.append(place)
@@ -111,35 +111,26 @@ class Judges:
         """
         return [[] if vector is None else self._nearest(question, vector, k) for question, vector in zip(questions, vectors, strict=True)]
 
-    def _nearest(self, question: Question, vector: np.ndarray, k: int) -> list[Hit]:
+    def candidates(self, question: Question) -> Iterator[np.ndarray]:
+        """Places of documents that may be told, pool by pool: of the item's judges, then of the judges of items most like it."""
         judged = self.before(question.item_id, question.as_of, question.user_id)
-        hits = self._hits(judged, question.as_of, vector, k)
-        if len(hits) < k:
-            known = {hit.user_id for hit in hits}
-            near: dict[str, bool] = {}
-            for item in self._items_near(question.item_id):
-                near |= {user: liked for user, liked in self.before(item, question.as_of, question.user_id).items() if user not in known}
-            hits += self._hits(near, question.as_of, vector, k - len(hits))
-        return hits
+        places, _ = self._visible(judged, question.as_of)
+        yield places
+        known = {self._users[place] for place in places.tolist()}
+        near: dict[str, bool] = {}
+        for item in self._items_near(question.item_id):
+            near |= {user: liked for user, liked in self.before(item, question.as_of, question.user_id).items() if user not in known}
+        yield self._visible(near, question.as_of)[0]
 
-    def _hits(self, judged: dict[str, bool], as_of: int | None, vector: np.ndarray, k: int) -> list[Hit]:
-        places, _ = self._visible(judged, as_of)
-        if not len(places):
-            return []
-        scores = np.asarray(self.index.vectors[places]) @ vector
-        best = np.argsort(-scores, kind="stable")[:k]
-        columns = self._columns
-        return [
-            Hit(
-                columns["user_id"][place],
-                columns["document_id"][place],
-                columns["text"][place],
-                float(score),
-                self._until[place],
-                columns["events"][place],
-            )
-            for place, score in zip(places[best].tolist(), scores[best].tolist(), strict=True)
-        ]
+    def _nearest(self, question: Question, vector: np.ndarray, k: int) -> list[Hit]:
+        hits: list[Hit] = []
+        for places in self.candidates(question):
+            scores = np.asarray(self.index.vectors[places]) @ vector
+            best = np.argsort(-scores, kind="stable")[: k - len(hits)]
+            hits += [self.index.hit_at(place, score) for place, score in zip(places[best].tolist(), scores[best].tolist(), strict=True)]
+            if len(hits) == k:
+                break
+        return hits
 
     def _visible(self, judged: dict[str, bool], as_of: int | None) -> tuple[np.ndarray, np.ndarray]:
         """(Places of the judges' documents at that time, their verdicts as 0 and 1); judges without a document are left out."""

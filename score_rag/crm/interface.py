@@ -149,6 +149,10 @@ class CollaborativeModel(ABC):
         rows = self._scores(asked, [places[n : n + 1] for n in range(len(events))])
         return np.concatenate(rows) if rows else np.zeros(0, dtype=np.float32)
 
+    def asked_vectors(self, asked: Sequence[UserHistory]) -> np.ndarray:
+        """float32 [n, dim] of those who ask; the histories are taken as they are."""
+        return self._vectors(asked)
+
     def score_places(self, asked: Sequence[UserHistory], places: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Scores of items, given by their places in `item_ids`, for each who asks; the histories are taken as they are."""
         return self._scores(asked, places)

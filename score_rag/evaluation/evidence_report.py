@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from score_rag.evaluation.intervals import known, rounded, short, short_p, unrounded
+from score_rag.evaluation.intervals import known, rounded, short, short_p, signed, unrounded
 from score_rag.metrics.auc import uauc
 from score_rag.metrics.bootstrap import Bootstrap, Interval
 
@@ -187,16 +187,7 @@ class EvidenceReport:
                 table.add_section()
                 table.add_row(f"[bold]{row.group}[/]")
                 group = row.group
-            losses = [f"{_signed(loss.value)} ({_signed(loss.low)} {_signed(loss.high)})" for loss in (row.auc_loss, row.uauc_loss)]
+            losses = [f"{signed(loss.value)} ({signed(loss.low)} {signed(loss.high)})" for loss in (row.auc_loss, row.uauc_loss)]
             p = f"{short_p(row.auc_p)} / {short_p(row.uauc_p)}"
             table.add_row(escape(row.name), short(row.auc), losses[0], short(row.uauc), losses[1], p, row.finding)
         return [table]
-
-
-def _signed(value: float) -> str:
-    """A difference of shares.
-
-    >>> _signed(0.0126), _signed(-0.5), _signed(float("nan"))
-    ('+.013', '-.500', '-')
-    """
-    return "-" if np.isnan(value) else f"{value:+.3f}".replace("0.", ".", 1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from score_rag.metrics.bootstrap import Interval
 
-__all__ = ["known", "rounded", "short", "short_p", "unrounded"]
+__all__ = ["known", "rounded", "short", "short_p", "signed", "unrounded"]
 
 
 def rounded(found: Interval) -> dict[str, float | None]:
@@ -46,3 +46,12 @@ def short(value: float | None) -> str:
 def short_p(value: float | None) -> str:
     """For a column of p-values."""
     return "-" if value is None or np.isnan(value) else f"{value:.3f}".removeprefix("0")
+
+
+def signed(value: float) -> str:
+    """A difference of shares.
+
+    >>> signed(0.0126), signed(-0.5), signed(float("nan"))
+    ('+.013', '-.500', '-')
+    """
+    return "-" if np.isnan(value) else f"{value:+.3f}".replace("0.", ".", 1)

@@ -253,12 +253,23 @@ class BehaviourIndex:
 
     def vector_of(self, user_id: str, as_of: int | None = None) -> np.ndarray | None:
         """The vector of the user's document that is visible at `as_of`; None where there is none."""
+        place = self.visible_place(user_id, as_of)
+        return None if place is None else np.asarray(self.vectors[place])
+
+    def visible_place(self, user_id: str, as_of: int | None = None) -> int | None:
+        """Place of the user's document that is visible at `as_of`; None where there is none."""
         time = FOREVER if as_of is None else as_of
-        for place in self._rows_of.get(user_id, ()):
-            if self._until[place] < time <= self._superseded[place]:
-                vector: np.ndarray = np.asarray(self.vectors[place])
-                return vector
-        return None
+        return next((place for place in self._rows_of.get(user_id, ()) if self._until[place] < time <= self._superseded[place]), None)
+
+    def visible_places(self, as_of: int | None = None) -> np.ndarray:
+        """int [users], places of all documents that are visible at `as_of`."""
+        return self.newest if as_of is None else np.flatnonzero((self._until < as_of) & (as_of <= self._superseded))
+
+    def hit_at(self, place: int, score: float) -> Hit:
+        """The document at a place, as what was found with a score."""
+        columns = self._columns
+        user, document, text, events = (columns[name][place] for name in ("user_id", "document_id", "text", "events"))
+        return Hit(user, document, text, float(score), int(self._until[place]), events)
 
     def exactly(self, vector: np.ndarray, k: int, as_of: int | None, exclude_user: str | None) -> list[Hit]:
         """`query`, never by the store."""

@@ -26,6 +26,7 @@ from score_rag.settings import BUNDLED
 if TYPE_CHECKING:
     from score_rag.context.writer import QuestionWriter
     from score_rag.pipeline.run import Run
+    from score_rag.predictor.soft import SoftTokens
 
 __all__ = ["OTHERS", "askable", "fit_bundled_base", "fit_from_run", "fit_levels", "write_groups"]
 
@@ -42,6 +43,8 @@ def fit_from_run(
     hide: Collection[str] = (),
     base_from: Path | None = None,
     checkpoints: Path | None = None,
+    soft: SoftTokens | None = None,
+    guarded: bool = True,
     report: Report = silent,
 ) -> dict[str, Any]:
     """Fit the predictor of a run.
@@ -52,6 +55,8 @@ def fit_from_run(
         hide: Kinds of evidence that are never told (`OTHERS` leaves nothing of other users: the ablation `no-ci`).
         base_from: A finished bundled base to copy instead of training one, so that an ablation differs in nothing else.
         checkpoints: Where a killed training is resumed from.
+        soft: What the prompts' soft tokens are, where they have some.
+        guarded: Whether the finished predictor is compared with the recommender; an ablation's need not be.
 
     Raises:
         DataError: There are too few events to learn from.
@@ -82,7 +87,7 @@ def fit_from_run(
     if bundled and base_from is not None:
         shutil.copytree(base_from, base)
     elif bundled:
-        metrics["base"] = fit_bundled_base(run, writer, rest, checks, folder, hide, checkpoints, report)
+        metrics["base"] = fit_bundled_base(run, writer, rest, checks, folder, hide, checkpoints, report, soft=soft)
     fitting = _fitting_writer(run, levels, base)
     metrics["lora"] = fit_adapter(
         write_groups(run, fitting, tuned_on, hide, report),
@@ -92,10 +97,13 @@ def fit_from_run(
         base=base,
         bundled=bundled,
         checkpoints=checkpoints / "adapter" if checkpoints is not None else None,
+        soft=soft,
         seed=pipeline.seed,
         report=report,
     )
     logits = metrics["lora"].pop("valid_logits")
+    if not guarded:
+        return metrics
     guard = _guard(run, fitting, folder, valid, logits, adapter=metrics["lora"]["used"], report=report)
     guard.write(folder)
     metrics["guard"] = guard.to_dict()
@@ -159,6 +167,8 @@ def fit_bundled_base(
     hide: Collection[str],
     checkpoints: Path | None,
     report: Report,
+    *,
+    soft: SoftTokens | None = None,
 ) -> dict[str, Any]:
     """Train the bundled Llama on training events into `folder/base`; returns `fit_base`'s metrics."""
     settings, own = run.pipeline.predictor, run.pipeline.predictor.bundled_base
@@ -175,6 +185,7 @@ def fit_bundled_base(
         max_tokens=settings.max_tokens,
         adapter=settings,
         checkpoints=checkpoints / "base" if checkpoints is not None else None,
+        soft=soft,
         seed=run.pipeline.seed,
         report=report,
     )

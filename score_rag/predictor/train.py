@@ -26,6 +26,8 @@ from score_rag.seeds import forked_generators
 if TYPE_CHECKING:
     import torch
 
+    from score_rag.predictor.soft import SoftTokens
+
 __all__ = ["fit_adapter"]
 
 _EXPORT_BELOW = 50_000_000
@@ -41,6 +43,7 @@ def fit_adapter(
     base: str,
     bundled: bool = False,
     checkpoints: Path | None = None,
+    soft: SoftTokens | None = None,
     seed: int = 0,
     report: Report = silent,
 ) -> dict[str, Any]:
@@ -53,6 +56,7 @@ def fit_adapter(
         valid: Groups to choose the epoch and the temperature by; never trained on.
         folder: Where `adapter/`, `predictor.json` and, for small models, `model.onnx` go. With `bundled`, `folder/base` holds the base.
         base: Hub name or folder of the frozen model.
+        soft: What the prompts' soft tokens are; their projection is trained with the adapter.
 
     Returns:
         `{"questions", "parameters_trained", "used", "epoch", "valid_auc_before", "valid_auc", "valid_auc_by_epoch", "temperature",
@@ -69,7 +73,10 @@ def fit_adapter(
     model = load_base(base, settings)
     tokenizer = AutoTokenizer.from_pretrained(base)
     encode, plain = _encoders(tokenizer)
-    answers = answer_ids(plain, wrap_chat(tokenizer, train[0].prompts[0]))
+    answers = answer_ids(plain, wrap_chat(tokenizer, soft.without_marks(train[0].prompts[0]) if soft else train[0].prompts[0]))
+    if soft is not None:
+        soft.attach(model, seed=seed)
+        encode = _soft_encoder(soft, tokenizer, model)
     packs, valid_packs = packs_of(train, encode), packs_of(valid, encode)
     config = LoraConfig(
         r=settings.lora_rank,
@@ -82,6 +89,8 @@ def fit_adapter(
         # peft asks transformers for a name that transformers has since renamed.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         tuned: Any = get_peft_model(model, config)
+    if soft is not None:
+        soft.projector.requires_grad_(True)
     best = train_on_packs(
         tuned,
         [packs] * settings.epochs,
@@ -111,6 +120,8 @@ def fit_adapter(
         if bundled:
             told = read_json(folder / "adapter" / "adapter_config.json")
             write_json(folder / "adapter" / "adapter_config.json", {**told, "base_model_name_or_path": "base"})
+    if soft is not None:
+        soft.save(folder)
     there = base_folder(base)
     write_json(
         folder / "predictor.json",
@@ -128,7 +139,7 @@ def fit_adapter(
         },
     )
     trained = sum(p.numel() for p in tuned.parameters() if p.requires_grad)
-    if bundled and sum(p.numel() for p in model.parameters()) <= _EXPORT_BELOW:
+    if bundled and soft is None and sum(p.numel() for p in model.parameters()) <= _EXPORT_BELOW:
         export_last_logits(tuned.merge_and_unload() if used else tuned.unload(), folder / "model.onnx")
     return {
         "questions": sum(len(group.labels) for group in train),
@@ -146,6 +157,12 @@ def fit_adapter(
     }
 
 
+def _soft_encoder(soft: SoftTokens, tokenizer: Any, model: Any) -> Callable[[str], list[int]]:
+    """A prompt with soft tokens to the ids that the model reads."""
+    read = soft.encoder(_encoders(tokenizer)[1], len(model.get_input_embeddings().weight))
+    return lambda text: read(wrap_chat(tokenizer, text))
+
+
 def _encoders(tokenizer: Any) -> tuple[Callable[[str], list[int]], Callable[[str], list[int]]]:
     """(A prompt to tokens as the model reads it, a text to tokens as it stands)."""
     chat = bool(getattr(tokenizer, "chat_template", None))
@@ -158,4 +175,4 @@ def _encoders(tokenizer: Any) -> tuple[Callable[[str], list[int]], Callable[[str
 
 
 def _adapter_weights(model: Any) -> Mapping[str, torch.Tensor]:
-    return {name: tensor for name, tensor in model.state_dict().items() if "lora_" in name}
+    return {name: tensor for name, tensor in model.state_dict().items() if "lora_" in name or ".projector." in name}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from score_rag.predictor.base import fit_tokenizer, new_llama, save_base
 from score_rag.predictor.groups import PACKED, both_answers, packs_of, validation_of
@@ -13,6 +13,9 @@ from score_rag.predictor.settings import AdapterTraining, BaseTraining
 from score_rag.predictor.tokens import answer_ids
 from score_rag.predictor.trainer import PackTraining, train_on_packs
 from score_rag.progress import Report, silent
+
+if TYPE_CHECKING:
+    from score_rag.predictor.soft import SoftTokens
 
 __all__ = ["fit_base"]
 
@@ -26,6 +29,7 @@ def fit_base(
     max_tokens: int = 512,
     adapter: AdapterTraining | None = None,
     checkpoints: Path | None = None,
+    soft: SoftTokens | None = None,
     seed: int = 0,
     report: Report = silent,
 ) -> dict[str, Any]:
@@ -39,6 +43,7 @@ def fit_base(
         max_tokens: Longest prompt.
         adapter: Whose `trainer` says how to run.
         checkpoints: Where a killed training is resumed from.
+        soft: What the prompts' soft tokens are; their projection is trained with the rest.
 
     Returns:
         `{"parameters", "questions", "tokens", "epoch", "valid_auc", "valid_uauc", "valid_auc_by_epoch"}`.
@@ -47,12 +52,19 @@ def fit_base(
         DataError: One of the two answers never occurs in training or in validation.
     """
     both_answers(epochs[0], valid)
-    texts = [prompt + answer for groups in epochs for group in groups for prompt in group.prompts for answer in (" Yes", " No")]
+    texts = [
+        (soft.without_marks(prompt) if soft else prompt) + answer
+        for groups in epochs
+        for group in groups
+        for prompt in group.prompts
+        for answer in (" Yes", " No")
+    ]
     tokenizer = fit_tokenizer(texts, folder, vocabulary=settings.vocabulary, max_tokens=max_tokens)
 
-    def encode(text: str) -> list[int]:
+    def plain(text: str) -> list[int]:
         return list(tokenizer.encode(text).ids)
 
+    encode = plain if soft is None else soft.encoder(plain, tokenizer.get_vocab_size())
     answers = answer_ids(encode, epochs[0][0].prompts[0])
     packs = [packs_of(groups, encode) for groups in epochs]
     model = new_llama(
@@ -63,6 +75,8 @@ def fit_base(
         max_tokens=max(max_tokens, PACKED),
         seed=seed,
     )
+    if soft is not None:
+        soft.attach(model, seed=seed)
     best = train_on_packs(
         model,
         packs,
@@ -78,6 +92,8 @@ def fit_base(
     )
     assert best.best is not None
     model.load_state_dict(best.weights)
+    if soft is not None:
+        soft.detach(model)
     save_base(model, folder)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),

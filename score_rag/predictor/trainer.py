@@ -100,7 +100,9 @@ def pack_loss(model: Any, batch: Mapping[str, torch.Tensor], answers: tuple[int,
     if training.language == "all":
         before = batch["before"].to(states.device)
         every = head(states[before[:, 0], before[:, 1]]).float()
-        language = language + cross_entropy(every, batch["following"].to(states.device))
+        following = batch["following"].to(states.device)
+        # A soft token, whose id lies behind the vocabulary, is read and never written.
+        language = language + cross_entropy(every, following.masked_fill(following >= every.shape[1], -100))
     return loss + training.language_weight * language
 
 

@@ -63,7 +63,7 @@ class RerankerSettings(RerankerTraining, AssessmentSettings):
     question_prompt: str = Field("rerank", description="prompts/rerank.md: a question as the cross-encoder reads it")
     behaviour_prompt: str = Field("rerank_behaviour", description="prompts/rerank_behaviour.md: another user, likewise")
     pairs: int = Field(300, ge=10, description="(user, item) questions to ask the assessor about, or to measure by")
-    top_n: Annotated[int, serving(feeds=("predictor",))] = Field(2, ge=1, description="Ks, users kept")
+    top_n: Annotated[int, serving(feeds=("predictor",))] = Field(2, ge=0, description="Ks, users kept; 0 tells none")
 
     def complete(self) -> Self:
         """The same with what null means for this encoder."""

@@ -1,0 +1,165 @@
+"""What each variant loses against the full system: paired intervals over users, tests corrected for their number, and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from score_rag.evaluation.ablate.cost import Cost
+from score_rag.evaluation.ablate.results import Result
+from score_rag.evaluation.ablate.variants import FULL, Variant
+from score_rag.evaluation.intervals import known, rounded
+from score_rag.metrics.auc import uauc
+from score_rag.metrics.bootstrap import Bootstrap, Interval
+from score_rag.metrics.holm import holm
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["METRICS", "AblationRow", "AblationTable", "Measured", "UserLogLoss"]
+
+METRICS = ("auc", "uauc", "log_loss")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric of one variant.
+
+    Attributes:
+        value: With its 95 % interval.
+        gain: The variant's less the full system's, paired over users; None for the full system.
+        p: Of "no difference", corrected for the number of variants (Holm).
+    """
+
+    value: Interval
+    gain: Interval | None = None
+    p: float | None = None
+
+
+@dataclass(frozen=True)
+class AblationRow:
+    """One variant; without metrics where it failed."""
+
+    variant: Variant
+    metrics: Mapping[str, Measured]
+    cost: Cost | None
+    failed: str = ""
+    same_as: str = ""
+
+
+@dataclass(frozen=True)
+class AblationTable:
+    """All variants on the same rows, the full system first.
+
+    Attributes:
+        events: Rows scored.
+        users: Users with both classes, over whom UAUC averages.
+        made_from: Digests of what the table depends on.
+    """
+
+    title: str
+    rows: tuple[AblationRow, ...]
+    events: int
+    users: int
+    notes: tuple[str, ...]
+    made_from: Mapping[str, Any]
+
+    @classmethod
+    def from_results(
+        cls,
+        user_ids: Sequence[str],
+        labels: np.ndarray,
+        results: Mapping[Variant, Result],
+        *,
+        title: str = "",
+        notes: Sequence[str] = (),
+        resamples: int = 1000,
+        seed: int = 0,
+        made_from: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Compare.
+
+        Args:
+            user_ids: [n].
+            labels: [n] of 0 and 1.
+            results: Scores [n] of each variant, `FULL` among them.
+        """
+        bootstrap = Bootstrap(user_ids, labels, resamples=resamples, seed=seed)
+        losses = UserLogLoss(user_ids, labels, resamples=resamples, seed=seed)
+        drawn = {
+            variant: dict(zip(METRICS, (bootstrap.auc(found.scores), bootstrap.uauc(found.scores), losses(found.scores)), strict=True))
+            for variant, found in results.items()
+            if found.scores is not None
+        }
+        others = [variant for variant in drawn if variant != FULL and not results[variant].same_as]
+        full = drawn[FULL]
+        corrected = {
+            metric: dict(zip(others, holm([bootstrap.p_value(drawn[one][metric][1], full[metric][1]) for one in others]), strict=True))
+            for metric in METRICS
+        }
+        rows = []
+        for variant, found in results.items():
+            measured = {}
+            for metric, (value, draws) in drawn.get(variant, {}).items():
+                gain = None if variant == FULL else bootstrap.interval(value - full[metric][0], draws - full[metric][1])
+                measured[metric] = Measured(bootstrap.interval(value, draws), gain, corrected[metric].get(variant))
+            rows.append(AblationRow(variant, measured, found.cost, found.failed, found.same_as))
+        counted = uauc(user_ids, labels, np.zeros(len(labels)))
+        return cls(title, tuple(rows), len(labels), counted.users, tuple(notes), made_from or {})
+
+    @property
+    def failed(self) -> list[str]:
+        """Names of the variants that failed."""
+        return [row.variant.name for row in self.rows if row.failed]
+
+    def noted(self, notes: Sequence[str]) -> Self:
+        """The table with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "kind": "ablation",
+            "title": self.title,
+            "events": self.events,
+            "users": self.users,
+            "rows": [_row(row) for row in self.rows],
+            "notes": list(self.notes),
+            "made_from": dict(self.made_from),
+        }
+
+    def tables(self) -> list[Table]:
+        """For the screen."""
+        from score_rag.evaluation.ablate.screen import cost_table, quality_table
+
+        return [quality_table(self), cost_table(self)]
+
+
+def _row(row: AblationRow) -> dict[str, Any]:
+    variant = row.variant
+    told: dict[str, Any] = {"name": variant.name, "group": variant.group, "told": variant.told, "trained": variant.trained}
+    for name, found in row.metrics.items():
+        gain = None if found.gain is None else rounded(found.gain)
+        told[name] = {"value": rounded(found.value), "gain": gain, "p_holm": known(found.p)}
+    cost = None if row.cost is None else row.cost.to_dict()
+    return {**told, "cost": cost, **({"failed": row.failed} if row.failed else {}), **({"same_as": row.same_as} if row.same_as else {})}
+
+
+class UserLogLoss:
+    """Mean negative log-likelihood of all rows and of each draw of users: the same draws as `Bootstrap` makes from the seed."""
+
+    def __init__(self, user_ids: Sequence[str], labels: np.ndarray, *, resamples: int, seed: int) -> None:
+        names = {user: place for place, user in enumerate(dict.fromkeys(user_ids))}
+        self.user = np.array([names[user] for user in user_ids])
+        self.labels = np.asarray(labels, dtype=np.float64)
+        count = len(names)
+        self.times = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)
+
+    def __call__(self, scores: np.ndarray) -> tuple[float, np.ndarray]:
+        safe = np.clip(scores, 1e-7, 1 - 1e-7)
+        loss = -(self.labels * np.log(safe) + (1 - self.labels) * np.log(1 - safe))
+        total, rows = np.bincount(self.user, loss), np.bincount(self.user)
+        return float(loss.mean()), (self.times @ total) / (self.times @ rows)

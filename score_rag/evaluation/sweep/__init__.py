@@ -1,0 +1,1 @@
+"""Sweeps: a pipeline at many values of its settings, compared on validation events; a grid, a list, or a search."""
