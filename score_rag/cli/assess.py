@@ -23,6 +23,7 @@ app = typer.Typer(no_args_is_help=True, help="Ask for, count and look at the ass
 def run(
     pipeline: PipelineName,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show calls, tokens and cost at most; ask nothing.")] = False,
+    batch: Annotated[bool, typer.Option("--batch", help="By the provider's batch endpoint: half the price, within a day.")] = False,
     max_cost: Annotated[float | None, typer.Option(min=0, help="Stop before these questions cost more USD, earlier runs included.")] = None,
     max_requests: Annotated[int | None, typer.Option(min=0, help="Stop before more calls than these.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=0, help="Stop before more tokens than these, of prompts and answers.")] = None,
@@ -30,13 +31,14 @@ def run(
     json: Json = False,
 ) -> None:
     """Ask for the assessments that have no answer yet; the reranker stage uses them. Needs the stages data and documents. Exits with
-    status 3 at a limit; everything answered is kept."""
+    status 3 at a limit; everything answered is kept. Stopped while a batch is under way, the same command goes on waiting for it."""
     from score_rag.reranker.spend import Limits
 
     if dry_run:
-        _tell(estimated(pipeline, set_ or []), json=json)
+        _tell(estimated(pipeline, set_ or [], batch=batch), json=json)
     else:
-        _tell(asked(pipeline, set_ or [], limits=Limits(max_cost, max_requests, max_tokens), quiet=json), json=json)
+        limits = Limits(max_cost, max_requests, max_tokens)
+        _tell(asked(pipeline, set_ or [], limits=limits, batch=batch, quiet=json), json=json)
 
 
 @app.command()
@@ -91,19 +93,19 @@ def opened(name: str, overrides: list[str]) -> AssessmentJob:
     return open_job(load_pipeline(name, overrides=overrides))
 
 
-def estimated(name: str, overrides: list[str]) -> Estimate:
+def estimated(name: str, overrides: list[str], *, batch: bool) -> Estimate:
     """What asking would take."""
-    return opened(name, overrides).estimate()
+    return opened(name, overrides).estimate(batch=batch)
 
 
-def asked(name: str, overrides: list[str], *, limits: Limits, quiet: bool) -> Progress:
+def asked(name: str, overrides: list[str], *, limits: Limits, batch: bool, quiet: bool) -> Progress:
     """Ask, with bars."""
     from score_rag.cli.screen import bars
     from score_rag.pipeline.assessing import assess_run
     from score_rag.pipeline.config import load_pipeline
 
     with bars(quiet=quiet) as progress:
-        return assess_run(load_pipeline(name, overrides=overrides), limits=limits, report=progress)
+        return assess_run(load_pipeline(name, overrides=overrides), limits=limits, batch=batch, report=progress)
 
 
 def kept(job: AssessmentJob, *, user: str | None, item: str | None, limit: int) -> list[dict[str, Any]]:
@@ -153,6 +155,7 @@ def _tell(found: Estimate | Progress, *, json: bool) -> None:
         )
     else:
         failed = "".join(f", {count:,} {outcome}" for outcome, count in found.failed.items())
+        failed += f", {found.in_batch:,} in a batch under way" if found.in_batch else ""
         spend = found.spend
         typer.echo(f"{found.answered:,} of {found.questions:,} questions answered by {found.assessor}{failed}")
         unknown = f", {spend.unpriced:,} calls of unknown price" if spend.unpriced else ""
