@@ -17,6 +17,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from score_rag.arguments import read_count, read_text
 from score_rag.errors import InputError
 from score_rag.files import part_folder, read_json
+from score_rag.reranker.passing import IfMissing, open_or_pass
 from score_rag.reranker.scorer import PairScorer
 from score_rag.reranker.settings import RerankerSettings
 
@@ -24,6 +25,8 @@ __all__ = ["SelfAssessingReranker"]
 
 _DEFAULTS = RerankerSettings()
 _dispatcher = get_dispatcher(__name__)
+_NONE: Any = object()
+"""In a scorer's place, where there is none and it has been said."""
 
 
 class SelfAssessingReranker(BaseNodePostprocessor):
@@ -32,10 +35,14 @@ class SelfAssessingReranker(BaseNodePostprocessor):
     At inference it reads the question and each behaviour, and no assessment. Nodes come back fresh, best first, `score` the cross-encoder's
     logit and `metadata["retriever_score"]` what the retriever gave.
 
+    A model that is missing or cannot be opened is an error, when it is opened. With `if_missing="pass"` it is a warning, once, and nodes
+    pass through in the retriever's order, each with `metadata["reranked"]` False; `reranks` says which of both is so.
+
     Attributes:
         top_n: How many nodes to keep (the paper's Ks).
         model_folder: Where the model is, for those who read events, and for `from_dict`.
         max_tokens: Longer pairs of question and behaviour are cut.
+        if_missing: `raise`, or `pass` nodes through unranked.
 
     Args:
         scorer: Where it is not given, it is opened from `model_folder`: so LlamaIndex makes one again out of `to_dict`.
@@ -44,7 +51,8 @@ class SelfAssessingReranker(BaseNodePostprocessor):
     top_n: int = Field(default=_DEFAULTS.top_n, ge=1, description="How many nodes to keep.")
     model_folder: str = Field(description="Folder of the trained cross-encoder.")
     max_tokens: int = Field(default=_DEFAULTS.max_tokens, ge=1, description="Longer pairs of question and behaviour are cut.")
-    _scorer: PairScorer = PrivateAttr()
+    if_missing: IfMissing = Field(default="raise", description="What to do without a model: raise, or pass nodes through.")
+    _scorer: PairScorer | None = PrivateAttr()
 
     def __init__(
         self,
@@ -53,26 +61,47 @@ class SelfAssessingReranker(BaseNodePostprocessor):
         top_n: int = _DEFAULTS.top_n,
         model_folder: str = "",
         max_tokens: int = _DEFAULTS.max_tokens,
+        if_missing: IfMissing = "raise",
         **more: Any,
     ) -> None:
-        if scorer is None:
+        if scorer is _NONE:
+            scorer = None
+        elif scorer is None:
             if not model_folder:
                 raise InputError("a reranker needs a model", expected="a scorer, or the folder of one as model_folder")
-            scorer = PairScorer(model_folder, max_tokens=max_tokens)
+            scorer = open_or_pass(lambda: PairScorer(model_folder, max_tokens=max_tokens), if_missing)
+        if scorer is not None:
+            model_folder, max_tokens = str(scorer.folder), scorer.max_tokens
         top_n = read_count(top_n, where="top_n")
-        super().__init__(model_folder=str(scorer.folder), top_n=top_n, max_tokens=scorer.max_tokens, **more)
+        super().__init__(model_folder=model_folder, top_n=top_n, max_tokens=max_tokens, if_missing=if_missing, **more)
         self._scorer = scorer
 
     @classmethod
-    def from_pretrained(cls, folder: Path | str, *, top_n: int | None = None) -> SelfAssessingReranker:
+    def from_pretrained(cls, folder: Path | str, *, top_n: int | None = None, if_missing: IfMissing = "raise") -> SelfAssessingReranker:
         """Open a finished reranker folder, such as `runs/sample/reranker`, or the one of a run (`runs/sample`).
 
         Raises:
-            ModelError: There is no reranker in the folder.
+            ModelError: There is no reranker in the folder, or it cannot be read, and `if_missing` is `raise`.
         """
-        folder = part_folder(folder, "reranker")
-        scorer = PairScorer.from_pretrained(folder)
-        return cls(scorer, top_n=int(read_json(folder / "reranker.json")["top_n"]) if top_n is None else top_n)
+
+        def read() -> tuple[PairScorer, int]:
+            found = part_folder(folder, "reranker")
+            return PairScorer.from_pretrained(found), int(read_json(found / "reranker.json")["top_n"])
+
+        opened = open_or_pass(read, if_missing)
+        if opened is None:
+            return cls._without(str(Path(folder) / "model"), _DEFAULTS.top_n if top_n is None else top_n)
+        return cls(opened[0], top_n=opened[1] if top_n is None else top_n, if_missing=if_missing)
+
+    @classmethod
+    def _without(cls, model_folder: str, top_n: int) -> SelfAssessingReranker:
+        """One that passes nodes through; it has been warned of."""
+        return cls(_NONE, top_n=top_n, model_folder=model_folder, if_missing="pass")
+
+    @property
+    def reranks(self) -> bool:
+        """Whether there is a model; without one, nodes pass through in the retriever's order."""
+        return self._scorer is not None
 
     @classmethod
     def class_name(cls) -> str:
@@ -91,11 +120,7 @@ class SelfAssessingReranker(BaseNodePostprocessor):
         )
         kept: list[NodeWithScore] = []
         try:
-            target, texts = getattr(query_bundle, "target", None), self._scorer.texts
-            told = [texts.tell(node.node.get_content(), target=target) for node in nodes]
-            scores = self._scorer.score_pairs([texts.ask(asked, target)] * len(nodes), told)
-            order = np.argsort(-scores, kind="stable")[: self.top_n]
-            kept = [_fresh(nodes[place], float(scores[place])) for place in order]
+            kept = self._passed(nodes) if self._scorer is None else self._ranked(self._scorer, nodes, asked, query_bundle)
         except BaseException as error:
             _dispatcher.event(ExceptionEvent(exception=error))
             raise
@@ -104,15 +129,26 @@ class SelfAssessingReranker(BaseNodePostprocessor):
             _dispatcher.event(ReRankEndEvent(nodes=kept))
         return kept
 
+    def _ranked(self, scorer: PairScorer, nodes: list[NodeWithScore], asked: str, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        target, texts = getattr(query_bundle, "target", None), scorer.texts
+        told = [texts.tell(node.node.get_content(), target=target) for node in nodes]
+        scores = scorer.score_pairs([texts.ask(asked, target)] * len(nodes), told)
+        order = np.argsort(-scores, kind="stable")[: self.top_n]
+        return [_fresh(nodes[place], float(scores[place]), reranked=True) for place in order]
+
+    def _passed(self, nodes: list[NodeWithScore]) -> list[NodeWithScore]:
+        """The first nodes in the retriever's order, flagged."""
+        return [_fresh(node, node.score, reranked=False) for node in nodes[: self.top_n]]
+
     async def _apostprocess_nodes(self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None) -> list[NodeWithScore]:
         # onnxruntime leaves the interpreter's lock while it works, so a thread keeps the loop free.
         return await asyncio.to_thread(self._postprocess_nodes, nodes, query_bundle)
 
 
-def _fresh(found: NodeWithScore, score: float) -> NodeWithScore:
+def _fresh(found: NodeWithScore, score: float | None, *, reranked: bool) -> NodeWithScore:
     node = found.node
-    facts = {**node.metadata, "retriever_score": found.score}
-    hidden = {"retriever_score"}
+    facts = {**node.metadata, "retriever_score": found.score, "reranked": reranked}
+    hidden = {"retriever_score", "reranked"}
     return NodeWithScore(
         node=TextNode(
             id_=node.node_id,
