@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from assess_world import INPUT, OUTPUT, PROMPT, answer, questions, quick  # noqa: F401
 from test_cli import typed
 
+from score_rag.errors import DataError, InputError
 from score_rag.pipeline.config import load_pipeline
 from score_rag.pipeline.runner import run
 from score_rag.pipeline.stages import stages
 from score_rag.reranker.assess import assess
+from score_rag.reranker.assess_plot import plot_report
 from score_rag.reranker.assess_report import report_assessments
 from score_rag.reranker.assessment import Assessment
 from score_rag.reranker.settings import AssessmentSettings
@@ -51,7 +54,9 @@ def test_the_command_estimates_asks_counts_shows_and_reports(monkeypatch, capsys
     mine = told("show", "--json", "--user", rows[3]["user_id"], "--item", rows[3]["item_id"])
     assert rows[3] in mine and rows[3]["characteristics"][0] in told("show", "--user", rows[3]["user_id"])
     report = told("report", "--json")
-    assert report[0]["group"] == "all" and report[0]["answered"] == 12 == sum(row["questions"] for row in report[1:])
+    assert report[0]["group"] == "all" and report[0]["answered"] == 12
+    for by in ("activity", "strength"):
+        assert sum(row["questions"] for row in report if row["by"] == by) == 12
     assert 0 <= report[0]["other_items"] < 1 and "by the words that both use" in told("report")
     code, out, _ = typed(monkeypatch, capsys, "run", *assessed, "--dry-run", "--json")
     plans = {stage["name"]: stage["plan"] for stage in json.loads(out)}
@@ -110,6 +115,52 @@ def test_the_report_tells_what_is_said_of_the_user_from_what_is_said_of_anybody(
     (all_own, *_), (all_any, *thirds) = (report_assessments(requests, said, **asked) for said in (own, anybody))
     assert all_own.same_item == pytest.approx(1 / 3) and all_any.same_item == 1.0 and all_any.distinctness == 0.0
     assert all_any.other_items == pytest.approx(3 / 5) and (all_any.characteristics, all_any.words) == (2.0, 4.0)
-    assert [row.questions for row in thirds] == [7, 6, 7] and thirds[0].group == "up to 6"
+    assert [row.questions for row in thirds] == [7, 6, 7] and [row.group for row in thirds] == ["up to 6", "over 6 to 12", "over 12"]
+    equal = report_assessments(requests, own, outcomes=[None] * 20, activity=[3] * 20, strength=[0.1] * 12 + [0.9] * 8)
+    assert [(row.by, row.group, row.questions) for row in equal[1:]] == [
+        ("activity", "up to 3", 20),
+        ("strength", "up to 0.10", 12),
+        ("strength", "over 0.10 to 0.90", 8),
+    ]
     lost = report_assessments(requests, [None] * 20, outcomes=["invalid"] * 20, activity=range(20))
     assert lost[0].failed == {"invalid": 20} and lost[0].words is None
+
+
+def test_the_report_tells_how_well_assessments_foresee_with_an_interval_over_users():
+    requests = questions(20)
+    agreement = np.array([0.5] * 10 + [-0.1] * 9 + [np.nan])
+    asked = {"outcomes": [None] * 20, "activity": range(20), "agreement": agreement}
+    rows = report_assessments(requests, [Assessment(characteristics=["likes noir"])] * 20, **asked)
+    found = rows[0].agreement
+    assert found.value == pytest.approx((10 * 0.5 - 9 * 0.1) / 19) and found.low < found.value < found.high
+    assert rows[1].agreement.value == 0.5 == rows[1].agreement.low and rows[3].agreement.value == pytest.approx(-0.1)
+    assert json.loads(json.dumps(rows[0].to_dict()))["agreement"]["value"] == found.value
+
+
+def test_pictures_of_a_report_are_the_same_for_the_same_report_and_other_for_another(tmp_path):
+    requests = questions(20)
+    said = [Assessment(characteristics=[f"judged film{n}", f"likes genre{n}"]) for n in range(20)]
+    told = {"outcomes": [None] * 20, "activity": range(20), "strength": [n / 20 for n in range(20)]}
+    plain = report_assessments(requests, said, **told)
+    measured = report_assessments(requests, said, **told, agreement=np.linspace(-0.2, 0.4, 20))
+    for kind in ("png", "svg"):
+        first, again, other = (
+            plot_report(rows, tmp_path / f"{name}.{kind}", title="$ [x]").read_bytes()
+            for name, rows in (("a", measured), ("b", measured), ("c", plain))
+        )
+        assert first == again != other and len(first) > 5000
+    with pytest.raises(InputError, match="PNG or SVG"):
+        plot_report(plain, tmp_path / "a.pdf")
+    with pytest.raises(DataError, match="no assessments"):
+        plot_report(report_assessments(requests, [None] * 20, **told), tmp_path / "d.png")
+    assert sorted(one.name for one in tmp_path.iterdir()) == [f"{n}.{kind}" for n in "abc" for kind in ("png", "svg")]
+
+
+def test_the_command_measures_what_assessments_foresee_and_draws_it(monkeypatch, capsys, toy_run, toy_pipeline, tmp_path):
+    words = [toy_pipeline, "--set", "reranker.pairs=24"]
+    assert typed(monkeypatch, capsys, "assess", "run", *words)[0] == 0
+    picture = tmp_path / "report.svg"
+    code, out, err = typed(monkeypatch, capsys, "assess", "report", *words, "--measure", "--plot", picture)
+    assert (code, err) == (0, "") and "foresees" in out and f"plot written to {picture}" in out and picture.stat().st_size > 5000
+    code, _, err = typed(monkeypatch, capsys, "assess", "report", *words, "--measure", "--plot", tmp_path / "report.pdf")
+    assert code == 2 and "PNG or SVG" in err

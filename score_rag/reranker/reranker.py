@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,38 +108,61 @@ class SelfAssessingReranker(BaseNodePostprocessor):
     def class_name(cls) -> str:
         return "SelfAssessingReranker"
 
-    def _postprocess_nodes(self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None) -> list[NodeWithScore]:
-        if query_bundle is None:
-            raise InputError(
-                "the reranker needs the question", expected="a query bundle", hint="postprocess_nodes(nodes, query_bundle=...)"
-            )
-        if not nodes:
-            return []
-        asked = read_text(query_bundle.query_str, where="the query")
-        _dispatcher.event(
-            ReRankStartEvent(query=query_bundle, nodes=nodes, top_n=self.top_n, model_name=Path(self.model_folder).parent.name)
-        )
-        kept: list[NodeWithScore] = []
+    def postprocess_many(self, nodes: Sequence[list[NodeWithScore]], queries: Sequence[QueryBundle]) -> list[list[NodeWithScore]]:
+        """`postprocess_nodes` for many questions at once: the same nodes, in less time, for pairs of like length share a batch.
+
+        Args:
+            nodes: [n] lists.
+            queries: [n].
+
+        Raises:
+            InputError: They are not as many.
+        """
+        if len(nodes) != len(queries):
+            raise InputError("each list of nodes needs its question", expected=f"{len(nodes)} queries", found=len(queries))
+        asked = [read_text(query.query_str, where="the query") for query in queries]
+        for own, query in zip(nodes, queries, strict=True):
+            name = Path(self.model_folder).parent.name
+            _dispatcher.event(ReRankStartEvent(query=query, nodes=own, top_n=self.top_n, model_name=name))
+        kept: list[list[NodeWithScore]] = [[] for _ in nodes]
         try:
-            kept = self._passed(nodes) if self._scorer is None else self._ranked(self._scorer, nodes, asked, query_bundle)
+            if self._scorer is None:
+                kept = [[_fresh(node, node.score, reranked=False) for node in own[: self.top_n]] for own in nodes]
+            else:
+                kept = self._ranked(self._scorer, nodes, asked, [getattr(query, "target", None) for query in queries])
         except BaseException as error:
             _dispatcher.event(ExceptionEvent(exception=error))
             raise
         finally:
             # Whoever counts what has begun and not ended must not count failures for ever.
-            _dispatcher.event(ReRankEndEvent(nodes=kept))
+            for own in kept:
+                _dispatcher.event(ReRankEndEvent(nodes=own))
         return kept
 
-    def _ranked(self, scorer: PairScorer, nodes: list[NodeWithScore], asked: str, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        target, texts = getattr(query_bundle, "target", None), scorer.texts
-        told = [texts.tell(node.node.get_content(), target=target) for node in nodes]
-        scores = scorer.score_pairs([texts.ask(asked, target)] * len(nodes), told)
-        order = np.argsort(-scores, kind="stable")[: self.top_n]
-        return [_fresh(nodes[place], float(scores[place]), reranked=True) for place in order]
+    async def apostprocess_many(self, nodes: Sequence[list[NodeWithScore]], queries: Sequence[QueryBundle]) -> list[list[NodeWithScore]]:
+        """`postprocess_many`, without blocking the event loop."""
+        return await asyncio.to_thread(self.postprocess_many, nodes, queries)
 
-    def _passed(self, nodes: list[NodeWithScore]) -> list[NodeWithScore]:
-        """The first nodes in the retriever's order, flagged."""
-        return [_fresh(node, node.score, reranked=False) for node in nodes[: self.top_n]]
+    def _postprocess_nodes(self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None) -> list[NodeWithScore]:
+        if query_bundle is None:
+            raise InputError(
+                "the reranker needs the question", expected="a query bundle", hint="postprocess_nodes(nodes, query_bundle=...)"
+            )
+        return self.postprocess_many([nodes], [query_bundle])[0] if nodes else []
+
+    def _ranked(
+        self, scorer: PairScorer, nodes: Sequence[list[NodeWithScore]], asked: Sequence[str], targets: Sequence[str | None]
+    ) -> list[list[NodeWithScore]]:
+        texts = scorer.texts
+        questions = [texts.ask(query, target) for query, target in zip(asked, targets, strict=True)]
+        told = [texts.tell(node.node.get_content(), target=target) for own, target in zip(nodes, targets, strict=True) for node in own]
+        repeated = [question for own, question in zip(nodes, questions, strict=True) for _ in own]
+        scores = np.split(scorer.score_pairs(repeated, told), np.cumsum([len(own) for own in nodes])[:-1])
+        kept = []
+        for own, theirs in zip(nodes, scores, strict=True):
+            order = np.argsort(-theirs, kind="stable")[: self.top_n]
+            kept.append([_fresh(own[place], float(theirs[place]), reranked=True) for place in order])
+        return kept
 
     async def _apostprocess_nodes(self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None) -> list[NodeWithScore]:
         # onnxruntime leaves the interpreter's lock while it works, so a thread keeps the loop free.
