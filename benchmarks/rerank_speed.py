@@ -1,6 +1,6 @@
 """Reranking 15 documents, against LlamaIndex's `SentenceTransformerRerank` with the same weights, one question at a time and in batches.
 
-    python benchmarks/rerank_speed.py sample [--questions 40] [--documents 15]
+    python benchmarks/rerank_speed.py sample [--questions 12] [--documents 15]
 
 Needs a run whose reranker is finished. Both read the same pairs of texts by the same weights; scores must be equal within 1e-4. Their
 turns alternate, and the medians of five rounds are compared. LlamaIndex's has no batches of questions: it is asked for one after the other.
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pipeline")
     parser.add_argument("--set", action="append", default=[], dest="overrides")
-    parser.add_argument("--questions", type=int, default=40)
+    parser.add_argument("--questions", type=int, default=12)
     parser.add_argument("--documents", type=int, default=15)
     given = parser.parse_args()
     run = Run.open(load_pipeline(given.pipeline, overrides=given.overrides), stages=("reranker",))
