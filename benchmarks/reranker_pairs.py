@@ -41,7 +41,8 @@ def main() -> None:
             found = train(run, changes, Path(aside))
             seconds = time.process_time() - began
         first = first or seconds
-        told = f"{found['questions']} trained on, {found['held_out_reported']} reported: MRR {found['mrr_after']:.3f} ± {found['mrr_margin']:.3f}"
+        told = f"{found['questions']} trained on, {found['held_out_reported']} reported"
+        told += f": MRR {found['mrr_after']:.3f} ± {found['mrr_margin']:.3f}"
         print(f"{choice:<40} {told}, random {found['mrr_random']:.3f}; {seconds / first:.2f} of the first's CPU time", flush=True)
 
 
