@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
-import random
 import subprocess
 import sys
 import threading
@@ -13,71 +13,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from test_cli import typed
+from assess_world import INPUT, OUTPUT, PROMPT, answer, billed, is_right, job, questions, quick  # noqa: F401
 
-from score_rag.data.log import Event
 from score_rag.documents.describer import Describer
 from score_rag.errors import AssessorError, InputError, SpendLimitError
-from score_rag.pipeline.config import load_pipeline
-from score_rag.pipeline.runner import run
-from score_rag.pipeline.stages import stages
 from score_rag.prompts import find_prompt
-from score_rag.reranker import asking, forms, language_model
-from score_rag.reranker.answers import answer_key, errors_path, read_answers, read_failures, read_rows, write_answers
-from score_rag.reranker.assess import AssessmentRequest, assess, planned_calls
-from score_rag.reranker.assess_report import report_assessments
-from score_rag.reranker.assessment import Assessment
+from score_rag.reranker import asking, forms
+from score_rag.reranker.answers import errors_path, read_answers, read_failures, read_rows, write_answers
+from score_rag.reranker.assess import assess, planned_calls
 from score_rag.reranker.examples import sample_requests
-from score_rag.reranker.replies import InvalidReplyError, is_refusal, read_reply
 from score_rag.reranker.settings import AssessmentSettings
 from score_rag.reranker.spend import Journal, Limits, Usage, journal_path, read_spend
 from score_rag.testing import ChatServer
 from score_rag.testing.chat_server import FAULTS, fault_plan
 
+assess_module = importlib.import_module("score_rag.reranker.assess")
 # LiteLLM's own types make pydantic warn when they are first used.
-pytestmark = pytest.mark.filterwarnings("ignore:Item .* on TypedDict class:UserWarning")
-PROMPT = find_prompt("assess")
-INPUT, OUTPUT = 0.15e-6, 0.6e-6
-"""USD a token of gpt-4o-mini, in LiteLLM's list."""
-
-
-def questions(count: int) -> list[AssessmentRequest]:
-    return [
-        AssessmentRequest(Event(f"user-{n}", f"item-{n % 5}", True, 100 + n), f"Liked: Film {n}.", "Heat (1995).") for n in range(count)
-    ]
-
-
-def answer(body) -> str:
-    """Names the film of its question, so that an answer under another's key would be seen."""
-    film = body["messages"][0]["content"].split("Liked: Film ")[1].split(".")[0]
-    return json.dumps({"characteristics": [f"judged Film {film}", "likes heist films"], "reason": "because"})
-
-
-def is_right(requests, found) -> bool:
-    return all(one is None or one.characteristics[0] == f"judged Film {n}" for n, one in enumerate(found)) and len(found) == len(requests)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "none")
-    monkeypatch.setattr(asking, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(language_model, "_GRACE", 0.3)
-    forms._worked.clear()
-    yield
-    for thread in threading.enumerate():
-        if thread.name == "assessor call":
-            thread.join(10)
-
-
-def job(server, out, requests, limits=Limits(), **changes):  # noqa: B008  # frozen
-    base = AssessmentSettings(assessor="openai/gpt-4o-mini", api_base=server.url, concurrency=4, retries=2, timeout=10, max_failed=1.0)
-    return assess(requests, base.changed(**changes), prompt=PROMPT, out=out, limits=limits)
-
-
-def billed(server) -> float:
-    return sum(prompt * INPUT + completion * OUTPUT for prompt, completion in server.billed)
+pytestmark = [pytest.mark.filterwarnings("ignore:Item .* on TypedDict class:UserWarning"), pytest.mark.usefixtures("quick")]
 
 
 def test_a_job_on_a_server_that_fails_in_every_way_ends_and_its_answers_are_those_of_one_that_never_does(tmp_path):
@@ -229,10 +181,10 @@ def test_a_model_that_cannot_be_asked_stops_the_job_at_once_unless_it_has_answer
 KILLED = """
 import sys
 from pathlib import Path
-import test_assess
+import assess_world
 from score_rag.reranker.spend import Limits
-settings = test_assess.AssessmentSettings(assessor="openai/gpt-4o-mini", api_base=sys.argv[1], concurrency=3, retries=2)
-test_assess.assess(test_assess.questions(30), settings, prompt=test_assess.PROMPT, out=Path(sys.argv[2]), limits=Limits(max_cost=1))
+settings = assess_world.AssessmentSettings(assessor="openai/gpt-4o-mini", api_base=sys.argv[1], concurrency=3, retries=2)
+assess_world.assess(assess_world.questions(30), settings, prompt=assess_world.PROMPT, out=Path(sys.argv[2]), limits=Limits(max_cost=1))
 """
 
 
@@ -254,6 +206,27 @@ def test_a_killed_job_goes_on_where_it_was_and_hides_nothing_that_may_have_been_
         found = job(server, out, requests)
         assert is_right(requests, found) and None not in found and len(server.requests) == 12 + 21
         assert kept.items() <= read_answers(out).items()
+
+
+def test_what_was_spent_is_exact_after_a_kill_between_an_answer_and_its_line(tmp_path, monkeypatch):
+    requests, out = questions(6), tmp_path / "a.jsonl"
+    keep, calls = assess_module.append_answer, []
+
+    def die(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        keep(*arguments)
+
+    with ChatServer(answer) as server:
+        monkeypatch.setattr(assess_module, "append_answer", die)
+        with pytest.raises(KeyboardInterrupt):
+            job(server, out, requests, concurrency=1)
+        assert len(read_answers(out)) == 2 and read_spend(journal_path(out)).cost == pytest.approx(billed(server))
+        monkeypatch.setattr(assess_module, "append_answer", keep)
+        assert is_right(requests, job(server, out, requests, concurrency=1))
+        # The third was answered twice, and both are counted.
+        assert len(server.billed) == 7 and read_spend(journal_path(out)).cost == pytest.approx(billed(server))
 
 
 def test_calls_that_fit_only_one_after_the_other_wait_for_each_other(tmp_path):
@@ -330,164 +303,3 @@ def test_pairs_are_drawn_from_training_in_its_own_proportions(toy):
     off = [abs(shares([one.event for one in sample_requests(toy, describer, 60, seed=n)]) - shares(training)) for n in range(10)]
     assert np.mean(off, axis=0)[0] < 0.02 and np.mean(off, axis=0)[1] < 0.2
     assert len(sample_requests(toy, describer, 10**6)) == len(training)
-
-
-@pytest.fixture
-def assessed(toy_pipeline, tmp_path):
-    """Words that name a toy run whose data and documents are finished."""
-    changes = [f"runs={tmp_path / 'runs'}", "reranker.pairs=12"]
-    pipeline = load_pipeline(str(toy_pipeline), overrides=changes)
-    for stage in ("data", "documents"):
-        run(pipeline, stages(pipeline), only=stage)
-    return [toy_pipeline, *(word for change in changes for word in ("--set", change))]
-
-
-def test_the_command_estimates_asks_counts_shows_and_reports(monkeypatch, capsys, assessed):
-    def told(*words):
-        code, out, err = typed(monkeypatch, capsys, "assess", words[0], *assessed, *words[1:])
-        assert (code, err) == (0, ""), err
-        return json.loads(out) if "--json" in words else out
-
-    assert told("run", "--dry-run", "--json")["calls"] == 12 and told("status", "--json")["answered"] == 0
-    assert "12 calls to score-rag/offline" in told("run", "--dry-run") and told("show") == ""
-    assert told("run").startswith("12 of 12 questions answered by score-rag/offline\n0 calls")
-    assert told("run", "--dry-run", "--json")["kept"] == 12 and told("status", "--json")["waiting"] == 0
-    rows = told("show", "--json", "--limit", "12")
-    assert len(rows) == 12 and rows[0]["outcome"] == "answered" and rows[0]["characteristics"]
-    mine = told("show", "--json", "--user", rows[3]["user_id"], "--item", rows[3]["item_id"])
-    assert rows[3] in mine and rows[3]["characteristics"][0] in told("show", "--user", rows[3]["user_id"])
-    report = told("report", "--json")
-    assert report[0]["group"] == "all" and report[0]["answered"] == 12 == sum(row["questions"] for row in report[1:])
-    assert 0 <= report[0]["other_items"] < 1 and "by the words that both use" in told("report")
-    code, out, _ = typed(monkeypatch, capsys, "run", *assessed, "--dry-run", "--json")
-    plans = {stage["name"]: stage["plan"] for stage in json.loads(out)}
-    assert code == 0 and plans["reranker"] == "0 calls to score-rag/offline; 12 answers are kept from before"
-
-
-def test_the_command_stops_at_a_limit_with_a_status_of_its_own_and_goes_on(monkeypatch, capsys, assessed):
-    def say(body):
-        return '{"characteristics": ["likes heist films"], "reason": "because"}'
-
-    with ChatServer(say, fault=lambda count: "refusal" if count < 3 else None) as server:
-        model = ["reranker.assessor=openai/gpt-4o-mini", f"reranker.api_base={server.url}", "reranker.max_failed=0.5"]
-        model += ["reranker.concurrency=1", "reranker.max_answer_tokens=50"]
-        words = [*assessed, *(word for change in model for word in ("--set", change))]
-        code, out, _ = typed(monkeypatch, capsys, "assess", "run", *words, "--dry-run", "--json")
-        planned = json.loads(out)
-        assert code == 0 and planned["calls"] == 12 and not server.requests
-        assert planned["cost"] == pytest.approx(planned["prompt_tokens"] * INPUT + 12 * 50 * OUTPUT)
-        code, out, err = typed(monkeypatch, capsys, "assess", "run", *words, "--max-requests", "7")
-        assert (code, out) == (3, "") and "the limit max_requests was reached" in err and "4 of 12 answers are kept" in err
-        found = json.loads(typed(monkeypatch, capsys, "assess", "status", *words, "--json")[1])
-        assert (found["answered"], found["waiting"], found["failed"], found["spend"]["requests"]) == (4, 8, {"refused": 1}, 7)
-        assert "refused" in typed(monkeypatch, capsys, "assess", "show", *words)[1]
-        code, out, _ = typed(monkeypatch, capsys, "assess", "run", *words, "--max-cost", "0.01")
-        assert code == 0 and out.startswith("12 of 12 questions answered") and len(server.requests) == 15
-        # Everybody is told the same here, and the report says so.
-        report = json.loads(typed(monkeypatch, capsys, "assess", "report", *words, "--json")[1])
-        assert report[0]["other_items"] == 1.0 and report[0]["words"] == 3.0
-    code, _, err = typed(monkeypatch, capsys, "assess", "run", *assessed, "--set", "documents.every=5")
-    assert code == 1 and "which is stale" in err and "--until documents" in err
-
-
-def test_the_report_tells_what_is_said_of_the_user_from_what_is_said_of_anybody():
-    requests = questions(20)
-    own = [Assessment(characteristics=[f"judged film{n}", f"likes genre{n}"]) for n in range(20)]
-    anybody = [Assessment(characteristics=[f"judged place{n % 5}", "likes films"]) for n in range(20)]
-    asked = {"outcomes": [None] * 20, "activity": range(20)}
-    (all_own, *_), (all_any, *thirds) = (report_assessments(requests, said, **asked) for said in (own, anybody))
-    assert all_own.same_item == pytest.approx(1 / 3) and all_any.same_item == 1.0 and all_any.distinctness == 0.0
-    assert all_any.other_items == pytest.approx(3 / 5) and (all_any.characteristics, all_any.words) == (2.0, 4.0)
-    assert [row.questions for row in thirds] == [7, 6, 7] and thirds[0].group == "up to 6"
-    lost = report_assessments(requests, [None] * 20, outcomes=["invalid"] * 20, activity=range(20))
-    assert lost[0].failed == {"invalid": 20} and lost[0].words is None
-
-
-GOOD = '{"characteristics": ["likes noir"], "reason": "because"}'
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        GOOD,
-        f"```json\n{GOOD}\n```",
-        f"Sure, here it is: {GOOD} I hope that helps {{or not}}!",
-        f'<think>Maybe {{"characteristics": ["likes war films"]}}?</think>\n{GOOD}',
-        f'so {{"characteristics": ["likes war films"]}}</think>{GOOD}',
-        f'{{"characteristics": ["...", "..."], "reason": "..."}}\n{GOOD}',
-        f'{{"verdict": 1}} {GOOD}',
-        '{"characteristics": [" likes noir ", ""], "reason": "because", "key": "another", "user_id": "7"}',
-        f"{'{' * 150}{GOOD}",
-    ],
-)
-def test_an_assessment_is_found_in_what_models_say_around_it(text):
-    assert read_reply(text) == Assessment(characteristics=["likes noir"], reason="because")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("", "I cannot say", GOOD[:-5], "[1]", "{}", f"<think>{GOOD}", '{"a":' * 20_000, "[" * 99_999, "{" * 99_999, "<think>" * 10_000),
-        *(f'{{"characteristics": {said}}}' for said in ("[]", '[""]', '"noir"', '["\\ud800"]', '["..."]', "1" * 9_999)),
-        json.dumps({"characteristics": ["x"] * 13}),
-    ],
-    ids=lambda text: repr(text[:30]),
-)
-def test_what_is_no_assessment_is_refused_quickly(text):
-    started = time.monotonic()
-    with pytest.raises(InvalidReplyError):
-        read_reply(text)
-    assert time.monotonic() - started < 1
-
-
-def test_refusals_in_words_are_told_from_rubbish():
-    assert all(map(is_refusal, ["I'm sorry, I can't do that.", "Sorry, no.", "I cannot help.", "As an AI, I", "**I am unable to**"]))
-    assert not any(map(is_refusal, ["", "likes noir", GOOD, "Can't Hardly Wait (1998)"]))
-
-
-def test_thousands_of_damaged_replies_neither_crash_nor_change_places(tmp_path):
-    draw, requests = random.Random(5), questions(8)
-    out = tmp_path / "a.jsonl"
-    whole = [f"<think>hm</think>Sure: ```json\n{json.dumps({'characteristics': [f'judged Film {n}'], 'key': 'x'})}\n```" for n in range(8)]
-
-    def damaged(text: str) -> str:
-        for _ in range(draw.choice([0, 1, 1, 2, 5])):
-            place, end = sorted(draw.choices(range(len(text) + 1), k=2))
-            part = draw.choice(
-                ["", text[place:end] * 2, '"', "{", "}", "\\", "]", "\x00", "\ud83d", "\u202e", "</think>", "<think>", "null"]
-            )
-            text = text[:place] + part + text[end if draw.random() < 0.5 else place :]
-        return text
-
-    read = 0
-    for _ in range(5000):
-        n = draw.randrange(8)
-        try:
-            found = read_reply(damaged(whole[n]))
-        except InvalidReplyError:
-            continue
-        read += 1
-        assert found.characteristics and all(isinstance(one, str) and one for one in found.characteristics)
-        json.dumps(found.model_dump()).encode()
-    assert 500 < read < 4500
-    # Through the whole job: what is kept under a key is what was said to its question, or nothing.
-    said = {}
-
-    def reply(conversation, request):
-        said.setdefault(request.user_id, []).append(damaged(whole[int(request.user_id.split("-")[1])]))
-        return said[request.user_id][-1]
-
-    for _ in range(6):
-        assess(requests, AssessmentSettings(retries=5, max_failed=1.0), prompt=PROMPT, out=out, ask=reply)
-    keys = {answer_key(request, PROMPT, AssessmentSettings()): request.user_id for request in requests}
-    for key, (row, kept) in read_rows(out).items():
-        assert row["user_id"] == keys[key] and kept == read_reply(said[keys[key]][-1])
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.one_of(st.text(), st.lists(st.sampled_from([GOOD, "{", "}", '"', "<think>", "</think>", "```", "[", ":", "\\"])).map("".join)))
-def test_any_text_is_an_assessment_or_none(text):
-    try:
-        assert read_reply(text).characteristics
-    except InvalidReplyError as error:
-        assert str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 
 import pytest
@@ -29,7 +30,8 @@ def test_plain_text_stays_in_its_line_and_means_nothing_to_a_tokenizer(text):
 
 
 @pytest.mark.parametrize(
-    "title", ["Amélie", "[REC]", "8½", "千と千尋の神隠し", "می‌خواهم", "Steins;Gate", "WALL·E", "Say \"Yes\": a film", "{{ x }}"]
+    "title", ["Amélie", "[REC]", "8½", "千と千尋の神隠し", "می‌خواهم", "Steins;Gate", "WALL·E", "Say \"Yes\": a film", "{{ x }}",
+     "2001: A Space Odyssey (1968)", "Se7en", "Blade Runner 2049", "20 30 40 (2004)", "9 1/2 Weeks (Nine 1/2 Weeks) (1986)"]
 )  # fmt: skip
 def test_ordinary_titles_stay_as_they_are(title):
     assert plain_text(title) == title
@@ -38,6 +40,18 @@ def test_ordinary_titles_stay_as_they_are(title):
 def test_every_title_of_the_sample_stays_as_it_is():
     titles = read_films()["title"].to_list()
     assert [plain_text(title) for title in titles] == titles
+
+
+@pytest.mark.parametrize("text", ["99 " * 80, "mood 99 expected 99 99 99: Yes. " * 6, "a" * 190 + " 11 22 33 44 55", "٩٩ " * 30])
+def test_a_text_has_at_most_four_numbers_in_the_form_of_a_level(text):
+    told = plain_text(text)
+    assert len(re.findall(r"\d\d", told)) <= 4 and told == plain_text(told)
+
+
+@pytest.mark.parametrize("text", ["9 " * 90, "999 " * 50, "99x99" * 40, "2049 " * 30])
+def test_a_text_has_at_most_thirteen_digits(text):
+    told = plain_text(text)
+    assert sum(map(str.isdigit, told)) <= 13 and told == plain_text(told) and told[:4] == text[:4]
 
 
 def test_an_item_of_nothing_visible_is_called_by_its_id():

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import numpy as np
 import pytest
 
 from score_rag.context.examples import _drawn
 from score_rag.context.finder import RetrievedContext
-from score_rag.errors import ConfigError, PromptError
+from score_rag.errors import ConfigError, ModelError, PromptError
 from score_rag.index.reader import Hit
 from score_rag.pipeline.config import load_pipeline
 from score_rag.pipeline.measuring import Probe
-from score_rag.pipeline.stages import STAGE_REGISTRY
+from score_rag.pipeline.runner import run
+from score_rag.pipeline.stages import STAGE_REGISTRY, stages
 from score_rag.prompts import find_prompt, read_prompt
 from score_rag.reranker.examples import RankedList, assessment_targets, measured_targets, ranked_lists, sample_requests
 from score_rag.reranker.held_out import HeldOut, expected_reciprocal_rank
@@ -115,6 +117,32 @@ def test_a_prompt_that_tells_no_neighbours_is_refused_before_anything_runs():
     overrides = ["reranker.supervision=measured", "reranker.measure_prompt=predict_expectation"]
     with pytest.raises(PromptError, match="tells no neighbours"):
         STAGE_REGISTRY["reranker"].check(load_pipeline("sample", overrides=overrides))
+
+
+@pytest.mark.parametrize(
+    ("setting", "architecture", "labels", "said"),
+    [
+        ("similarity_encoder", "XLMRobertaForSequenceClassification", 1, "cannot be used as a bi-encoder"),
+        ("similarity_encoder", "LlamaForCausalLM", 2, "cannot be used as a bi-encoder"),
+        ("encoder", "LlamaForCausalLM", 2, "cannot be used as a cross-encoder"),
+        ("encoder", "BertForSequenceClassification", 3, "a classifier of 3 classes"),
+        ("encoder", "BertForSequenceClassification", 1, None),
+        ("similarity_encoder", "BertModel", 2, None),
+    ],
+)
+def test_a_model_of_the_wrong_kind_is_refused_before_anything_runs(toy_pipeline, tmp_path, setting, architecture, labels, said):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "model.safetensors").touch()
+    told = {"architectures": [architecture], "id2label": {str(n): f"L{n}" for n in range(labels)}, "max_position_embeddings": 512}
+    (model / "config.json").write_text(json.dumps(told))
+    pipeline = load_pipeline(str(toy_pipeline), overrides=[f"reranker.{setting}={model}", f"runs={tmp_path}"])
+    if said is None:
+        STAGE_REGISTRY["reranker"].check(pipeline)
+        return
+    with pytest.raises(ModelError, match="cannot be used as") as caught:
+        run(pipeline, stages(pipeline))
+    assert said in str(caught.value) and f"reranker.{setting}=bundled" in str(caught.value) and not (tmp_path / "toy" / "data").exists()
 
 
 def test_what_teaches_decides_which_prompts_the_stage_reads():

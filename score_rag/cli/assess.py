@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +24,7 @@ app = typer.Typer(no_args_is_help=True, help="Ask for, count and look at the ass
 def run(
     pipeline: PipelineName,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show calls, tokens and cost at most; ask nothing.")] = False,
+    batch: Annotated[bool, typer.Option("--batch", help="By the provider's batch endpoint: half the price, within a day.")] = False,
     max_cost: Annotated[float | None, typer.Option(min=0, help="Stop before these questions cost more USD, earlier runs included.")] = None,
     max_requests: Annotated[int | None, typer.Option(min=0, help="Stop before more calls than these.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=0, help="Stop before more tokens than these, of prompts and answers.")] = None,
@@ -30,13 +32,14 @@ def run(
     json: Json = False,
 ) -> None:
     """Ask for the assessments that have no answer yet; the reranker stage uses them. Needs the stages data and documents. Exits with
-    status 3 at a limit; everything answered is kept."""
+    status 3 at a limit; everything answered is kept. Stopped while a batch is under way, the same command goes on waiting for it."""
     from score_rag.reranker.spend import Limits
 
     if dry_run:
-        _tell(estimated(pipeline, set_ or []), json=json)
+        _tell(estimated(pipeline, set_ or [], batch=batch), json=json)
     else:
-        _tell(asked(pipeline, set_ or [], limits=Limits(max_cost, max_requests, max_tokens), quiet=json), json=json)
+        limits = Limits(max_cost, max_requests, max_tokens)
+        _tell(asked(pipeline, set_ or [], limits=limits, batch=batch, quiet=json), json=json)
 
 
 @app.command()
@@ -71,9 +74,16 @@ def show(
 
 
 @app.command()
-def report(pipeline: PipelineName, set_: Set = None, json: Json = False) -> None:
-    """Report on assessments by user activity: length, failures, and likeness to those for other users about the same item."""
-    rows = reported(opened(pipeline, set_ or []))
+def report(
+    pipeline: PipelineName,
+    measure: Annotated[bool, typer.Option("--measure", help="Also train a small Llama, and tell what assessments foresee.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Also draw it, into this PNG or SVG file.")] = None,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Report on assessments by user activity and strength of preference: length, failures, likeness to those for other users about the same
+    item, and with --measure how well likeness to an assessment foresees which users help."""
+    rows = reported(pipeline, set_ or [], measure=measure, plot=plot, quiet=json)
     from score_rag.cli.screen import console, print_json
 
     if json:
@@ -81,6 +91,10 @@ def report(pipeline: PipelineName, set_: Set = None, json: Json = False) -> None
         return
     console().print(_table(rows))
     typer.echo("same item, other items: likeness to assessments for other users, by the words that both use")
+    if measure:
+        typer.echo("foresees: rank correlation, within a question, of likeness to the assessment with measured usefulness; 95 % over users")
+    if plot is not None:
+        typer.echo(f"plot written to {plot}")
 
 
 def opened(name: str, overrides: list[str]) -> AssessmentJob:
@@ -91,19 +105,19 @@ def opened(name: str, overrides: list[str]) -> AssessmentJob:
     return open_job(load_pipeline(name, overrides=overrides))
 
 
-def estimated(name: str, overrides: list[str]) -> Estimate:
+def estimated(name: str, overrides: list[str], *, batch: bool) -> Estimate:
     """What asking would take."""
-    return opened(name, overrides).estimate()
+    return opened(name, overrides).estimate(batch=batch)
 
 
-def asked(name: str, overrides: list[str], *, limits: Limits, quiet: bool) -> Progress:
+def asked(name: str, overrides: list[str], *, limits: Limits, batch: bool, quiet: bool) -> Progress:
     """Ask, with bars."""
     from score_rag.cli.screen import bars
     from score_rag.pipeline.assessing import assess_run
     from score_rag.pipeline.config import load_pipeline
 
     with bars(quiet=quiet) as progress:
-        return assess_run(load_pipeline(name, overrides=overrides), limits=limits, report=progress)
+        return assess_run(load_pipeline(name, overrides=overrides), limits=limits, batch=batch, report=progress)
 
 
 def kept(job: AssessmentJob, *, user: str | None, item: str | None, limit: int) -> list[dict[str, Any]]:
@@ -127,16 +141,36 @@ def kept(job: AssessmentJob, *, user: str | None, item: str | None, limit: int) 
     return rows[:limit]
 
 
-def reported(job: AssessmentJob) -> list[ReportRow]:
-    """What the job's assessments are like."""
+def reported(name: str, overrides: list[str], *, measure: bool, plot: Path | None, quiet: bool) -> list[ReportRow]:
+    """What the job's assessments are like, with bars; drawn where a picture is asked for."""
+    from score_rag.cli.screen import bars
+    from score_rag.pipeline.assess_usefulness import measured_agreement
+    from score_rag.pipeline.config import load_pipeline
     from score_rag.reranker.answers import errors_path, read_answers, read_failures
+    from score_rag.reranker.assess_plot import check_plot_path, plot_report
     from score_rag.reranker.assess_report import report_assessments
+    from score_rag.reranker.strength import preference_strength
 
-    answers, failures, log = read_answers(job.out), read_failures(errors_path(job.out)), job.interactions.train_log
-    keys = job.keys
-    outcomes = [failures[key]["outcome"] if key in failures else None for key in keys]
-    activity = [len(log.earlier(request.event)) for request in job.requests]
-    return report_assessments(job.requests, [answers.get(key) for key in keys], outcomes=outcomes, activity=activity)
+    if plot is not None:
+        check_plot_path(plot)
+    job = opened(name, overrides)
+    kept, failures, log = read_answers(job.out), read_failures(errors_path(job.out)), job.interactions.train_log
+    answers = [kept.get(key) for key in job.keys]
+    earlier = [log.earlier(request.event) for request in job.requests]
+    pipeline = load_pipeline(name, overrides=overrides)
+    with bars(quiet=quiet) as progress:
+        agreement = measured_agreement(pipeline, job, answers, report=progress) if measure else None
+    rows = report_assessments(
+        job.requests,
+        answers,
+        outcomes=[failures[key]["outcome"] if key in failures else None for key in job.keys],
+        activity=[len(events) for events in earlier],
+        strength=[preference_strength(e, r.item_id, job.interactions.catalogue) for e, r in zip(earlier, job.requests, strict=True)],
+        agreement=agreement,
+    )
+    if plot is not None:
+        plot_report(rows, plot, title=pipeline.name)
+    return rows
 
 
 def _tell(found: Estimate | Progress, *, json: bool) -> None:
@@ -153,6 +187,7 @@ def _tell(found: Estimate | Progress, *, json: bool) -> None:
         )
     else:
         failed = "".join(f", {count:,} {outcome}" for outcome, count in found.failed.items())
+        failed += f", {found.in_batch:,} in a batch under way" if found.in_batch else ""
         spend = found.spend
         typer.echo(f"{found.answered:,} of {found.questions:,} questions answered by {found.assessor}{failed}")
         unknown = f", {spend.unpriced:,} calls of unknown price" if spend.unpriced else ""
@@ -168,11 +203,17 @@ def _table(rows: list[ReportRow]) -> Any:
         return "-" if value is None else f"{value:.{digits}f}"
 
     table = Table(box=None, pad_edge=False)
-    table.add_column("judged before")
-    for name in ("questions", "answered", "failed", "characteristics", "words", "same item", "other items"):
+    table.add_column("by")
+    table.add_column("group")
+    measured = any(row.agreement is not None for row in rows)
+    foresees = ["foresees"] if measured else []
+    for name in ("questions", "answered", "failed", "named", "words", "same item", "other items", *foresees):
         table.add_column(name, justify="right")
     for row in rows:
         failed = ", ".join(f"{count} {outcome}" for outcome, count in row.failed.items()) or "0"
         counts = (f"{row.questions:,}", f"{row.answered:,}", failed)
-        table.add_row(row.group, *counts, told(row.characteristics), told(row.words), told(row.same_item, 2), told(row.other_items, 2))
+        likes = told(row.characteristics), told(row.words), told(row.same_item, 2), told(row.other_items, 2)
+        found = row.agreement
+        last = [] if not measured else ["-" if found is None else f"{found.value:+.2f} ({found.low:+.2f} to {found.high:+.2f})"]
+        table.add_row({"activity": "judged before"}.get(row.by, row.by), row.group, *counts, *likes, *last)
     return table

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from score_rag.cli.signs import writes
-from score_rag.progress import Report, silent
+from score_rag.progress import Report, silent, without_detail
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,12 +55,13 @@ def bars(*, quiet: bool = False, every: float = 60.0) -> Iterator[Report]:
         tasks: dict[str, Any] = {}
 
         def report(what: str, done: int, total: int) -> None:
-            if what not in tasks or progress.tasks[tasks[what]].finished:
+            name = without_detail(what)
+            if name not in tasks or progress.tasks[tasks[name]].finished:
                 for known in progress.tasks:
                     # What is done has been said; only what is going on keeps a line.
                     progress.update(known.id, visible=known.visible and not known.finished)
-                tasks[what] = progress.add_task(what, total=total)
-            progress.update(tasks[what], completed=done, total=total)
+                tasks[name] = progress.add_task(what, total=total)
+            progress.update(tasks[name], completed=done, total=total, description=what)
 
         yield report
 

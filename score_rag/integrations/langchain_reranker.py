@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field
 
 from score_rag.arguments import read_text
 from score_rag.files import part_folder, read_json
+from score_rag.reranker.passing import IfMissing, open_or_pass
 from score_rag.reranker.scorer import PairScorer
 from score_rag.reranker.settings import RerankerSettings
 
@@ -29,7 +30,7 @@ class SelfAssessingCompressor(BaseDocumentCompressor):
     passes a text alone; without it the cross-encoder reads the behaviour alone.
 
     Attributes:
-        scorer: A `PairScorer`.
+        scorer: A `PairScorer`; None passes documents through in the order they came, with `metadata["reranked"]` False.
         top_n: How many documents to keep (the paper's Ks).
         target: The item in words.
     """
@@ -41,15 +42,24 @@ class SelfAssessingCompressor(BaseDocumentCompressor):
     target: str | None = Field(default=None, description="The item in question in words.")
 
     @classmethod
-    def from_pretrained(cls, folder: Path | str, *, top_n: int | None = None, target: str | None = None) -> SelfAssessingCompressor:
+    def from_pretrained(
+        cls, folder: Path | str, *, top_n: int | None = None, target: str | None = None, if_missing: IfMissing = "raise"
+    ) -> SelfAssessingCompressor:
         """Open a finished reranker folder, such as `runs/sample/reranker`, or the one of a run (`runs/sample`).
 
+        Args:
+            if_missing: Without a model, `raise`, or warn once and `pass` documents through.
+
         Raises:
-            ModelError: There is no reranker in the folder.
+            ModelError: There is no reranker in the folder, or it cannot be read, and `if_missing` is `raise`.
         """
-        found = part_folder(folder, "reranker")
-        scorer = PairScorer.from_pretrained(found)
-        return cls(scorer=scorer, top_n=int(read_json(found / "reranker.json")["top_n"]) if top_n is None else top_n, target=target)
+
+        def read() -> tuple[PairScorer, int]:
+            found = part_folder(folder, "reranker")
+            return PairScorer.from_pretrained(found), int(read_json(found / "reranker.json")["top_n"])
+
+        scorer, kept = open_or_pass(read, if_missing) or (None, _TOP_N)
+        return cls(scorer=scorer, top_n=kept if top_n is None else top_n, target=target)
 
     def for_item(self, target: str) -> SelfAssessingCompressor:
         """The same for another item; the model is shared."""
@@ -59,6 +69,8 @@ class SelfAssessingCompressor(BaseDocumentCompressor):
         """The `top_n` most helpful documents, best first."""
         if not documents:
             return []
+        if self.scorer is None:
+            return [_flagged(document) for document in documents[: self.top_n]]
         texts = self.scorer.texts
         asked = texts.ask(read_text(query, where="the query"), self.target)
         told = [texts.tell(document.page_content, target=self.target) for document in documents]
@@ -72,4 +84,8 @@ class SelfAssessingCompressor(BaseDocumentCompressor):
 
 
 def _scored(document: Document, score: float) -> Document:
-    return document.model_copy(update={"metadata": {**document.metadata, "relevance_score": score}})
+    return document.model_copy(update={"metadata": {**document.metadata, "relevance_score": score, "reranked": True}})
+
+
+def _flagged(document: Document) -> Document:
+    return document.model_copy(update={"metadata": {**document.metadata, "reranked": False}})

@@ -57,6 +57,7 @@ class Progress:
     Attributes:
         failed: Questions that failed when they were last asked, by outcome.
         waiting: Questions without an answer, those that failed among them.
+        in_batch: Questions in a batch that is under way.
         spend: On these questions.
     """
 
@@ -65,6 +66,7 @@ class Progress:
     answered: int
     waiting: int
     failed: dict[str, int]
+    in_batch: int
     spend: Spend
     file: Path
 
@@ -96,14 +98,18 @@ class AssessmentJob:
 
         return planned_calls(self.requests, self.settings, prompt=self.prompt, out=self.out)
 
-    def estimate(self) -> Estimate:
+    def estimate(self, *, batch: bool = False) -> Estimate:
         """What asking them would take. Nothing is asked.
+
+        Args:
+            batch: By the provider's batch endpoints, at their price.
 
         Raises:
             AssessorError: The model's provider is not known.
         """
         from score_rag.reranker.assess import read_answers, unanswered
         from score_rag.reranker.assessment import messages
+        from score_rag.reranker.batch_model import BatchModel
         from score_rag.reranker.forms import Ladder
         from score_rag.reranker.language_model import LanguageModel
         from score_rag.reranker.offline import OFFLINE_MODEL
@@ -113,24 +119,30 @@ class AssessmentJob:
         places = unanswered(self.keys, read_answers(self.out))
         most: list[Usage] = []
         if settings.assessor != OFFLINE_MODEL and places:
-            model, form = LanguageModel(settings), Ladder(settings.assessor, settings.api_base).start()
+            model, form = (BatchModel if batch else LanguageModel)(settings), Ladder(settings.assessor, settings.api_base).start()
             most = [model.most(messages(self.requests[place], self.prompt), form) for place in places]
         prices = [one.cost for one in most if one.cost is not None]
         prompt, completion = sum(one.prompt_tokens for one in most), sum(one.completion_tokens for one in most)
         cost = sum(prices) if len(prices) == len(most) else None
         return Estimate(settings.assessor, len(places), len(set(self.keys)) - len(places), prompt, completion, cost)
 
-    def run(self, *, limits: Limits = _NO_LIMITS, report: Report = silent) -> None:
-        """Ask; see `score_rag.reranker.assess.assess`."""
+    def run(self, *, limits: Limits = _NO_LIMITS, batch: bool = False, report: Report = silent) -> None:
+        """Ask; see `score_rag.reranker.assess.assess` and, for batches, `score_rag.reranker.batch.assess_in_batches`."""
         from score_rag.reranker.assess import assess
         from score_rag.reranker.offline import OFFLINE_MODEL, OfflineAssessor
 
+        if batch and self.settings.assessor != OFFLINE_MODEL:
+            from score_rag.reranker.batch import assess_in_batches
+
+            assess_in_batches(self.requests, self.settings, prompt=self.prompt, out=self.out, limits=limits, report=report)
+            return
         ask = OfflineAssessor(self.interactions).ask if self.settings.assessor == OFFLINE_MODEL else None
         assess(self.requests, self.settings, prompt=self.prompt, out=self.out, ask=ask, limits=limits, report=report)
 
     def progress(self) -> Progress:
         """How far it has come."""
         from score_rag.reranker.answers import errors_path, read_answers, read_failures
+        from score_rag.reranker.batch_state import PendingBatch, batch_path
         from score_rag.reranker.spend import journal_path, read_spend
 
         keys = set(self.keys)
@@ -138,7 +150,9 @@ class AssessmentJob:
         failures = {key: row for key, row in read_failures(errors_path(self.out)).items() if key in keys - answered}
         outcomes = dict(sorted(Counter(row["outcome"] for row in failures.values()).items()))
         spend = read_spend(journal_path(self.out), keys)
-        return Progress(self.settings.assessor, len(keys), len(answered), len(keys) - len(answered), outcomes, spend, self.out)
+        pending = PendingBatch.read(batch_path(self.out))
+        in_batch = len({row.key for row in pending.rows} & keys) if pending is not None else 0
+        return Progress(self.settings.assessor, len(keys), len(answered), len(keys) - len(answered), outcomes, in_batch, spend, self.out)
 
 
 def job_of(run: Run, prompt: Prompt, scratch: Path) -> AssessmentJob:
@@ -168,7 +182,7 @@ def open_job(pipeline: Pipeline) -> AssessmentJob:
     return job_of(Run.open(pipeline), find_prompt(pipeline.reranker.assess_prompt), run_folder(pipeline) / "scratch")
 
 
-def assess_run(pipeline: Pipeline, *, limits: Limits = _NO_LIMITS, report: Report = silent) -> Progress:
+def assess_run(pipeline: Pipeline, *, limits: Limits = _NO_LIMITS, batch: bool = False, report: Report = silent) -> Progress:
     """Do the job of a pipeline's run.
 
     Raises:
@@ -178,5 +192,5 @@ def assess_run(pipeline: Pipeline, *, limits: Limits = _NO_LIMITS, report: Repor
     """
     with folder_lock(run_folder(pipeline), doing=f"assessing for the pipeline {pipeline.name}"):
         job = open_job(pipeline)
-        job.run(limits=limits, report=report)
+        job.run(limits=limits, batch=batch, report=report)
         return job.progress()

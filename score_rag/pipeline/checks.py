@@ -40,12 +40,13 @@ def check_retriever(pipeline: Pipeline) -> None:
 
 
 def check_reranker(pipeline: Pipeline) -> None:
-    """Both encoders are there, the cross-encoder reads `reranker.max_tokens`, and the prompts can be filled.
+    """Both encoders are there and of the right kind, the cross-encoder reads `reranker.max_tokens`, and the prompts can be filled.
 
     Raises:
         ScoreError: Otherwise.
     """
     from score_rag.encoders.encoder import find_encoder
+    from score_rag.encoders.kinds import check_kind
     from score_rag.pipeline.measuring import check_measure_prompt
     from score_rag.prompts import find_prompt
     from score_rag.reranker.assess_prompt import check_assess_prompt
@@ -53,7 +54,9 @@ def check_reranker(pipeline: Pipeline) -> None:
 
     found = find_encoder(pipeline.reranker.encoder, setting="reranker.encoder")
     _check_length(found, pipeline.reranker.max_tokens, "reranker.max_tokens")
-    find_encoder(pipeline.reranker.similarity_encoder, setting="reranker.similarity_encoder")
+    check_kind(found, "cross-encoder", setting="reranker.encoder")
+    compares = find_encoder(pipeline.reranker.similarity_encoder, setting="reranker.similarity_encoder")
+    check_kind(compares, "bi-encoder", setting="reranker.similarity_encoder")
     check_assess_prompt(find_prompt(pipeline.reranker.assess_prompt))
     _check_package(pipeline.reranker.trainer.report_to, "reranker.trainer.report_to")
     check_behaviour_prompt(PairTexts.shipped(pipeline.reranker.question_prompt, pipeline.reranker.behaviour_prompt).behaviour)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from score_rag.errors import AssessorError, ChangeSetting, InputError, SpendLimitError
 from score_rag.files.lines import drop_torn_line
-from score_rag.progress import Report, silent
+from score_rag.progress import Report, silent, with_detail
 from score_rag.prompts import Prompt
 from score_rag.reranker.answers import (
     answer_key,
@@ -26,11 +26,22 @@ from score_rag.reranker.answers import (
 )
 from score_rag.reranker.asking import Answered, Conversation
 from score_rag.reranker.assessment import Assessment, AssessmentRequest
+from score_rag.reranker.batch_state import PendingBatch, batch_path
 from score_rag.reranker.language_model import Ask, CalledModel, LanguageModel, StandIn
 from score_rag.reranker.settings import AssessmentSettings
 from score_rag.reranker.spend import Journal, Limits, journal_path
 
-__all__ = ["Assessment", "AssessmentRequest", "assess", "planned_calls", "read_answers", "unanswered", "write_answers"]
+__all__ = [
+    "Assessment",
+    "AssessmentRequest",
+    "assess",
+    "planned_calls",
+    "read_answers",
+    "require_price",
+    "too_many_failed",
+    "unanswered",
+    "write_answers",
+]
 
 _DEFAULTS = AssessmentSettings()
 _NO_LIMITS = Limits()
@@ -69,13 +80,8 @@ def assess(
     places = unanswered(keys, answers)
     if places:
         model: CalledModel = LanguageModel(settings) if ask is None else StandIn(ask)
-        if limits.max_cost is not None and not model.priced:
-            raise InputError(
-                "a limit on cost needs a price, and none is known for this model",
-                where=settings.assessor,
-                expected="a model in LiteLLM's list of prices",
-                hint="limit calls or tokens",
-            )
+        require_price(model, limits)
+        _no_batch_under_way(out, {keys[place] for place in places})
         out.parent.mkdir(parents=True, exist_ok=True)
         for file in (out, errors_path(out)):
             drop_torn_line(file)
@@ -104,6 +110,43 @@ def planned_calls(
 ) -> int:
     """How many of the requests `assess` would ask: those that have no answer yet."""
     return len(unanswered([answer_key(request, prompt, settings) for request in requests], read_answers(out)))
+
+
+def require_price(model: CalledModel, limits: Limits) -> None:
+    """A limit on cost can be kept.
+
+    Raises:
+        InputError: No price is known.
+    """
+    if limits.max_cost is not None and not model.priced:
+        raise InputError(
+            "a limit on cost needs a price, and none is known for this model",
+            where="reranker.assessor",
+            expected="a model in LiteLLM's list of prices",
+            hint="limit calls or tokens",
+        )
+
+
+def too_many_failed(failed: int, questions: int, settings: AssessmentSettings, out: Path) -> AssessorError:
+    """The error that says so."""
+    return AssessorError(
+        f"{failed} of {questions} questions got no valid answer from {settings.assessor!r}",
+        where=errors_path(out),
+        expected=f"at most {settings.max_failed:.0%} without one",
+        found="a line each, with the reason and the replies",
+        hint="to let more of them fail",
+        remedy=ChangeSetting({"reranker.max_failed": min(1.0, round(settings.max_failed + 0.2, 2))}),
+    )
+
+
+def _no_batch_under_way(out: Path, keys: set[str]) -> None:
+    pending = PendingBatch.read(batch_path(out))
+    if pending is not None and (waiting := sum(row.key in keys for row in pending.rows)):
+        raise AssessorError(
+            f"{waiting} of these questions are in a batch that is under way, and would be paid for twice",
+            where=batch_path(out),
+            hint="read the batch first: assess in batches, with the same settings",
+        )
 
 
 class _Job:
@@ -143,11 +186,13 @@ class _Job:
                         except AssessorError as error:
                             stopped = stopped or error
                     if stopped is None and self._failed > settings.max_failed * self._questions + 1e-9:
-                        stopped = self._too_many()
+                        stopped = too_many_failed(self._failed, self._questions, settings, self._out)
                     # Where a limit was reached, what is in flight may still be paid and is waited for.
                     if stopped is not None and not isinstance(stopped, SpendLimitError):
                         self._talk.stop.set()
-                    self._report("asking for assessments", done + len(self._answers) + self._failed, self._questions)
+                    journal = self._talk.journal
+                    told = "asking for assessments" if journal.path is None else with_detail("asking for assessments", str(journal.spend))
+                    self._report(told, done + len(self._answers) + self._failed, self._questions)
             except BaseException:
                 self._talk.stop.set()
                 raise
@@ -168,14 +213,3 @@ class _Job:
             elif found is not None:
                 append_failure(errors_path(self._out), key, model, request, found)
                 self._failed += 1
-
-    def _too_many(self) -> AssessorError:
-        most = self._talk.settings.max_failed
-        return AssessorError(
-            f"{self._failed} of {self._questions} questions got no valid answer from {self._talk.settings.assessor!r}",
-            where=errors_path(self._out),
-            expected=f"at most {most:.0%} without one",
-            found="a line each, with the reason and the replies",
-            hint="to let more of them fail",
-            remedy=ChangeSetting({"reranker.max_failed": min(1.0, round(most + 0.2, 2))}),
-        )

@@ -1,7 +1,8 @@
 """What assessments are like: how long, how many failed, and whether they say something of their user or only of the item.
 
 An assessment that would be written for anybody cannot help to choose among users. So each is compared, by the words that both use, with
-those written for other users about the same item, and with those about other items.
+those written for other users about the same item, and with those about other items. Where it was measured how much each retrieved user
+helps, it is told how well likeness to the assessment foresees that (`score_rag.reranker.usefulness`).
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from score_rag.metrics.bootstrap import Interval
 from score_rag.reranker.assessment import Assessment, AssessmentRequest
+from score_rag.reranker.usefulness import mean_over_users
 
 __all__ = ["ReportRow", "likeness", "report_assessments"]
 
@@ -27,14 +30,19 @@ class ReportRow:
     """Assessments of one group of questions; means over its answered ones, None where there is nothing to average.
 
     Attributes:
-        group: How many judgements their users had made before, or `all`.
+        by: What the groups are made by: `activity` (judgements that the user had made before), `strength` (of the user's preference among
+            items like this one, 0 to 1: see `score_rag.reranker.strength`), or nothing.
+        group: Such as `up to 8`, or `all`.
         failed: Questions that failed, by outcome.
         characteristics: Named in an assessment.
         words: In an assessment.
         same_item: Likeness to assessments for other users about the same item, 0 to 1.
         other_items: Likeness to assessments for other users about other items.
+        agreement: Mean rank correlation, within a question, of likeness to the assessment with measured usefulness; with the interval over
+            users. None where it was not measured.
     """
 
+    by: str
     group: str
     questions: int
     answered: int
@@ -43,6 +51,7 @@ class ReportRow:
     words: float | None
     same_item: float | None
     other_items: float | None
+    agreement: Interval | None = None
 
     @property
     def distinctness(self) -> float | None:
@@ -60,24 +69,43 @@ def report_assessments(
     *,
     outcomes: Sequence[str | None],
     activity: Sequence[int],
+    strength: Sequence[float] | None = None,
+    agreement: np.ndarray | None = None,
 ) -> list[ReportRow]:
-    """A row for all questions, and one for each third of them by activity.
+    """A row for all questions, and one for each third of them by activity and by strength of preference.
 
     Args:
         requests: [n].
         answers: [n], None where there is none.
         outcomes: [n], what failed without an answer brought.
         activity: [n], how many judgements each user had made before.
+        strength: [n], 0 to 1.
+        agreement: [n], each question's rank correlation; NaN where there is none.
     """
     words = {place: _words(answer) for place, answer in enumerate(answers) if answer is not None}
     alike = _alikeness(requests, words)
-    known = np.asarray(activity)
-    groups: dict[str, Sequence[int]] = {"all": range(len(requests))}
-    if len(requests) >= 3:
-        low, high = (int(edge) for edge in np.quantile(known, [1 / 3, 2 / 3]))
-        cuts = {f"up to {low}": known <= low, f"{low + 1} to {high}": (known > low) & (known <= high), f"over {high}": known > high}
-        groups |= {name: np.flatnonzero(chosen).tolist() for name, chosen in cuts.items() if chosen.any()}
-    return [_row(name, places, answers, outcomes, alike) for name, places in groups.items()]
+    groups: list[tuple[str, str, Sequence[int]]] = [("", "all", range(len(requests)))]
+    groups += _thirds("activity", np.asarray(activity), "{:.0f}")
+    groups += _thirds("strength", np.asarray([] if strength is None else strength), "{:.2f}")
+    rows = [_row(by, name, places, answers, outcomes, alike) for by, name, places in groups]
+    if agreement is None:
+        return rows
+    users = [request.user_id for request in requests]
+    found = [mean_over_users(agreement[list(places)], [users[place] for place in places]) for _, _, places in groups]
+    return [replace(row, agreement=one) for row, one in zip(rows, found, strict=True)]
+
+
+def _thirds(by: str, values: np.ndarray, form: str) -> list[tuple[str, str, list[int]]]:
+    """(by, the group's name, its places) for each third of the values; equal ones stay together."""
+    if len(values) < 3:
+        return []
+    low, high = np.quantile(values, [1 / 3, 2 / 3], method="lower")
+    cuts = {f"up to {form.format(low)}": values <= low, f"over {form.format(high)}": values > high}
+    if high > low:
+        between = f"over {form.format(low)} to {form.format(high)}"
+        first, last = cuts
+        cuts = {first: cuts[first], between: (values > low) & (values <= high), last: cuts[last]}
+    return [(by, name, np.flatnonzero(chosen).tolist()) for name, chosen in cuts.items() if chosen.any()]
 
 
 def likeness(first: Collection[str], second: Collection[str]) -> float:
@@ -91,6 +119,7 @@ def likeness(first: Collection[str], second: Collection[str]) -> float:
 
 
 def _row(
+    by: str,
     name: str,
     places: Sequence[int],
     answers: Sequence[Assessment | None],
@@ -101,6 +130,7 @@ def _row(
     failed = Counter(outcome for place in places if answers[place] is None and (outcome := outcomes[place]))
     same, other = zip(*(alike[place] for place in places if place in alike), strict=True) if found else ((), ())
     return ReportRow(
+        by,
         name,
         len(places),
         len(found),

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TextIO
 from score_rag.errors import AssessorError, SpendLimitError
 from score_rag.files.lines import drop_torn_line
 
-__all__ = ["Journal", "Limits", "Spend", "Usage", "journal_path", "read_spend"]
+__all__ = ["Journal", "Limits", "Spend", "Usage", "journal_path", "open_calls", "read_spend"]
 
 
 class Usage(NamedTuple):
@@ -59,6 +59,14 @@ class Spend:
     cost: float = 0.0
     unpriced: int = 0
     unsettled: int = 0
+
+    def __str__(self) -> str:
+        """
+        >>> str(Spend(3, 1200, 90, 0.0012))
+        '$0.0012, 3 calls, 1,290 tokens'
+        """
+        price = "price unknown" if self.requests and self.unpriced == self.requests else f"${self.cost:,.4f}"
+        return f"{price}, {self.requests:,} calls, {self.prompt_tokens + self.completion_tokens:,} tokens"
 
     def plus(self, usage: Usage, *, sign: int = 1, requests: int = 0, unsettled: int = 0) -> Spend:
         """With a call's usage added, or taken away again (`sign` -1)."""
@@ -111,8 +119,11 @@ class Journal:
         if self._stream is not None:
             self._stream.close()
 
-    def reserve(self, key: str, usage: Usage) -> str:
-        """Note a call that is about to be made, with the most that it can come to; waits while calls in flight may leave room for it.
+    def reserve(self, key: str, usage: Usage, *, wait: bool = True) -> str:
+        """Note a call that is about to be made, with the most that it can come to.
+
+        Args:
+            wait: While calls in flight may leave room for it; without, what is in flight counts as spent.
 
         Returns:
             The call's name, for `settle`.
@@ -123,7 +134,7 @@ class Journal:
         with self._changed:
             counted, usage = usage.prompt_tokens, self._as_billed(usage)
             while passed := self.spend.plus(usage, requests=1).beyond(self.limits):
-                if not self._open or passed == "max_requests":
+                if not wait or not self._open or passed == "max_requests":
                     raise SpendLimitError(
                         f"the limit {passed} was reached",
                         where=self.path,
@@ -148,6 +159,19 @@ class Journal:
             if counted := self._counted.pop(call):
                 self._factor = max(self._factor, usage.prompt_tokens / counted)
             self._changed.notify_all()
+
+    def take_over(self, calls: Collection[str]) -> None:
+        """Calls that another process reserved and left open can be settled by this one."""
+        if self.path is not None:
+            known = open_calls(self.path)
+            with self._changed:
+                self._open |= {call: known[call] for call in calls if call in known}
+                self._counted |= {call: 0 for call in calls if call in known}
+
+    def is_open(self, call: str) -> bool:
+        """Whether a call was reserved and neither settled nor lost."""
+        with self._changed:
+            return call in self._open
 
     def lose(self, call: str) -> None:
         """Nothing was heard of a call: it may be billed, so it counts as it was reserved."""
@@ -190,6 +214,17 @@ def read_spend(path: Path, keys: Collection[str] | None = None) -> Spend:
         elif line["state"] == "settled" and line["call"] in open_calls:
             spend = spend.plus(open_calls.pop(line["call"]), sign=-1).plus(usage, unsettled=-1)
     return spend
+
+
+def open_calls(path: Path) -> dict[str, Usage]:
+    """Calls that were reserved and never settled, with what was reserved."""
+    found: dict[str, Usage] = {}
+    for line, usage in _lines(path):
+        if line["state"] == "reserved":
+            found[line["call"]] = usage
+        else:
+            found.pop(line["call"], None)
+    return found
 
 
 def _lines(path: Path) -> Iterator[tuple[dict[str, Any], Usage]]:

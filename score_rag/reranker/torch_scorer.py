@@ -13,6 +13,7 @@ from score_rag.inference.onnx import TextTokenizer, each_once
 from score_rag.inference.precision import fast_bfloat16
 from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
+from score_rag.reranker.first_token import read_first_token_only
 from score_rag.reranker.pair_texts import PairTexts
 from score_rag.reranker.scorer import PairScorer, Scorer
 
@@ -53,6 +54,7 @@ class BulkScorer:
             network: Any = AutoModelForSequenceClassification.from_pretrained(
                 str(folder), dtype=getattr(torch, dtype), local_files_only=True
             )
+        read_first_token_only(network)
         self._network = network.to(self._device).eval()
         self._inputs = inputs_of(network)
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from score_rag.errors import DataError
 from score_rag.files import digest_json, share
-from score_rag.inference.onnx import export_onnx
 from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
 from score_rag.reranker.examples import RankedList
+from score_rag.reranker.first_token import export_scores, read_first_token_only
 from score_rag.reranker.held_out import BestRanking, HeldOut
 from score_rag.reranker.settings import RerankerTraining
 from score_rag.seeds import seeded
@@ -81,6 +81,7 @@ def train_reranker(
         )
     network: Any = model.model
     network.base_model.embeddings.requires_grad_(False)
+    read_first_token_only(network)
     order = np.random.default_rng(seed).permutation(len(lists))
     count = max(1, round(settings.hold_out * len(lists)))
     held, trained = HeldOut([lists[place] for place in order[:count]]), [lists[place] for place in order[count:]]
@@ -97,22 +98,7 @@ def train_reranker(
     model.save_pretrained(str(out), create_model_card=False)
     share(out / "model.safetensors")
 
-    class Scores(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network.cpu()
-
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor) -> torch.Tensor:
-            output = self.network(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
-            return output.logits[:, 0]  # type: ignore[no-any-return]
-
-    ids = torch.full((2, 8), 5)
-    export_onnx(
-        Scores(),
-        {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)},
-        out / "model.onnx",
-        output="scores",
-    )
+    export_scores(network, out / "model.onnx")
     after = best.reported or before
     return {
         "layers": keep,

@@ -73,8 +73,17 @@ class ChatServer:
         self._http.server_close()
         self._thread.join()
 
+    def handle(self, method: str, path: str, kind: str, raw: bytes) -> tuple[int, bytes, dict[str, str], float] | None:
+        """What comes back for a request, of whatever path: (status, body, headers, seconds a byte); None: the connection is closed.
+
+        Args:
+            kind: Its content type.
+        """
+        found = self.reply(json.loads(raw)) if method == "POST" else (404, _error(f"there is nothing at {path}"), {}, 0.0)
+        return None if found is None else (found[0], json.dumps(found[1]).encode(), *found[2:])
+
     def reply(self, body: dict[str, Any]) -> tuple[int, dict[str, Any], dict[str, str], float] | None:
-        """(status, JSON, headers, seconds a byte) of a request; None: the connection is closed."""
+        """(status, JSON, headers, seconds a byte) of a question; None: the connection is closed."""
         with self._lock:
             self.requests.append(body)
             fault = self.fault(len(self.requests) - 1)
@@ -145,13 +154,17 @@ def _handler(server: ChatServer) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.0"
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            found = server.reply(body)
+            self._answer("POST", self.rfile.read(int(self.headers["Content-Length"])))
+
+        def do_GET(self) -> None:
+            self._answer("GET", b"")
+
+        def _answer(self, method: str, raw: bytes) -> None:
+            found = server.handle(method, self.path, self.headers.get("Content-Type", ""), raw)
             if found is None:
                 self.close_connection = True
                 return
-            status, answer, headers, pause = found
-            data = json.dumps(answer).encode()
+            status, data, headers, pause = found
             try:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
