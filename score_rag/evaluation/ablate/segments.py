@@ -60,9 +60,10 @@ class SegmentWriter(QuestionWriter):
         last: int | None = None,
         hide: Collection[str] | Sequence[Collection[str]] = (),
         shuffled: Mapping[str, np.ndarray] | None = None,
+        keep_values: bool = False,
     ) -> list[Told]:
         """As `QuestionWriter.write`."""
-        written = super().write(questions, None, last=last, hide=hide, shuffled=shuffled)
+        written = super().write(questions, None, last=last, hide=hide, shuffled=shuffled, keep_values=keep_values)
         hidden = [hide] * len(questions) if all(isinstance(kind, str) for kind in hide) else list(hide)
         out = []
         for told, segment, unknown in zip(written, self.segment.tell(questions), hidden, strict=True):

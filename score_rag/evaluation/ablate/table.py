@@ -14,12 +14,13 @@ from score_rag.evaluation.ablate.variants import FULL, Variant
 from score_rag.evaluation.intervals import known, rounded
 from score_rag.metrics.auc import uauc
 from score_rag.metrics.bootstrap import Bootstrap, Interval
-from score_rag.metrics.holm import holm
+from score_rag.metrics.paired import holm
+from score_rag.metrics.probability import log_losses
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["METRICS", "AblationRow", "AblationTable", "Measured", "UserLogLoss"]
+__all__ = ["METRICS", "AblationRow", "AblationTable", "Measured", "draws_of"]
 
 METRICS = ("auc", "uauc", "log_loss")
 
@@ -88,12 +89,7 @@ class AblationTable:
             results: Scores [n] of each variant, `FULL` among them.
         """
         bootstrap = Bootstrap(user_ids, labels, resamples=resamples, seed=seed)
-        losses = UserLogLoss(user_ids, labels, resamples=resamples, seed=seed)
-        drawn = {
-            variant: dict(zip(METRICS, (bootstrap.auc(found.scores), bootstrap.uauc(found.scores), losses(found.scores)), strict=True))
-            for variant, found in results.items()
-            if found.scores is not None
-        }
+        drawn = {variant: draws_of(bootstrap, found.scores) for variant, found in results.items() if found.scores is not None}
         others = [variant for variant in drawn if variant != FULL and not results[variant].same_as]
         full = drawn[FULL]
         corrected = {
@@ -148,18 +144,7 @@ def _row(row: AblationRow) -> dict[str, Any]:
     return {**told, "cost": cost, **({"failed": row.failed} if row.failed else {}), **({"same_as": row.same_as} if row.same_as else {})}
 
 
-class UserLogLoss:
-    """Mean negative log-likelihood of all rows and of each draw of users: the same draws as `Bootstrap` makes from the seed."""
-
-    def __init__(self, user_ids: Sequence[str], labels: np.ndarray, *, resamples: int, seed: int) -> None:
-        names = {user: place for place, user in enumerate(dict.fromkeys(user_ids))}
-        self.user = np.array([names[user] for user in user_ids])
-        self.labels = np.asarray(labels, dtype=np.float64)
-        count = len(names)
-        self.times = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)
-
-    def __call__(self, scores: np.ndarray) -> tuple[float, np.ndarray]:
-        safe = np.clip(scores, 1e-7, 1 - 1e-7)
-        loss = -(self.labels * np.log(safe) + (1 - self.labels) * np.log(1 - safe))
-        total, rows = np.bincount(self.user, loss), np.bincount(self.user)
-        return float(loss.mean()), (self.times @ total) / (self.times @ rows)
+def draws_of(bootstrap: Bootstrap, scores: np.ndarray) -> dict[Metric, tuple[float, np.ndarray]]:
+    """By metric, its value and that of each draw of users."""
+    losses = bootstrap.mean_of_rows(log_losses(bootstrap.labels, scores))
+    return {"auc": bootstrap.auc(scores), "uauc": bootstrap.uauc(scores), "log_loss": losses}

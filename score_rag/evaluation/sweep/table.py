@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from score_rag.evaluation.ablate.results import Result
-from score_rag.evaluation.ablate.table import METRICS, UserLogLoss
+from score_rag.evaluation.ablate.table import METRICS, draws_of
 from score_rag.evaluation.intervals import rounded, short, signed
 from score_rag.metrics.auc import uauc
 from score_rag.metrics.bootstrap import Bootstrap, Interval
@@ -80,13 +80,7 @@ class SweepTable:
     ) -> Self:
         """Measure; the arguments are those of `AblationTable.from_results`."""
         bootstrap = Bootstrap(user_ids, labels, resamples=resamples, seed=seed)
-        loss = UserLogLoss(user_ids, labels, resamples=resamples, seed=seed)
-        drawn = [
-            None
-            if found.scores is None
-            else dict(zip(METRICS, (bootstrap.auc(found.scores), bootstrap.uauc(found.scores), loss(found.scores)), strict=True))
-            for _, found in results
-        ]
+        drawn = [None if found.scores is None else draws_of(bootstrap, found.scores) for _, found in results]
         sign = -1 if by == "log_loss" else 1
         there = [place for place, found in enumerate(drawn) if found is not None and not np.isnan(found[by][0])]
         best = max(there, key=lambda place: sign * drawn[place][by][0], default=None)  # type: ignore[index]
