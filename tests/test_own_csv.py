@@ -1,4 +1,4 @@
-"""The whole path from somebody's own CSV to ten recommendations, with the settings that `init` chooses: 200 people, 300 books, known tastes."""
+"""From somebody's own CSV to ten recommendations, with what `init` chooses: 200 people, 300 books, known tastes."""
 
 from __future__ import annotations
 
