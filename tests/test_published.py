@@ -9,7 +9,7 @@ import pytest
 from score_rag.data import load, read_source
 from score_rag.data.report import DataReport
 from score_rag.data.sources import source_files
-from score_rag.errors import DataError
+from score_rag.errors import ConfigError, DataError, InputError
 
 
 def write(folder, **files):
@@ -47,7 +47,7 @@ def test_goodbooks_has_authors_years_and_genres_out_of_tags(tmp_path):
     assert items["1"]["title"] == "The Hunger Games (The Hunger Games, #1)" and items["1"]["year"] == 2008
     assert items["1"]["genres"] == ["young-adult", "fantasy"] and items["2"]["genres"] == ["classics", "poetry"]
     assert items["2"]["creators"] == ["Homer", "Robert Fagles"] and items["2"]["year"] is None and not items["3"]["genres"]
-    assert sum("years" in what for what in report.decisions) == 1 and list(report.decisions.values()) == [1]
+    assert sum("original_publication_year" in what for what in report.decisions) == 1 and list(report.decisions.values()) == [1]
     assert [file.name for file in source_files("goodbooks", folder)] == ["ratings.csv", "books.csv", "book_tags.csv", "tags.csv"]
     interactions, _ = load("goodbooks", folder, split="leave-last-out")
     assert len(interactions.events) == 4
@@ -248,6 +248,36 @@ def test_steam_without_the_last_column_and_with_mistakes(tmp_path):
     assert read("steam", folder, interactions="plays.csv")[0] == [("7", "Portal", 3.5)]
     with pytest.raises(DataError, match="four cells, or five"):
         read("steam", folder, interactions="other.csv")
+
+
+BOOKS_OF = {
+    "goodbooks": {"ratings__csv": RATINGS, "books__csv": BOOKS},
+    "book-crossing": {
+        "Ratings__csv": "User-ID,ISBN,Book-Rating\n1,X,7\n1,Y,3\n",
+        "Books__csv": "ISBN,Book-Title,Book-Author,Year-Of-Publication\nX,One,Ann,DK Publishing\nY,Two,Ann,0\n",
+    },
+}
+ODD = {"goodbooks": ("original_publication_year", "-720.0", "line 3"), "book-crossing": ("Year-Of-Publication", "DK Publishing", "line 2")}
+
+
+@pytest.mark.parametrize("source", sorted(BOOKS_OF))
+def test_an_odd_year_is_counted_and_with_strict_refused(tmp_path, source):
+    folder, (column, cell, line) = write(tmp_path / "x", **BOOKS_OF[source]), ODD[source]
+    _, items, report = read(source, folder)
+    assert {item["year"] for item in items.values()} <= {None, 2008}
+    (told,) = [what for what in report.decisions if "count as unknown" in what]
+    assert report.decisions[told] == 1 and column in told and cell in told and line in told
+    with pytest.raises(DataError, match="malformed") as caught:
+        load(source, folder, split="leave-last-out", strict=True)
+    assert line in str(caught.value) and column in str(caught.value) and cell in str(caught.value)
+    write(folder, **{name: text.replace(cell, "1999") for name, text in BOOKS_OF[source].items()})
+    assert load(source, folder, split="leave-last-out", strict=True)[0].events.height >= 2
+
+
+@pytest.mark.parametrize("source", ["mind", "lastfm", "tallrec", "steam"])
+def test_sources_whose_attributes_are_words_alone_have_nothing_to_be_strict_about(tmp_path, source):
+    with pytest.raises((InputError, ConfigError), match="strict"):
+        load(source, tmp_path, strict=True)
 
 
 @pytest.mark.parametrize("source", ["goodbooks", "book-crossing", "mind", "lastfm", "tallrec", "steam"])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from score_rag.pipeline.config import Pipeline
     from score_rag.recommend.recommendation import Recommendation
 
-__all__ = ["recommend", "recommendations"]
+__all__ = ["recommend", "recommendations", "rest", "staleness"]
 
 
 def recommend(
@@ -40,7 +40,10 @@ def recommend(
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Predict whether a user will like an item: P(like), and the similar users behind it."""
+    """Predict whether a user will like an item: P(like), and the similar users behind it.
+
+    While later stages have not run, the conventional recommender alone answers, and says so.
+    """
     if show_prompt and top is not None:
         raise InputError("--show-prompt shows one question's prompt", expected="--item 17 --show-prompt, without --top")
     found = recommendations(user, item, pipeline, history=history, top=top, as_of=as_of, overrides=set_ or [], quiet=json)
@@ -76,7 +79,7 @@ def recommendations(
     from score_rag.arguments import read_time
     from score_rag.cli.screen import console
     from score_rag.pipeline.config import load_pipeline
-    from score_rag.recommend.recommender import open_recommender
+    from score_rag.recommend.conventional import open_as_far_as_run
 
     if (item is None) == (top is None):
         raise InputError("say either which item, or how many to rank", expected="--item 17, or --top 10")
@@ -84,16 +87,26 @@ def recommendations(
         raise InputError("a user of the data brings a history; another one cannot be added", expected="--user or --history")
     when = read_time(as_of, where="--as-of")
     pipeline = load_pipeline(name, overrides=overrides)
-    recommender = open_recommender(pipeline)
-    stale = staleness(pipeline)
-    if stale and not quiet:
-        console(error=True).print(f"note: {stale}", style="yellow", soft_wrap=True, markup=False)
+    recommender = open_as_far_as_run(pipeline)
     if top is not None:
         found = recommender.top(user, top, history=history, as_of=when)
     else:
         found = [recommender.recommend(user, str(item), history=history, as_of=when)]
+    stale = rest(pipeline) if any(one.route == "recommender-alone" for one in found) else staleness(pipeline)
+    if stale and not quiet:
+        console(error=True).print(f"note: {stale}", style="yellow", soft_wrap=True, markup=False)
     # What the screen says beside the answers, JSON says in them.
     return [replace(one, warnings=[stale, *one.warnings]) for one in found] if stale and quiet else found
+
+
+def rest(pipeline: Pipeline) -> str:
+    """What to say where the conventional recommender alone answered: which stages are to come, and the command."""
+    from score_rag.cli.remedies import program
+    from score_rag.pipeline.stages import stages
+    from score_rag.pipeline.state import status
+
+    late = [known.name for known in status(pipeline, stages(pipeline)) if known.state != "finished"]
+    return f"a first answer; for the language model's, with its evidence ({', '.join(late)} to come): {program()} run {pipeline.words}"
 
 
 def staleness(pipeline: Pipeline) -> str:

@@ -31,11 +31,14 @@ def show(found: Recommendation, *, prompt: bool) -> None:
             title_align="left",
         )
     )
-    show_evidence(found)
+    if found.route != "recommender-alone":
+        show_evidence(found)
     _show_parts(found)
     for warning in found.warnings:
         screen.print(f"[yellow]note: {escape(warning)}[/]")
-    if prompt:
+    if prompt and found.route == "recommender-alone":
+        screen.print("[yellow]note: there is no prompt to show[/]")
+    elif prompt:
         screen.rule("what the model read")
         screen.print(found.prompt, markup=False, soft_wrap=True)
         screen.rule()
@@ -87,13 +90,15 @@ def _number(value: float | None) -> str:
 
 
 def _show_parts(found: Recommendation) -> None:
-    """What ran; what the data calls liked stands below the table of those who liked."""
+    """Who answered, and what ran; what the data calls liked stands below the table of those who liked."""
     from rich.markup import escape
 
     from score_rag.cli.screen import console
+    from score_rag.recommend.recommendation import ROUTES
 
+    console().print(f"[dim]{'route':<10}[/] {ROUTES[found.route]}")
     for stage, told in found.parts.items():
-        if stage != "data":
+        if stage != "data" or not found.neighbours:
             console().print(f"[dim]{stage:<10} {escape(told)}[/]")
 
 
@@ -109,14 +114,17 @@ def show_ranking(found: list[Recommendation]) -> None:
     alike = next(iter(users)) if len(found) > 1 and len(users) == 1 else ()
     told_by = f"said by {', '.join(alike)}" if alike else "neighbours"
     table = Table()
-    for column, justify in (("", "right"), ("P(like)", "right"), ("item", "left"), ("id", "right"), (escape(told_by), "left")):
+    alone = bool(found) and found[0].route == "recommender-alone"
+    columns = [("", "right"), ("P(like)", "right"), ("item", "left"), ("id", "right"), *([] if alone else [(escape(told_by), "left")])]
+    for column, justify in columns:
         table.add_column(column, justify=justify)  # type: ignore[arg-type]  # the words are rich's own
     for rank, one in enumerate(found, start=1):
         if alike:
             told = ", ".join(other.verdict or "-" for other in one.neighbours)
         else:
             told = ", ".join(f"{other.user_id} ({other.verdict or 'not judged'})" for other in one.neighbours)
-        table.add_row(str(rank), f"{one.probability:.3f}", escape(one.item.name), escape(one.item.item_id), escape(told))
+        row = [str(rank), f"{one.probability:.3f}", escape(one.item.name), escape(one.item.item_id), escape(told)]
+        table.add_row(*row[: len(columns)])
     screen = console()
     screen.print(table if found else "[dim]no item is left to rank: this history has judged all of the catalogue[/]")
     if alike:

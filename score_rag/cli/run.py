@@ -12,10 +12,11 @@ from score_rag.cli.options import Json, PipelineName, Set
 from score_rag.errors import InputError
 
 if TYPE_CHECKING:
+    from score_rag.pipeline.config import Pipeline
     from score_rag.pipeline.estimate import StageCost
     from score_rag.pipeline.state import StageStatus
 
-__all__ = ["estimated", "run", "run_stages"]
+__all__ = ["ask", "estimated", "first_answer", "run", "run_stages"]
 
 
 def run(
@@ -79,6 +80,7 @@ def run_stages(
     """Run, telling each stage's outcome as it comes."""
     from rich.markup import escape
 
+    from score_rag.cli.remedies import program
     from score_rag.cli.screen import bars, console
     from score_rag.pipeline.config import load_pipeline
     from score_rag.pipeline.runner import run as run_pipeline
@@ -94,11 +96,14 @@ def run_stages(
                 screen.print(f"    [bold red]✗ {escape(warning)}[/]", soft_wrap=True)
             for note in stage.metrics.get("notes", ()) if stage.action == "ran" else ():
                 screen.print(f"    [dim]{escape(note)}[/]", soft_wrap=True)
+            if not dry_run and (told := first_answer(pipeline, stage)):
+                screen.print(f"    [bold]{escape(told)}[/]", soft_wrap=True)
 
     def begun(stage: StageStatus) -> None:
         # On a terminal, bars show what goes on.
         if not quiet and not sys.stderr.isatty():
-            screen.print(f"[yellow]→[/] {stage.name:<10} begun [dim]({escape(stage.reason)})[/]", soft_wrap=True)
+            before = f"; {stage.seconds:.0f} s last time" if stage.seconds is not None else ""
+            screen.print(f"[yellow]→[/] {stage.name:<10} begun [dim]({escape(stage.reason + before)})[/]", soft_wrap=True)
 
     how: dict[str, Any] = {"only": only, "until": until, "force": force, "dry_run": dry_run}
     with bars(quiet=quiet) as report:
@@ -108,7 +113,30 @@ def run_stages(
 
         for stage, told in Run.open(pipeline).provenance.items():
             screen.print(f"[dim]{stage:<10} {escape(told)}[/]", soft_wrap=True)
+        screen.print(f"now: {escape(ask(pipeline))}\n     {program()} evaluate {escape(pipeline.words)}", soft_wrap=True)
     return found
+
+
+def first_answer(pipeline: Pipeline, stage: StageStatus) -> str:
+    """What can be asked already, while later stages are to come; empty where a stage changes nothing of that."""
+    from score_rag.pipeline.state import finished_record
+
+    if stage.name not in ("data", "crm") or stage.state != "finished" or finished_record(pipeline, "predictor") is not None:
+        return ""
+    who = "a recommender that needs no training" if stage.name == "data" else "the conventional recommender that is trained now"
+    return f"first answers, from {who}, while this goes on: {ask(pipeline)}"
+
+
+def ask(pipeline: Pipeline) -> str:
+    """A command that asks about somebody."""
+    from shlex import quote
+
+    from score_rag.cli.remedies import program
+    from score_rag.pipeline.propose import most_active
+    from score_rag.pipeline.run import Run
+
+    user = most_active(Run.open(pipeline).interactions)
+    return f"{program()} recommend --pipeline {pipeline.words} --user {quote(user)} --top 10"
 
 
 def guard_lines(metrics: dict[str, Any]) -> list[str]:

@@ -48,9 +48,10 @@ def bars(*, quiet: bool = False, every: float = 60.0) -> Iterator[Report]:
         with _calm(), _lines(every) as report:
             yield report
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    past, left = (TimeElapsedColumn(),), (TimeRemainingColumn(), TextColumn("[dim]left[/]"))
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), *past, *left)
     with _calm(), Progress(*columns, console=console(error=True), transient=True) as progress:
         tasks: dict[str, Any] = {}
 
@@ -70,16 +71,26 @@ def bars(*, quiet: bool = False, every: float = 60.0) -> Iterator[Report]:
 def _lines(every: float) -> Iterator[Report]:
     """A `Report` that is told as a line every so many seconds, for logs."""
     last: list[tuple[str, int, int]] = []
+    first: list[tuple[str, float, int]] = []
     done, started = threading.Event(), time.monotonic()
 
     def report(what: str, done: int, total: int) -> None:
+        if not first or first[0][0] != what or last[0][1] > done:
+            first[:] = [(what, time.monotonic(), done)]
         last[:] = [(what, done, total)]
+
+    def left(part: int, total: int) -> str:
+        """At the pace of this piece of work so far; nothing where it has none yet."""
+        _, since, before = first[0]
+        if part <= before:
+            return ""
+        return f", about {(time.monotonic() - since) / (part - before) * (total - part) / 60:.0f} min left of it"
 
     def tell() -> None:
         while not done.wait(every):
             for what, part, total in last[:1]:
                 # What is done is not what goes on now.
-                told = f"{what}: {part / total:.0%}, {part:,} of {total:,}" if part < total else "at work"
+                told = f"{what}: {part / total:.0%}, {part:,} of {total:,}{left(part, total)}" if part < total else "at work"
                 sys.stderr.write(f"  {told}, after {(time.monotonic() - started) / 60:.0f} min\n")
                 sys.stderr.flush()
 

@@ -133,7 +133,8 @@ class Witnesses:
         verdicts = {event.item_id: event.liked for event in self.log.before(other.user_id, as_of)}
         verdicts.pop(item_id, None)
         nearest = sorted(((self.similarity(item_id, one), one) for one in verdicts), key=lambda pair: (-pair[0], pair[1]))
-        mine = {event.item_id for event in history if event.liked}
+        # Of several judgements of one item the last counts.
+        mine = {item for item, liked in {event.item_id: event.liked for event in history}.items() if liked}
         return replace(
             other,
             similar_liked=tuple(self.catalogue[one] for score, one in nearest if score > 0 and verdicts[one])[: self.similar],

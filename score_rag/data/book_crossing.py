@@ -34,7 +34,7 @@ def book_crossing_files(folder: Path) -> tuple[Path, Path]:
     return ratings, books
 
 
-def read_book_crossing(folder: Path, *, report: DataReport) -> tuple[pl.DataFrame, pl.DataFrame]:
+def read_book_crossing(folder: Path, *, report: DataReport, strict: bool = False) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(events, items): ratings of 1 to 10 in the order of the file, without times; titles, authors, years of editions.
 
     A rating of 0 says that a book was come across, not how it was liked: it is left out.
@@ -52,19 +52,11 @@ def read_book_crossing(folder: Path, *, report: DataReport) -> tuple[pl.DataFram
         raise DataError("no book is rated", where=ratings, expected="ratings of 1 to 10", found="ratings of 0 alone")
     events = parse_events(text.filter(~bare), file=ratings, mistakes=mistakes, report=report, called=_COLUMNS)
     told = _rows(books, _BOOKS, mistakes)
-    items = told.with_columns(year=_years(told["year"], report), creators=pl.concat_list("creators").list.drop_nulls())
-    catalogue = tidy_items(items, file=books, mistakes=mistakes, report=report)
+    items = told.with_columns(creators=pl.concat_list("creators").list.drop_nulls())
+    catalogue = tidy_items(items, file=books, mistakes=mistakes, report=report, called=_BOOKS, strict=strict)
     mistakes.settle(folder)
     require_rows(events, where=ratings)
     return events, catalogue
-
-
-def _years(cells: pl.Series, report: DataReport) -> pl.Series:
-    """0 stands for an unknown year; a few rows have a publisher there."""
-    number = cells.str.strip_chars().cast(pl.Int64, strict=False)
-    fits = number.is_between(1, 9999).fill_null(False)
-    report.decide("years of 0 or of another form, left unknown", int((cells.is_not_null() & ~fits).sum()))
-    return number.set(~fits, None).cast(pl.String())
 
 
 def _rows(file: Path, columns: dict[str, str], mistakes: Mistakes) -> pl.DataFrame:

@@ -98,10 +98,14 @@ def _labels(interactions: Interactions, report: DataReport, settings: DataSettin
             continue
         what = f"every {name} event is a {'like' if share else 'dislike'}"
         whole = float(interactions.events["label"].mean() or 0.0)  # type: ignore[arg-type]
-        if report.ratings is None or 0 < whole < 1:
+        low, middle, high = report.ratings or (0.0, 0.0, 0.0)
+        # Where only this split has one answer, another threshold helps if it parts the ratings more evenly, and else more events.
+        uneven = not (settings.k_core or settings.max_users) and (
+            middle < settings.threshold if share == 0 else middle > settings.threshold
+        )
+        if report.ratings is None or (0 < whole < 1 and not uneven):
             report.lack(what, _larger(interactions, settings))
             continue
-        low, middle, high = report.ratings
         if low == high:
             report.lack(f"{what}: every rating is {low:g}, so ratings say nothing (leave them out, and set data.negatives: 1)")
             continue

@@ -7,7 +7,26 @@ from pathlib import Path
 
 from score_rag.errors import ChangeSetting, DataError
 
-__all__ = ["first_there"]
+__all__ = ["first_there", "not_here"]
+
+_FOLDER = ChangeSetting({"data.path": "FOLDER"})
+
+
+def not_here(
+    what: str, where: Path, expected: str, *, folder: Path, hint: str = "say where the data is", remedy: ChangeSetting = _FOLDER
+) -> DataError:
+    """The error of a data set's files that are not where they should be; it names what is there instead.
+
+    Args:
+        what: What is wrong.
+        where: The folder, or the file that is missing.
+        expected: The data set's files.
+        folder: Whose files are named.
+        hint: What to do.
+        remedy: The setting with which.
+    """
+    found = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "an empty folder"
+    return DataError(what, where=where, expected=expected, found=found, hint=hint, remedy=remedy)
 
 
 def first_there(folder: Path, names: Sequence[str], what: str, expected: str) -> Path:
@@ -24,12 +43,5 @@ def first_there(folder: Path, names: Sequence[str], what: str, expected: str) ->
     """
     found = next((folder / name for name in names if (folder / name).is_file()), None)
     if found is None:
-        raise DataError(
-            f"this folder holds no {what}: {names[0]} is missing",
-            where=folder,
-            expected=expected,
-            found=", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "an empty folder",
-            hint="say where the data is",
-            remedy=ChangeSetting({"data.path": "FOLDER"}),
-        )
+        raise not_here(f"this folder holds no {what}: {names[0]} is missing", folder, expected, folder=folder)
     return found

@@ -15,6 +15,7 @@ from score_rag.data.report import DataReport
 
 __all__ = ["goodbooks_files", "read_goodbooks"]
 
+_CALLED = {"year": "original_publication_year", "creators": "authors"}
 _RATINGS = {"user_id": "user_id", "item_id": "book_id", "rating": "rating"}
 _GENRES = (
     "art", "biography", "business", "chick-lit", "children", "christian", "classics", "comics", "contemporary", "cookbooks", "crime",
@@ -38,8 +39,9 @@ def goodbooks_files(folder: Path) -> list[Path]:
     return [*found, *(tags if all(file.is_file() for file in tags) else [])]
 
 
-def read_goodbooks(folder: Path, *, report: DataReport) -> tuple[pl.DataFrame, pl.DataFrame]:
+def read_goodbooks(folder: Path, *, report: DataReport, strict: bool = False) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(events, items): ratings of 1 to 5 in the order of the file, without times; titles, authors, the year of the first edition, genres.
+    Years before Christ are no year of ours.
 
     Raises:
         DataError: A file is missing or has malformed rows.
@@ -55,23 +57,15 @@ def read_goodbooks(folder: Path, *, report: DataReport) -> tuple[pl.DataFrame, p
         pl.col("title").fill_null(pl.col("original_title")) if "original_title" in text.columns else "title",
         item_id=own,
         goodreads=goodreads,
-        year=_years(text["original_publication_year"], report),
+        year="original_publication_year",
         creators=pl.col("authors").str.split(", "),
     )
     if tags:
         items = items.join(_genres(tags[0], tags[1], mistakes), on="goodreads", how="left", maintain_order="left")
-    catalogue = tidy_items(items.drop("goodreads"), file=books, mistakes=mistakes, report=report)
+    catalogue = tidy_items(items.drop("goodreads"), file=books, mistakes=mistakes, report=report, called=_CALLED, strict=strict)
     mistakes.settle(folder)
     require_rows(events, where=ratings)
     return events, catalogue
-
-
-def _years(cells: pl.Series, report: DataReport) -> pl.Series:
-    """Years are written as decimals (2008.0); those before Christ are negative, and no year of ours."""
-    number = cells.cast(pl.Float64, strict=False)
-    fits = (number.is_between(1, 9999) & (number == number.floor())).fill_null(False)
-    report.decide("years that cannot be shown (before the year 1, or no number), left unknown", int((cells.is_not_null() & ~fits).sum()))
-    return number.set(~fits, None).cast(pl.Int32).cast(pl.String())
 
 
 def _genres(book_tags: Path, tags: Path, mistakes: Mistakes) -> pl.DataFrame:

@@ -30,7 +30,22 @@ _ITEM_WORDS = {
     "item_id": (*_IDS, "id", *_THINGS),
     "title": ("title", "name", "movietitle", "booktitle", "productname", "itemname", "producttitle", "originaltitle", "englishname"),
     "year": ("year", "releaseyear", "yearofpublication", "originalpublicationyear", "publicationyear"),
-    "genres": ("genres", "genre", "categories", "category", "departments", "department", "tags", "class"),
+    "genres": (
+        "genres",
+        "genre",
+        "categories",
+        "category",
+        "departments",
+        "department",
+        "tags",
+        "class",
+        "shelf",
+        "shelves",
+        "bookshelves",
+        "subjects",
+        "topics",
+        "topic",
+    ),
     "creators": ("creators", "creator", "authors", "author", "director", "directors", "artist", "artists", "brand", "store", "bookauthor"),
     "keywords": ("keywords", "keyword"),
 }
@@ -71,6 +86,8 @@ def guess_columns(found: Sniffed) -> Columns:
     if not found.header or len(named) == 1:
         _by_content(found, events, said)
         events = {ours: events[ours] for ours in _EVENT_WORDS if ours in events}
+    if {"user_id", "item_id"} <= events.keys() and "timestamp" not in events:
+        _time_by_content(found, events, said)
     if not found.header and "title" not in items:
         _items_by_content(found, items)
     labels = _labels(found, events, said)
@@ -78,6 +95,8 @@ def guess_columns(found: Sniffed) -> Columns:
         events.pop("rating", None)
     said += [f"{found.file.name}: {ours} is {_called(found, theirs)}" for ours, theirs in events.items()]
     notes = [f"{found.file.name}: {ours} is {_called(found, theirs)}" for ours, theirs in items.items()]
+    _say_unused(found, events, said)
+    _say_unused(found, items, notes)
     separator = _list_separator(found, items)
     if separator:
         notes.append(f"{found.file.name}: words in one cell are separated by {separator!r}")
@@ -96,6 +115,13 @@ def _labels(found: Sniffed, events: dict[str, str], said: list[str]) -> dict[str
         return told
     said.append(f"{found.file.name}: {events.pop('label')!r} holds {', '.join(words[:4])}, not 0 and 1: left out; see data.labels")
     return {}
+
+
+def _say_unused(found: Sniffed, used: dict[str, str], said: list[str]) -> None:
+    left = [repr(name) for name in found.names if name not in used.values()] if found.header else []
+    if left:
+        shown = ", ".join(left[:6]) + (f" and {len(left) - 6} more" if len(left) > 6 else "")
+        said.append(f"{found.file.name}: not used: {shown}")
 
 
 def _called(found: Sniffed, theirs: str) -> str:
@@ -123,13 +149,10 @@ def _by_name(found: Sniffed, words: dict[str, tuple[str, ...]]) -> dict[str, str
 
 def _by_content(found: Sniffed, events: dict[str, str], said: list[str]) -> None:
     """Of columns that no name tells: times look like times, ratings have few values, and ids of users and items recur."""
-    free = [name for name in found.names if name not in events.values()]
-    for name in free:
-        cells = found.cells(name)
-        if "timestamp" not in events and cells and all(_is_time(cell) for cell in cells):
-            events["timestamp"] = name
+    if "timestamp" not in events:
+        _time_by_content(found, events, [])
     # Who, what, how much: ratings stand behind the ids, and ids may be as few as ratings.
-    free = [name for name in free if name not in events.values() and found.cells(name)]
+    free = [name for name in found.names if name not in events.values() and found.cells(name)]
     behind = free[max(0, 2 - len({"user_id", "item_id"} & events.keys())) :]
     rated = next((name for name in reversed(behind) if _is_rating(found.cells(name))), None)
     if rated is not None and not {"rating", "label"} & events.keys():
@@ -143,6 +166,15 @@ def _by_content(found: Sniffed, events: dict[str, str], said: list[str]) -> None
             events[ours] = name
             if found.header:
                 said.append(f"{found.file.name}: no name says so, but {_called(found, name)} recurs: taken for {ours}")
+
+
+def _time_by_content(found: Sniffed, events: dict[str, str], said: list[str]) -> None:
+    for name in found.names:
+        cells = found.cells(name) if name not in events.values() else []
+        if cells and all(_is_time(cell) for cell in cells):
+            events["timestamp"] = name
+            said.append(f"{found.file.name}: no name says so, but {_called(found, name)} holds times: taken for timestamp")
+            return
 
 
 def _items_by_content(found: Sniffed, items: dict[str, str]) -> None:

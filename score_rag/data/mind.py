@@ -9,10 +9,10 @@ import polars as pl
 from score_rag.data.catalogue import tidy_items
 from score_rag.data.delimited import read_delimited_text
 from score_rag.data.dialect import Dialect
+from score_rag.data.folders import not_here
 from score_rag.data.mistakes import Mistakes, require_rows, shown
 from score_rag.data.report import DataReport
 from score_rag.data.table import EVENT_TYPES
-from score_rag.errors import ChangeSetting, DataError
 
 __all__ = ["mind_files", "read_mind"]
 
@@ -31,14 +31,9 @@ def mind_files(folder: Path) -> list[Path]:
     files = [place / name for name in ("behaviors.tsv", "news.tsv") for place in places]
     lost = next((file for file in files if not file.is_file()), None)
     if not files or lost is not None:
-        raise DataError(
-            "this folder holds no MIND data" if lost is None else "a file of MIND is missing",
-            where=lost or folder,
-            expected="behaviors.tsv and news.tsv, or folders with both (MINDsmall_train, MINDsmall_dev)",
-            found=", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "an empty folder",
-            hint="say where the data is",
-            remedy=ChangeSetting({"data.path": "FOLDER"}),
-        )
+        what = "this folder holds no MIND data" if lost is None else "a file of MIND is missing"
+        expected = "behaviors.tsv and news.tsv, or folders with both (MINDsmall_train, MINDsmall_dev)"
+        raise not_here(what, lost or folder, expected, folder=folder)
     return files
 
 

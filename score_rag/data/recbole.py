@@ -11,6 +11,7 @@ import polars as pl
 from score_rag.data.catalogue import tidy_items
 from score_rag.data.delimited import read_delimited_events, read_delimited_text
 from score_rag.data.dialect import SEPARATORS, Dialect, read_header
+from score_rag.data.folders import not_here
 from score_rag.data.forms import Forms
 from score_rag.data.guess import Word, for_file
 from score_rag.data.mistakes import Mistakes, require_rows, shown
@@ -36,14 +37,9 @@ def recbole_files(folder: Path, interactions: str | None = None, items: str | No
     inter = [folder / interactions] if interactions else sorted(folder.glob("*.inter"))
     item = [folder / items] if items else sorted(folder.glob("*.item"))
     if not inter or len(item) != 1 or not all(file.is_file() for file in (*inter, *item)):
-        raise DataError(
-            "this folder holds no RecBole data",
-            where=folder,
-            expected="NAME.inter (or NAME.train.inter, ...) and one NAME.item",
-            found=", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing",
-            hint="name them",
-            remedy=ChangeSetting({"data.interactions": "FILE", "data.items": "FILE"}),
-        )
+        remedy = ChangeSetting({"data.interactions": "FILE", "data.items": "FILE"})
+        expected = "NAME.inter (or NAME.train.inter, ...) and one NAME.item"
+        raise not_here("this folder holds no RecBole data", folder, expected, folder=folder, hint="name them", remedy=remedy)
     return inter, item[0]
 
 

@@ -84,11 +84,13 @@ _SHIPPED = {
         "goodbooks-10k as published: ratings.csv, books.csv, with genres out of book_tags.csv and tags.csv",
         "score_rag.data.goodbooks:read_goodbooks",
         "score_rag.data.goodbooks:goodbooks_files",
+        takes=("strict",),
     ),
     "book-crossing": Source(
         "Book-Crossing: BX-Book-Ratings.csv and BX-Books.csv as published, or Ratings.csv and Books.csv",
         "score_rag.data.book_crossing:read_book_crossing",
         "score_rag.data.book_crossing:book_crossing_files",
+        takes=("strict",),
     ),
     "mind": Source(
         "MIND news, small or large: behaviors.tsv and news.tsv, of one folder or of several",

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from score_rag.data.catalogue import tidy_items
+from score_rag.data.folders import not_here
 from score_rag.data.mistakes import Mistakes, require_rows, shown
 from score_rag.data.report import DataReport
 from score_rag.data.table import EVENT_TYPES
-from score_rag.errors import ChangeSetting, DataError
+from score_rag.errors import DataError
 
 __all__ = ["read_tallrec", "tallrec_files"]
 
@@ -46,14 +47,7 @@ def tallrec_files(folder: Path) -> list[Path]:
     """
     files = [folder / f"{split}.json" for split in _SPLITS if (folder / f"{split}.json").is_file()]
     if not files or files[0].stem != "train":
-        raise DataError(
-            "this folder holds no TALLRec data",
-            where=folder,
-            expected="train.json, valid.json and test.json",
-            found=", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "an empty folder",
-            hint="say where the data is",
-            remedy=ChangeSetting({"data.path": "FOLDER"}),
-        )
+        raise not_here("this folder holds no TALLRec data", folder, "train.json, valid.json and test.json", folder=folder)
     return files
 
 

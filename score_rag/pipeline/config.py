@@ -26,7 +26,7 @@ from score_rag.reranker.settings import RerankerSettings
 from score_rag.retriever.settings import RetrieverSettings
 from score_rag.settings import BUNDLED, OpenSettings, Settings, misfits, mistake
 
-__all__ = ["Pipeline", "load_pipeline", "pipeline_folders", "pipeline_names"]
+__all__ = ["Pipeline", "checked", "load_pipeline", "pipeline_folders", "pipeline_names", "set_override"]
 
 
 class EvaluationSettings(Settings):
@@ -131,15 +131,20 @@ def load_pipeline(name: str, *, overrides: Sequence[str] = ()) -> Pipeline:
     if not isinstance(content, dict):
         raise ConfigError("a pipeline file is empty or no mapping", where=path, expected="sections such as data:, crm:, ...")
     for override in overrides:
-        _set(content, override)
-    pipeline = _checked(content, path)
+        set_override(content, override)
+    pipeline = checked(content, path)
     pipeline._path = path
     pipeline._typed = name
     pipeline._overrides = tuple(overrides)
     return pipeline
 
 
-def _checked(content: dict[str, Any], path: Path) -> Pipeline:
+def checked(content: dict[str, Any], path: Path) -> Pipeline:
+    """A pipeline of what a file says.
+
+    Raises:
+        ConfigError: Unknown keys or wrong values, all at once.
+    """
     try:
         return Pipeline.model_validate(content)
     except ValidationError as error:
@@ -173,7 +178,12 @@ def _find(name: str) -> Path:
     raise InputError(f"there is no pipeline {name!r}", hint=did_you_mean(name, pipeline_names()), remedy=Consult("pipelines"))
 
 
-def _set(content: dict[str, Any], override: str) -> None:
+def set_override(content: dict[str, Any], override: str) -> None:
+    """Change what a file says by `section.key=value`.
+
+    Raises:
+        ConfigError: It is malformed, or goes deeper than a value.
+    """
     key, equals, value = override.partition("=")
     if not equals or not key.strip():
         raise ConfigError("a setting is malformed", where=override, expected="section.key=value")

@@ -8,7 +8,7 @@ from typing import Any
 
 from score_rag.files import read_json
 
-__all__ = ["provenance_of"]
+__all__ = ["provenance_of", "provenance_of_crm", "provenance_of_data"]
 
 
 def provenance_of(folder: Callable[[str], Path]) -> dict[str, str]:
@@ -17,18 +17,10 @@ def provenance_of(folder: Callable[[str], Path]) -> dict[str, str]:
     Args:
         folder: Gives the folder of a finished stage.
     """
-    from score_rag.crm.expectations import EXPECTATION_COLUMNS
-    from score_rag.crm.experts import read_expectations
     from score_rag.crm.registry import model_class
 
     crm = model_class(read_json(folder("crm") / "config.json")["model"])
-    # A run of an earlier version does not say it.
-    verdicts = read_json(folder("data") / "report.json").get("verdicts")
-    told = {"data": verdicts} if verdicts else {}
-    told["crm"] = crm.name if crm.kind == "file" else f"{crm.name}, trained on this data"
-    experts = read_expectations(folder("crm")).columns[len(EXPECTATION_COLUMNS) :]
-    if experts:
-        told["crm"] += f"; expectations of {', '.join(model_class(name).name for name in experts)}"
+    told = {**provenance_of_data(folder), "crm": provenance_of_crm(folder)}
     retriever = read_json(folder("retriever") / "retriever.json")
     name = "all-MiniLM-L6-v2 (bundled)" if retriever["bundled"] else retriever["base"]
     told["retriever"] = f"{name}, fine-tuned on the neighbours by {crm.name}"
@@ -40,6 +32,24 @@ def provenance_of(folder: Callable[[str], Path]) -> dict[str, str]:
     tuned = "LoRA-tuned" if predictor.get("adapter", True) else "without an adapter: no epoch of LoRA was better than the base alone"
     told["predictor"] = f"{own if predictor['bundled'] else predictor['base']}, {tuned}"
     return told
+
+
+def provenance_of_data(folder: Callable[[str], Path]) -> dict[str, str]:
+    """What liked and disliked mean, as `data`; a run of an earlier version does not say it."""
+    verdicts = read_json(folder("data") / "report.json").get("verdicts")
+    return {"data": verdicts} if verdicts else {}
+
+
+def provenance_of_crm(folder: Callable[[str], Path]) -> str:
+    """The conventional recommender, and those whose expectations are told."""
+    from score_rag.crm.expectations import EXPECTATION_COLUMNS
+    from score_rag.crm.experts import read_expectations
+    from score_rag.crm.registry import model_class
+
+    crm = model_class(read_json(folder("crm") / "config.json")["model"])
+    told = crm.name if crm.kind == "file" else f"{crm.name}, trained on this data"
+    experts = read_expectations(folder("crm")).columns[len(EXPECTATION_COLUMNS) :]
+    return f"{told}; expectations of {', '.join(model_class(name).name for name in experts)}" if experts else told
 
 
 def _teacher(reranker: dict[str, Any]) -> str:

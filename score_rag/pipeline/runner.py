@@ -87,7 +87,8 @@ def run(
             else:
                 why = "forced" if state == "finished" else reason
                 if begun is not None:
-                    begun(StageStatus(stage.name, state, why))
+                    earlier = finished_record(pipeline, stage.name)
+                    begun(StageStatus(stage.name, state, why, seconds=earlier["seconds"] if earlier else None))
                 result = _make(pipeline, stage, why, report, tuple(one.name for one in chosen))
             out.append(result)
             if tell is not None:

@@ -84,11 +84,14 @@ def _in_common(shared: Sequence[Item], mine: Sequence[Event], theirs: Sequence[E
     said = []
     if shared:
         said.append("both liked " + ", ".join(item.name for item in shared[:4]))
-    disliked = {event.item_id for event in mine if not event.liked} & {event.item_id for event in theirs if not event.liked}
+    # Of several judgements of one item the last counts.
+    verdicts = [{event.item_id: event.liked for event in events} for events in (mine, theirs)]
+    disliked = {item_id for item_id, liked in verdicts[0].items() if not liked and verdicts[1].get(item_id) is False}
     if disliked:
         said.append("both disliked " + ", ".join(catalogue[item_id].name for item_id in sorted(disliked)[:2]))
-    genres = [Counter(genre for event in events if event.liked for genre in catalogue[event.item_id].genres) for events in (mine, theirs)]
-    top = [{genre for genre, _ in found.most_common(4)} for found in genres]
+    genres = [Counter(genre for item_id, liked in found.items() if liked for genre in catalogue[item_id].genres) for found in verdicts]
+    # Once is not often.
+    top = [{genre for genre, count in found.most_common(4) if count > 1} for found in genres]
     both = sorted(top[0] & top[1], key=lambda genre: (-genres[0][genre], genre))
     if both:
         said.append("both often like " + ", ".join(both[:3]))

@@ -14,6 +14,8 @@ __all__ = ["to_html"]
 
 def to_html(found: Recommendation) -> str:
     """HTML without scripts and without anything from another host; all that comes from data is escaped."""
+    from score_rag.recommend.recommendation import ROUTES
+
     who = "this user" if found.user_id is None else f"user {found.user_id}"
     facts = ", ".join([*found.item.genres, *found.item.creators])
     colour = "#1a7f37" if found.verdict == "Yes" else "#b3261e"
@@ -38,7 +40,8 @@ def to_html(found: Recommendation) -> str:
         ]
         parts.append(_table("other users in the prompt", ("user", "CAR (cosine)", "SARE (logit)", "of this item", "in common"), others))
     parts += [f"<div><em>note: {escape(warning)}</em></div>" for warning in found.warnings]
-    parts.append("<div><small>" + "<br>".join(escape(f"{stage}: {told}") for stage, told in found.parts.items()) + "</small></div>")
+    told = {"route": ROUTES[found.route], **found.parts}
+    parts.append("<div><small>" + "<br>".join(escape(f"{stage}: {what}") for stage, what in told.items()) + "</small></div>")
     return f"<div class='score-rag'>{''.join(parts)}</div>"
 
 

@@ -14,7 +14,7 @@ from score_rag.recommend.history import parse_history
 from score_rag.recommend.items import find_noted_item
 from score_rag.recommend.names import find_user
 
-__all__ = ["Asked", "FoundQuestion", "History", "find_history", "find_question"]
+__all__ = ["Asked", "Asker", "FoundQuestion", "History", "find_asker", "find_history", "find_question"]
 
 History = str | Sequence[Event | str | int]
 """What somebody outside the data judged: a text that `parse_history` reads, or a list of events, names or ids (a minus before what was
@@ -75,6 +75,36 @@ def find_question(
         notes.append(f"user {user_id} has judged this item already ({verdict} it): answered as of just before")
     events = find_history(interactions, user_id, history, as_of, notes=notes)
     return FoundQuestion(Question(user_id, target.item_id, events, as_of), target, tuple(notes))
+
+
+class Asker(NamedTuple):
+    """Who wants a ranking: the user, what they had judged, oldest first, and when they ask (None means now)."""
+
+    user_id: str | None
+    history: list[Event]
+    as_of: int | None
+
+
+def find_asker(interactions: Interactions, user_id: str | int | None, history: History | None, as_of: Time | None) -> Asker:
+    """Look up who wants a ranking.
+
+    Args:
+        user_id: A user of the data, or None together with `history`.
+        history: As `find_history` takes it.
+        as_of: Time of the question, as `read_time` reads it.
+
+    Raises:
+        InputError: As `find_history`; or there is no history to start from.
+    """
+    when = read_time(as_of)
+    user = None if user_id is None else read_id(user_id, where="user_id")
+    events = find_history(interactions, user, history, when)
+    if not events:
+        raise InputError(
+            "a ranking needs a history" + ("" if when is None else "; at that time there is none"),
+            hint='give one, by names: "Heat (1995); Ronin (1998)"',
+        )
+    return Asker(user, events, when)
 
 
 def find_history(

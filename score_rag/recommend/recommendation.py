@@ -9,9 +9,18 @@ from typing import Any, Literal
 from score_rag.context.levels import Fact
 from score_rag.context.neighbours import Neighbour
 from score_rag.data.log import Item
-from score_rag.pipeline.guard import Route
 
-__all__ = ["Recommendation"]
+__all__ = ["ROUTES", "AnswerRoute", "Recommendation"]
+
+AnswerRoute = Literal["predictor", "recommender", "recommender-alone"]
+"""Who answered."""
+
+ROUTES: Mapping[AnswerRoute, str] = {
+    "predictor": "the language model answered",
+    "recommender": "the conventional recommender's order; the language model's P(like)",
+    "recommender-alone": "the conventional recommender alone answered; no language model was asked",
+}
+"""The same in words."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +30,14 @@ class Recommendation:
     Attributes:
         probability: P(like).
         verdict: "Yes" from one half upward.
-        mass: What the model gave to Yes and No together.
+        mass: What the language model gave to Yes and No together; None where none was asked.
         neighbours: The other users that the model was told, best first.
         evidence: What else the model was told of the answer, by name (`everyone`, `expectation.lightgcn`, ...).
-        prompt: What the model read.
+        prompt: What the model read; empty where none was asked.
         parts: Stage to what ran there; bundled parts say so.
         left_out: What the prompt does not tell because the model could not read it; empty where it tells all.
-        route: `recommender` where this place in a ranking is the conventional recommender's.
+        route: Who answered: `predictor`, the language model; `recommender`, where this place in a ranking is the conventional
+            recommender's; `recommender-alone`, where the run has no more than that yet, and P(like) is its own too.
         warnings: What a reader should know before trusting it.
     """
 
@@ -35,13 +45,13 @@ class Recommendation:
     item: Item
     probability: float
     verdict: Literal["Yes", "No"]
-    mass: float
+    mass: float | None
     neighbours: list[Neighbour]
     prompt: str
     parts: dict[str, str]
     evidence: Mapping[str, Fact] = field(default_factory=dict)
     left_out: str = ""
-    route: Route = "predictor"
+    route: AnswerRoute = "predictor"
     warnings: list[str] = field(default_factory=list)
 
     def _repr_html_(self) -> str:

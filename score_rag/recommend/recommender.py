@@ -10,10 +10,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from score_rag.arguments import Time, read_count, read_id, read_time
+from score_rag.arguments import Time, read_count
 from score_rag.context.question import Question
 from score_rag.context.writer import Told
-from score_rag.errors import InputError
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
 from score_rag.pipeline.stages import STAGES
@@ -21,10 +20,10 @@ from score_rag.predictor.predictor import Answer
 from score_rag.recommend.candidates import find_candidates
 from score_rag.recommend.explain import explain
 from score_rag.recommend.gather import Gathered
-from score_rag.recommend.question import Asked, FoundQuestion, History, find_history, find_question
+from score_rag.recommend.question import Asked, FoundQuestion, History, find_asker, find_question
 from score_rag.recommend.recommendation import Recommendation
 
-__all__ = ["Recommender", "open_recommender"]
+__all__ = ["Recommender", "fewer", "open_recommender"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -119,17 +118,11 @@ class Recommender:
         """
         k = read_count(k, where="k")
         count = max(_CANDIDATES, 2 * k) if candidates is None else read_count(candidates, where="candidates")
-        interactions, when = self.run.histories, read_time(as_of)
-        user = None if user_id is None else read_id(user_id, where="user_id")
-        events = find_history(interactions, user, history, when)
-        if not events:
-            raise InputError(
-                "a ranking needs a history" + ("" if when is None else "; at that time there is none"),
-                hint='give one, by names: "Heat (1995); Ronin (1998)"',
-            )
+        interactions = self.run.histories
+        user, events, when = find_asker(interactions, user_id, history, as_of)
         # A user's stored vector knows all that they did; a time in the past must not.
         item_ids = find_candidates(self.run, user if history is None and when is None else None, events, count)
-        notes = _fewer(k, count, len(item_ids))
+        notes = fewer(k, count, len(item_ids))
         asked = [FoundQuestion(Question(user, item_id, events, when), interactions.catalogue[item_id], notes) for item_id in item_ids]
         if self.run.guard.route == "recommender":
             # The recommender orders better: its order stands, and only what is shown is asked about.
@@ -186,7 +179,7 @@ def _or_error(act: Callable[[T], R], given: T) -> R | Exception:
         return error
 
 
-def _fewer(wanted: int, candidates: int, came: int) -> tuple[str, ...]:
+def fewer(wanted: int, candidates: int, came: int) -> tuple[str, ...]:
     """What to say where fewer items come than were asked for."""
     if came >= wanted:
         return ()

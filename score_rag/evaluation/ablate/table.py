@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -20,9 +20,10 @@ from score_rag.metrics.probability import log_losses
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["METRICS", "AblationRow", "AblationTable", "Measured", "draws_of"]
+__all__ = ["METRICS", "AblationRow", "AblationTable", "Measured", "Metric", "draws_of"]
 
-METRICS = ("auc", "uauc", "log_loss")
+Metric = Literal["auc", "uauc", "log_loss"]
+METRICS: tuple[Metric, ...] = ("auc", "uauc", "log_loss")
 
 
 @dataclass(frozen=True)
