@@ -1,5 +1,5 @@
-"""Scoring by a finished recommender in numpy against the same in torch: seconds for a ranking of the whole catalogue for some users, as a ratio
-(below 1: numpy is faster), and the largest difference of a score.
+"""Scoring by a finished recommender in numpy against the same in torch: the time of ranking the whole catalogue for some users, as a
+ratio (below 1: numpy is faster), and the largest difference of a score.
 
     python benchmarks/plain_networks.py RUN_FOLDER [--users 200]
 """

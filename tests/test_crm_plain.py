@@ -44,9 +44,7 @@ def test_both_forms_give_the_same_vectors_and_scores(pair, toy):
         np.testing.assert_allclose(read.score_catalogue(users, as_of=when), scores, atol=2e-5)
         assert scores.std() > 1e-4
     stranger = toy.log.before(users[0], None)[:3]
-    np.testing.assert_allclose(
-        read.score_history(stranger, read.item_ids), trained.score_history(stranger, trained.item_ids), atol=2e-5
-    )
+    np.testing.assert_allclose(read.score_history(stranger, read.item_ids), trained.score_history(stranger, trained.item_ids), atol=2e-5)
     nobody = read.score_history([], read.item_ids)
     np.testing.assert_allclose(nobody, trained.score_history([], trained.item_ids), atol=2e-5)
 

@@ -80,6 +80,15 @@ def main() -> None:
 
         show_error(error)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        from score_rag.cli.screen import show_error
+        from score_rag.extras import missing_package
+
+        found = missing_package(error)
+        if found is None:
+            raise
+        show_error(found)
+        sys.exit(found.exit_code)
     except BrokenPipeError:
         # Whoever read us has gone (`| head`); closing quietly is what they expect.
         sys.stderr.close()

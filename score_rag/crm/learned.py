@@ -19,6 +19,7 @@ from score_rag.crm.train import Task, Validation, fit_network
 from score_rag.data.choices import History
 from score_rag.data.interactions import Interactions
 from score_rag.errors import InputError
+from score_rag.extras import names_extras
 from score_rag.files import digest_json
 from score_rag.progress import Report, silent
 from score_rag.seeds import seeded
@@ -70,6 +71,7 @@ class LearnedModel(CollaborativeModel):
     def _prepared(self, judged: Judgements) -> None:
         """A chance to keep something of the training events beside the network."""
 
+    @names_extras()
     @seeded
     def fit(
         self,
