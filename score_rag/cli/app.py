@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from score_rag.cli import assess, data, doctor, evaluate, index, init, pipelines, prompts, recommend, run, status
+from score_rag.cli import assess, data, doctor, evaluate, index, init, mcp, pipelines, prompts, recommend, run, status
 from score_rag.cli.signs import write_plainly
 from score_rag.cli.stopped import stoppable
 from score_rag.errors import ChangeSetting, InputError, ScoreError
@@ -28,6 +28,7 @@ app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("recommend")(recommend.recommend)
 app.command("evaluate")(evaluate.evaluate)
+app.command("mcp")(mcp.mcp)
 app.add_typer(assess.app, name="assess")
 app.add_typer(index.app, name="index")
 app.add_typer(data.app, name="data")

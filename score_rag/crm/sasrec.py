@@ -57,7 +57,8 @@ class SASRec(LearnedVectorModel):
         rates = self._network.rates
         if rates is None:
             return super()._offsets(asked, vectors)
-        return self._say(self._network.offset, vectors)[:, 0] + self._say(rates.offsets, self._before(asked))
+        found: np.ndarray = self._say(self._network.offset, vectors)[:, 0] + self._say(rates.offsets, self._before(asked))
+        return found
 
     def _vectors(self, asked: Sequence[UserHistory]) -> np.ndarray:
         size = self.settings.max_length

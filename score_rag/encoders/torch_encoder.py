@@ -23,7 +23,9 @@ _TOKENS_GPU = 65_536
 
 
 def indexing_encoder(folder: Path | str, *, dtype: str = "float32") -> Encoder:
-    """What embeds an index's documents fastest on this machine (by onnxruntime, where torch is not installed); its vectors may be compared with those of `TextEncoder`.
+    """What embeds an index's documents fastest on this machine: by torch where it is installed and there is a GPU or native bfloat16.
+
+    Its vectors may be compared with those of `TextEncoder`.
 
     Args:
         folder: A trained encoder.
