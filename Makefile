@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install demo test test-all lint docs clean
+.PHONY: install demo test test-all lint docs release clean
 
 install: .venv/.installed
 
@@ -32,6 +32,10 @@ lint: install
 
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Wheel, sdist, bill of materials, audit; the audit needs a network.
+release:
+	scripts/release.sh $(PYTHON) dist
 
 clean:
 	rm -rf runs build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
