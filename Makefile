@@ -5,14 +5,14 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install demo test test-all lint docs clean
+.PHONY: install demo test test-all lint docs release clean
 
 install: .venv/.installed
 
 .venv/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "score-rag needs Python 3.11 or newer; say which: make PYTHON=python3.12 install")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[offline,dev,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[train,offline,mcp,dev,docs]'
 	@touch $@
 
 demo: install
@@ -28,10 +28,15 @@ test-all: install lint
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy examples/*.py
 	$(BIN)/lint-imports
 
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Wheel, sdist, bill of materials, audit; the audit needs a network.
+release:
+	scripts/release.sh $(PYTHON) dist
 
 clean:
 	rm -rf runs build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

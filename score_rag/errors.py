@@ -25,6 +25,7 @@ __all__ = [
     "IndexMismatchError",
     "InputError",
     "LockedError",
+    "MissingPackageError",
     "ModelError",
     "PromptError",
     "Remedy",
@@ -199,6 +200,10 @@ class StageError(ScoreError):
 
 class ModelError(ScoreError):
     """A model or tokenizer is not where it should be, or is not the one that was expected."""
+
+
+class MissingPackageError(ModelError, ModuleNotFoundError):
+    """A package is not installed that only this needs; the hint names the extra of the install that brings it."""
 
 
 class IndexMismatchError(ScoreError):

@@ -54,8 +54,9 @@ class Recommending:
         model.save_pretrained(tmp_path)
         again = read_model(tmp_path).bind(toy.log)
         events = list(toy.rows("test"))
-        np.testing.assert_array_equal(again.score_events(events), model.score_events(events))
-        np.testing.assert_array_equal(again.user_vectors(toy.log.users), model.user_vectors(toy.log.users))
+        # What was trained in torch is served in numpy: equal to rounding.
+        np.testing.assert_allclose(again.score_events(events), model.score_events(events), atol=1e-5)
+        np.testing.assert_allclose(again.user_vectors(toy.log.users), model.user_vectors(toy.log.users), atol=1e-5)
         assert again.metrics == model.metrics and type(again) is type(model)
         assert not [path for path in tmp_path.iterdir() if path.suffix not in (".json", ".safetensors")]
 

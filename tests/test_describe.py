@@ -206,7 +206,7 @@ def test_a_picture_that_cannot_be_drawn_says_why(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ScoreError, match="matplotlib") as caught:
         plot(world(), tmp_path / "data.png")
-    assert caught.value.hint == 'pip install "score-rag[plot]"'
+    assert caught.value.hint == "pip install 'score-rag[plot]'"
     assert not list(tmp_path.iterdir())
 
 

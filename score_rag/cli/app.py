@@ -19,6 +19,7 @@ from score_rag.cli import (
     explain,
     index,
     init,
+    mcp,
     pipelines,
     prompts,
     recommend,
@@ -50,6 +51,7 @@ app.command("explain")(explain.explain)
 app.command("report")(report.report)
 app.command("ablate")(ablate.ablate)
 app.command("sweep")(sweep.sweep)
+app.command("mcp")(mcp.mcp)
 app.add_typer(assess.app, name="assess")
 app.add_typer(index.app, name="index")
 app.add_typer(data.app, name="data")
@@ -102,6 +104,15 @@ def main() -> None:
 
         show_error(error)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        from score_rag.cli.screen import show_error
+        from score_rag.extras import missing_package
+
+        found = missing_package(error)
+        if found is None:
+            raise
+        show_error(found)
+        sys.exit(found.exit_code)
     except BrokenPipeError:
         # Whoever read us has gone (`| head`); closing quietly is what they expect.
         sys.stderr.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,6 +11,8 @@ from score_rag.crm.din_network import interest_network
 from score_rag.crm.interface import UserHistory
 from score_rag.crm.judgements import Judgements, tokens
 from score_rag.crm.learned import LearnedModel, NegativeSampling
+from score_rag.crm.plain import PlainNetwork
+from score_rag.crm.plain_networks import PlainInterest
 from score_rag.crm.settings import DINSettings
 
 if TYPE_CHECKING:
@@ -53,24 +55,18 @@ class DIN(LearnedModel):
         return [tokens(one.history[-size:] if self.history == "all" else one.history, self._place, self.history)[-size:] for one in asked]
 
     def _vectors(self, asked: Sequence[UserHistory]) -> np.ndarray:
-        import torch
-
         out = np.zeros((len(asked), self.settings.dim), dtype=np.float32)
         rows = self._read(asked)
         filled = [place for place, row in enumerate(rows) if row]
-        network = self._network.eval()
-        with torch.inference_mode():
-            vectors = network.items()
-            for start in range(0, len(filled), 1024):
-                part = filled[start : start + 1024]
-                ids = torch.from_numpy(_left([rows[place] for place in part])).to(network.bias.weight.device)
-                there = (ids != 0).float()
-                out[part] = ((network.values(ids, vectors) * there[..., None]).sum(1) / there.sum(1, keepdim=True)).cpu().numpy()
+        vectors = self._say(self._network.items)
+        for start in range(0, len(filled), 1024):
+            part = filled[start : start + 1024]
+            ids = _left([rows[place] for place in part])
+            there = (ids != 0).astype(np.float32)
+            out[part] = (self._say(self._network.values, ids, vectors) * there[..., None]).sum(1) / there.sum(1, keepdims=True)
         return out
 
     def _scores(self, asked: Sequence[UserHistory], places: Sequence[np.ndarray]) -> list[np.ndarray]:
-        import torch
-
         rows, before = self._read(asked), self._before(asked)
         lengths = [len(place) for place in places]
         flat = np.zeros(sum(lengths), dtype=np.float32)
@@ -81,25 +77,22 @@ class DIN(LearnedModel):
         # Alike lengths side by side: less padding.
         length = np.array([len(row) for row in rows])[owner]
         order = np.argsort(length, kind="stable")
-        network = self._network.eval()
-        device = network.bias.weight.device
-        with torch.inference_mode():
-            start = 0
-            while start < len(order):
-                # The part's last is its longest.
-                end = min(start + max(1, _CELLS // max(1, int(length[order[min(start + 4096, len(order)) - 1]]))), start + 4096)
-                part = order[start:end]
-                start = end
-                who, row = np.unique(owner[part], return_inverse=True)
-                ids = torch.from_numpy(_left([rows[n] for n in who])).to(device)
-                asked_items = torch.from_numpy(items[part]).to(device)
-                counted = before[owner[part]].to(device)
-                flat[part] = network(ids, torch.from_numpy(row).to(device), asked_items, counted).cpu().numpy()
+        start = 0
+        while start < len(order):
+            # The part's last is its longest.
+            end = min(start + max(1, _CELLS // max(1, int(length[order[min(start + 4096, len(order)) - 1]]))), start + 4096)
+            part = order[start:end]
+            start = end
+            who, row = np.unique(owner[part], return_inverse=True)
+            flat[part] = self._say(self._network, _left([rows[n] for n in who]), row, items[part], before[owner[part]])
         return np.split(flat, np.cumsum(lengths)[:-1])
 
     def _build(self, counts: np.ndarray, users: int) -> torch.nn.Module:
         settings = self.settings.model_dump(include={"dim", "heads", "dropout"})
         return interest_network(counts, self._content, **settings)
+
+    def _plain(self, tensors: Mapping[str, np.ndarray]) -> PlainNetwork:
+        return PlainInterest(tensors)
 
     def _task(self, judged: Judgements, drawing: NegativeSampling) -> tuple[int, Any]:
         import torch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -12,12 +12,14 @@ import numpy as np
 from score_rag.crm.content import content_of
 from score_rag.crm.interface import CollaborativeModel, UserHistory, VectorModel
 from score_rag.crm.judgements import Judgements, counts, data_digest, item_counts
+from score_rag.crm.plain import PlainNetwork
 from score_rag.crm.rates import smoothed
 from score_rag.crm.settings import CrmTraining, RecommenderSettings
 from score_rag.crm.train import Task, Validation, fit_network
 from score_rag.data.choices import History
 from score_rag.data.interactions import Interactions
 from score_rag.errors import InputError
+from score_rag.extras import names_extras
 from score_rag.files import digest_json
 from score_rag.progress import Report, silent
 from score_rag.seeds import seeded
@@ -25,7 +27,7 @@ from score_rag.seeds import seeded
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LearnedModel", "LearnedVectorModel", "NegativeSampling"]
+__all__ = ["LearnedModel", "LearnedVectorModel", "NegativeSampling", "as_array"]
 
 
 class NegativeSampling:
@@ -62,9 +64,14 @@ class LearnedModel(CollaborativeModel):
     def _task(self, judged: Judgements, drawing: NegativeSampling) -> tuple[int, Any]:
         """(rows, loss of rows) for the training loop."""
 
+    def _plain(self, tensors: Mapping[str, np.ndarray]) -> PlainNetwork | None:
+        """The trained network in numpy, from its weights; None where it is written in torch alone."""
+        return None
+
     def _prepared(self, judged: Judgements) -> None:
         """A chance to keep something of the training events beside the network."""
 
+    @names_extras()
     @seeded
     def fit(
         self,
@@ -120,37 +127,55 @@ class LearnedModel(CollaborativeModel):
         number = self._users.get(asked.user_id, -1) if asked.user_id is not None else -1
         return number if number >= 0 and (asked.as_of is None or asked.as_of > self._until[number]) else -1
 
-    def _before(self, asked: Sequence[UserHistory]) -> torch.Tensor:
+    def _before(self, asked: Sequence[UserHistory]) -> np.ndarray:
         """float32 [n, 3], as `Judgements.before`: what like-rates need to know of users."""
+        return counts(asked, self._place, self._rates, self.history)
+
+    def _say(self, part: Callable[..., Any], *given: np.ndarray) -> np.ndarray:
+        """What the network or a part of it says to arrays: one in torch on its device, without gradients; a plain one as it is."""
+        if isinstance(self._network, PlainNetwork):
+            said: np.ndarray = part(*given)
+            return said
         import torch
 
-        return torch.from_numpy(counts(asked, self._place, self._rates, self.history))
+        network = self._network.eval()
+        device = next(network.parameters()).device
+        with torch.inference_mode():
+            said = part(*(torch.from_numpy(array).to(device) for array in given)).cpu().numpy()
+        return said
 
     def _tensors(self) -> Mapping[str, np.ndarray]:
-        return {name: tensor.detach().cpu().numpy() for name, tensor in self._network.state_dict().items()}
+        if isinstance(self._network, PlainNetwork):
+            return self._network.tensors
+        return {name: as_array(tensor) for name, tensor in self._network.state_dict().items()}
 
     def _restore(self, tensors: Mapping[str, np.ndarray], extra: Mapping[str, Any]) -> None:
-        import torch
-
         self._users = {user: number for number, user in enumerate(extra.get("users", ()))}
         self._until = np.array(extra.get("until", ()), dtype=np.int64)
         self._content = np.array(tensors["items.content"])
-        self._network = self._build(np.zeros((len(self.item_ids) + 1, 2), dtype=np.float32), len(self._users))
-        self._network.load_state_dict({name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()})
-        self._network.eval()
+        self._network = self._plain(tensors) or self._rebuilt(tensors)
         self._rates = smoothed(tensors["rates.counts"].astype(np.float64)) if "rates.counts" in tensors else self._rates
+
+    def _rebuilt(self, tensors: Mapping[str, np.ndarray]) -> torch.nn.Module:
+        import torch
+
+        network = self._build(np.zeros((len(self.item_ids) + 1, 2), dtype=np.float32), len(self._users))
+        network.load_state_dict({name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()})
+        return network.eval()
 
 
 class LearnedVectorModel(LearnedModel, VectorModel):
     """A learned recommender whose score is an inner product; its network has `items`, `bias` and perhaps `rates`."""
 
     def item_vectors(self) -> np.ndarray:
-        vectors: np.ndarray = self._network.items()[1:].detach().cpu().numpy().copy()
-        return vectors
+        return self._say(self._network.items)[1:].copy()
 
     def item_biases(self) -> np.ndarray:
-        biases = self._network.bias.weight[1:, 0]
-        if self._network.rates is not None:
-            biases = biases + self._network.rates.biases()
-        found: np.ndarray = biases.detach().cpu().numpy().copy()
-        return found
+        biases = as_array(self._network.bias.weight)[1:, 0].copy()
+        return biases if self._network.rates is None else biases + self._say(self._network.rates.biases)
+
+
+def as_array(tensor: Any) -> np.ndarray:
+    """Weights as an array, whether they are torch's or plain."""
+    found: np.ndarray = tensor if isinstance(tensor, np.ndarray) else tensor.detach().cpu().numpy()
+    return found

@@ -10,8 +10,9 @@ import numpy as np
 from score_rag.crm.graph import Graph, edge_weights, propagate
 from score_rag.crm.interface import UserHistory
 from score_rag.crm.judgements import Judgements, once
-from score_rag.crm.learned import LearnedVectorModel, NegativeSampling
+from score_rag.crm.learned import LearnedVectorModel, NegativeSampling, as_array
 from score_rag.crm.losses import pair_loss
+from score_rag.crm.plain import PlainNetwork, spread
 from score_rag.crm.settings import LightGCNSettings
 from score_rag.data.choices import History
 
@@ -48,7 +49,8 @@ class LightGCN(LearnedVectorModel):
 
     def __init__(self, settings: LightGCNSettings | None = None, *, history: History = "all", **changes: Any) -> None:
         super().__init__(settings, history=history, **changes)
-        self._edges: Any = None
+        self._edges = np.zeros((2, 0), dtype=np.int64)
+        self._still: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         self._graph: Graph | None = None
         self._kept: tuple[Graph, list[tuple[Any, int]], tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None
 
@@ -56,18 +58,12 @@ class LightGCN(LearnedVectorModel):
         return self._smoothed()[0]
 
     def _offsets(self, asked: Sequence[UserHistory], vectors: np.ndarray) -> np.ndarray:
-        import torch
-
         rates = self._network.rates
-        if rates is None:
-            return super()._offsets(asked, vectors)
-        with torch.inference_mode():
-            offsets: np.ndarray = rates.offsets(self._before(asked).to(rates.middle.device)).cpu().numpy()
-        return offsets
+        return super()._offsets(asked, vectors) if rates is None else self._say(rates.offsets, self._before(asked))
 
     def _vectors(self, asked: Sequence[UserHistory]) -> np.ndarray:
         _, parts, degrees = self._smoothed()
-        bases = self._network.users.weight.detach().cpu().numpy() / (self.settings.layers + 1)
+        bases = as_array(self._network.users.weight) / (self.settings.layers + 1)
         out = np.zeros((len(asked), self.settings.dim), dtype=np.float32)
         for row, (number, liked) in enumerate(once(asked, "likes", self._likes)):
             if len(liked):
@@ -83,6 +79,9 @@ class LightGCN(LearnedVectorModel):
 
     def _smoothed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Items' vectors; what each gives to those who like it (before equation 3's weight); items' degrees. Kept while weights stay."""
+        if isinstance(self._network, PlainNetwork):
+            self._still = self._still or self._spread(self._network)
+            return self._still
         import torch
 
         network, layers, users, whole = self._network, self.settings.layers, len(self._users), self._whole_graph()
@@ -98,24 +97,33 @@ class LightGCN(LearnedVectorModel):
             items = propagate(nodes, graph, layers)[users:].cpu().numpy()
             # A user's vector is (base + sum of neighbours' vectors after 0 .. layers-1 steps) / (layers + 1).
             given = propagate(nodes, graph, layers - 1)[users:].cpu().numpy() * (layers / (layers + 1))
-            degrees = torch.bincount(self._edges[1], minlength=len(nodes))[users:].numpy()
-        out = items, given.astype(np.float32), degrees
+        out = items, given.astype(np.float32), np.bincount(self._edges[1], minlength=len(nodes))[users:]
         self._kept = whole, versions, out
         return out
 
+    def _spread(self, network: PlainNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same, of a network whose weights stay."""
+        layers, users = self.settings.layers, len(self._users)
+        nodes = np.concatenate([network.users.weight, network.items()[1:]])
+        given = spread(nodes, self._edges, layers - 1)[users:] * np.float32(layers / (layers + 1))
+        return spread(nodes, self._edges, layers)[users:], given, np.bincount(self._edges[1], minlength=len(nodes))[users:]
+
     def _whole_graph(self) -> Graph:
         if self._graph is None:
-            nodes = len(self._users) + len(self.item_ids)
-            self._graph = Graph.of(self._edges, edge_weights(self._edges, nodes), nodes)
+            import torch
+
+            edges, nodes = torch.from_numpy(self._edges), len(self._users) + len(self.item_ids)
+            self._graph = Graph.of(edges, edge_weights(edges, nodes), nodes)
         return self._graph
 
+    def _plain(self, tensors: Mapping[str, np.ndarray]) -> PlainNetwork:
+        return PlainNetwork(tensors)
+
     def _tensors(self) -> Mapping[str, np.ndarray]:
-        return {**super()._tensors(), "edges": self._edges.numpy()}
+        return {**super()._tensors(), "edges": self._edges}
 
     def _restore(self, tensors: Mapping[str, np.ndarray], extra: Mapping[str, Any]) -> None:
-        import torch
-
-        self._edges, self._graph = torch.from_numpy(np.array(tensors["edges"])), None
+        self._edges, self._graph, self._still = np.array(tensors["edges"]), None, None
         super()._restore({name: tensor for name, tensor in tensors.items() if name != "edges"}, extra)
 
     def _extra(self) -> dict[str, Any]:
@@ -125,19 +133,17 @@ class LightGCN(LearnedVectorModel):
         return _network(counts, self._content, users, self.settings.dim, self.settings.loss == "bce")
 
     def _prepared(self, judged: Judgements) -> None:
-        import torch
-
         user = np.repeat(np.arange(len(judged.users)), [len(read) for read in judged.tokens])
         read = np.concatenate([*judged.tokens, np.zeros(0, dtype=np.int64)])
         pairs = np.unique((user * (len(self.item_ids) + 1) + read)[read > 0])
         user, item = np.divmod(pairs, len(self.item_ids) + 1)
-        self._edges, self._graph = torch.from_numpy(np.stack([user, item - 1 + len(judged.users)])), None
+        self._edges, self._graph = np.stack([user, item - 1 + len(judged.users)]), None
 
     def _task(self, judged: Judgements, drawing: NegativeSampling) -> tuple[int, Any]:
         import torch
 
         users, layers, whole = len(judged.users), self.settings.layers, self._whole_graph()
-        keys = (self._edges[0] * (len(self.item_ids) + 1) + self._edges[1] - users + 1).numpy()
+        keys = self._edges[0] * (len(self.item_ids) + 1) + self._edges[1] - users + 1
         mine = judged.user * (len(self.item_ids) + 1) + judged.item
         # The edge of each judgement's user and item; -1 where there is none.
         number = np.searchsorted(keys, mine)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from score_rag.crm.interface import UserHistory
 from score_rag.crm.judgements import Judgements
-from score_rag.crm.learned import LearnedVectorModel, NegativeSampling
+from score_rag.crm.learned import LearnedVectorModel, NegativeSampling, as_array
 from score_rag.crm.losses import pair_loss
+from score_rag.crm.plain import PlainNetwork
 from score_rag.crm.settings import MFSettings
 
 if TYPE_CHECKING:
@@ -40,19 +41,15 @@ class MF(LearnedVectorModel):
     settings: MFSettings
 
     def _offsets(self, asked: Sequence[UserHistory], vectors: np.ndarray) -> np.ndarray:
-        import torch
-
         network = self._network
         if network.rates is None:
             return super()._offsets(asked, vectors)
-        device = network.rates.middle.device
-        numbers = torch.tensor([self._number(one) + 1 for one in asked], dtype=torch.int64, device=device)
-        with torch.inference_mode():
-            offsets: np.ndarray = (network.rates.offsets(self._before(asked).to(device)) + network.user_bias(numbers)[:, 0]).cpu().numpy()
-        return offsets
+        numbers = np.array([self._number(one) + 1 for one in asked], dtype=np.int64)
+        own: np.ndarray = self._say(network.rates.offsets, self._before(asked)) + as_array(network.user_bias.weight)[numbers, 0]
+        return own
 
     def _vectors(self, asked: Sequence[UserHistory]) -> np.ndarray:
-        users = self._network.users.weight.detach().cpu().numpy()
+        users = as_array(self._network.users.weight)
         items, biases, offsets = self.item_vectors(), self.item_biases(), self._offsets(asked, users)
         prior = 1.0 / max(float((users[1:] ** 2).mean()), 1e-6) if len(users) > 1 else 1e6
         out = np.zeros((len(asked), users.shape[1]), dtype=np.float32)
@@ -72,6 +69,9 @@ class MF(LearnedVectorModel):
 
     def _build(self, counts: np.ndarray, users: int) -> torch.nn.Module:
         return _network(counts, self._content, users, self.settings.dim, self.settings.dropout, self.settings.loss == "bce")
+
+    def _plain(self, tensors: Mapping[str, np.ndarray]) -> PlainNetwork:
+        return PlainNetwork(tensors)
 
     def _task(self, judged: Judgements, drawing: NegativeSampling) -> tuple[int, Any]:
         import torch

@@ -10,7 +10,7 @@ ranking, not for judging.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -20,6 +20,8 @@ from score_rag.crm.interface import UserHistory
 from score_rag.crm.judgements import Judgements, tokens
 from score_rag.crm.learned import LearnedVectorModel, NegativeSampling
 from score_rag.crm.losses import pair_loss
+from score_rag.crm.plain import PlainNetwork
+from score_rag.crm.plain_networks import PlainAttention
 from score_rag.crm.settings import SASRecSettings
 
 if TYPE_CHECKING:
@@ -52,38 +54,30 @@ class SASRec(LearnedVectorModel):
     settings: SASRecSettings
 
     def _offsets(self, asked: Sequence[UserHistory], vectors: np.ndarray) -> np.ndarray:
-        import torch
-
         rates = self._network.rates
         if rates is None:
             return super()._offsets(asked, vectors)
-        with torch.inference_mode():
-            offsets = rates.offsets(self._before(asked).to(rates.middle.device)).cpu().numpy()
-            own = vectors @ self._network.offset.weight[0].cpu().numpy()
-            found: np.ndarray = own + offsets
+        found: np.ndarray = self._say(self._network.offset, vectors)[:, 0] + self._say(rates.offsets, self._before(asked))
         return found
 
     def _vectors(self, asked: Sequence[UserHistory]) -> np.ndarray:
-        import torch
-
         size = self.settings.max_length
         out = np.zeros((len(asked), self.settings.dim), dtype=np.float32)
         rows = [tokens(one.history[-size:] if self.history == "all" else one.history, self._place, self.history)[-size:] for one in asked]
         # Alike lengths side by side: less padding.
         filled = sorted((place for place, row in enumerate(rows) if row), key=lambda place: len(rows[place]))
-        device = self._network.norm.weight.device
-        self._network.eval()
-        with torch.inference_mode():
-            for start in range(0, len(filled), 256):
-                part = filled[start : start + 256]
-                states = self._network(torch.from_numpy(_pad([rows[place] for place in part])).to(device))
-                ends = torch.tensor([len(rows[place]) - 1 for place in part], device=device)
-                out[part] = states[torch.arange(len(part), device=device), ends].cpu().numpy()
+        for start in range(0, len(filled), 256):
+            part = filled[start : start + 256]
+            states = self._say(self._network, _pad([rows[place] for place in part]))
+            out[part] = states[np.arange(len(part)), [len(rows[place]) - 1 for place in part]]
         return out
 
     def _build(self, counts: np.ndarray, users: int) -> torch.nn.Module:
         settings = self.settings.model_dump(exclude={"loss", "content"})
         return attention_network(counts, self._content, rates=self.settings.loss == "bce", **settings)
+
+    def _plain(self, tensors: Mapping[str, np.ndarray]) -> PlainNetwork:
+        return PlainAttention(tensors, layers=self.settings.layers, heads=self.settings.heads)
 
     def _task(self, judged: Judgements, drawing: NegativeSampling) -> tuple[int, Any]:
         import torch

@@ -1,6 +1,6 @@
 """What data is like, as one picture: events over time, events a user, how popular items are, and how often is liked.
 
-Needs matplotlib: `pip install "score-rag[plot]"`.
+Needs matplotlib: `pip install 'score-rag[plot]'`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import polars as pl
 
 from score_rag.data.describe import BINS, Spread, event_counts
 from score_rag.data.interactions import SPLITS, Interactions
-from score_rag.errors import DataError, InputError, ScoreError
+from score_rag.errors import DataError, InputError
+from score_rag.extras import names_extras
 from score_rag.files.modes import new_file
 
 if TYPE_CHECKING:
@@ -60,18 +61,16 @@ def plot(interactions: Interactions, path: Path | str, *, title: str = "") -> Pa
     Raises:
         InputError: The file's name does not end in `.png`.
         DataError: There are no events.
-        ScoreError: matplotlib is not installed.
+        MissingPackageError: matplotlib is not installed.
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise InputError("pictures are written as PNG", where=path, expected="a name such as data.png", found=path.name)
     if interactions.events["sampled"].all():
         raise DataError("there are no events to draw")
-    try:
+    with names_extras():
         import matplotlib
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ScoreError("pictures need matplotlib, which is not installed", hint='pip install "score-rag[plot]"') from error
     events = interactions.events
     judged = events.filter(~pl.col("sampled")) if interactions.sampled else events
     users, items = (counts[counts > 0] for counts in (event_counts(judged, name) for name in ("user_id", "item_id")))

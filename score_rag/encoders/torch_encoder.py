@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,16 @@ _TOKENS_GPU = 65_536
 
 
 def indexing_encoder(folder: Path | str, *, dtype: str = "float32") -> Encoder:
-    """What embeds an index's documents fastest on this machine; its vectors may be compared with those of `TextEncoder`.
+    """What embeds an index's documents fastest on this machine: by torch where it is installed and there is a GPU or native bfloat16.
+
+    Its vectors may be compared with those of `TextEncoder`.
 
     Args:
         folder: A trained encoder.
         dtype: `float32`, or `bfloat16` (cosine .9999 to float32), which is taken only where the machine multiplies it natively.
     """
+    if find_spec("torch") is None:
+        return TextEncoder(folder)
     import torch
 
     half = dtype == "bfloat16" and fast_bfloat16()

@@ -1,10 +1,13 @@
-"""A ready tool for LlamaIndex agents: users of a like taste, by name."""
+"""Ready tools for LlamaIndex agents: the five questions to a finished run, and users of a like taste by name."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from collections.abc import Callable, Coroutine
+from inspect import Parameter, getdoc, signature
+from typing import TYPE_CHECKING, Any
 
-from llama_index.core.bridge.pydantic import BaseModel, Field
+from llama_index.core.bridge.pydantic import BaseModel, Field, create_model
 from llama_index.core.tools import FunctionTool
 
 from score_rag.arguments import Time
@@ -13,14 +16,64 @@ from score_rag.retriever.query import UserQuery
 if TYPE_CHECKING:
     from llama_index.core.schema import NodeWithScore
 
+    from score_rag.integrations.toolbox import Toolbox
     from score_rag.retriever.retriever import CollaborativeRetriever
 
-__all__ = ["similar_users_tool"]
+__all__ = ["recommend_tools", "similar_users_tool"]
 
 _TELLS = (
     "Finds users whose behaviour is most like a given one. Each line of the result names a user by id, says how alike they are "
     "(cosine, 1 is equal), and tells what they liked and disliked."
 )
+
+
+def recommend_tools(toolbox: Toolbox) -> list[FunctionTool]:
+    """The five questions of a `Toolbox`, for `FunctionAgent`, `ReActAgent` and others.
+
+    An answer is JSON; its typed object is in `raw_output`. A mistake in the arguments is an error that says what was expected, for the
+    language model to read: LlamaIndex hands it over as the tool's answer.
+
+    Returns:
+        Tools with a sync and an async form; the sync one must not be called inside an event loop.
+    """
+    return [
+        FunctionTool.from_defaults(
+            _waiting(ask),
+            async_fn=ask,
+            name=name,
+            description=getdoc(ask) or "",
+            fn_schema=_schema(name, ask),
+            callback=_as_json,
+            async_callback=_aas_json,
+        )
+        for name, ask in toolbox.questions().items()
+    ]
+
+
+def _waiting(ask: Callable[..., Coroutine[Any, Any, BaseModel]]) -> Callable[..., BaseModel]:
+    """The same, for callers without an event loop."""
+
+    def answer(**named: Any) -> BaseModel:
+        return asyncio.run(ask(**named))
+
+    return answer
+
+
+def _schema(name: str, ask: Callable[..., Any]) -> type[BaseModel]:
+    """A function's arguments as a model; LlamaIndex's own reading takes no annotations that are written as texts."""
+    fields: dict[str, Any] = {
+        one.name: (one.annotation, ... if one.default is Parameter.empty else one.default)
+        for one in signature(ask, eval_str=True).parameters.values()
+    }
+    return create_model(name, **fields)
+
+
+def _as_json(answer: BaseModel) -> str:
+    return answer.model_dump_json()
+
+
+async def _aas_json(answer: BaseModel) -> str:
+    return _as_json(answer)
 
 
 class _Behaviour(BaseModel):

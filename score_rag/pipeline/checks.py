@@ -6,10 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from score_rag.errors import ConfigError
+from score_rag.extras import TRAINING, require
 from score_rag.pipeline.config import Pipeline
 from score_rag.settings import BUNDLED
 
-__all__ = ["check_documents", "check_predictor", "check_reranker", "check_retriever"]
+__all__ = ["check_crm", "check_documents", "check_predictor", "check_reranker", "check_retriever"]
 
 
 def check_documents(pipeline: Pipeline) -> None:
@@ -27,6 +28,15 @@ def check_documents(pipeline: Pipeline) -> None:
     check_document_prompt(prompt)
 
 
+def check_crm(pipeline: Pipeline) -> None:
+    """What training needs is installed: of this stage and of all that follow, so that no first stage runs in vain.
+
+    Raises:
+        MissingPackageError: Otherwise.
+    """
+    require(*TRAINING)
+
+
 def check_retriever(pipeline: Pipeline) -> None:
     """The encoder is there and reads `retriever.max_tokens`.
 
@@ -35,6 +45,7 @@ def check_retriever(pipeline: Pipeline) -> None:
     """
     from score_rag.encoders.encoder import find_encoder
 
+    require(*TRAINING)
     _check_length(find_encoder(pipeline.retriever.encoder), pipeline.retriever.max_tokens, "retriever.max_tokens")
     _check_package(pipeline.retriever.trainer.report_to, "retriever.trainer.report_to")
 
@@ -52,6 +63,7 @@ def check_reranker(pipeline: Pipeline) -> None:
     from score_rag.reranker.assess_prompt import check_assess_prompt
     from score_rag.reranker.pair_texts import PairTexts, check_behaviour_prompt
 
+    require(*TRAINING)
     found = find_encoder(pipeline.reranker.encoder, setting="reranker.encoder")
     _check_length(found, pipeline.reranker.max_tokens, "reranker.max_tokens")
     check_kind(found, "cross-encoder", setting="reranker.encoder")
@@ -75,6 +87,7 @@ def check_predictor(pipeline: Pipeline) -> None:
     from score_rag.predictor.tokens import find_base
     from score_rag.prompts import find_prompt
 
+    require(*TRAINING)
     experts = [name for name in pipeline.crm.experts if name != ALIKE]
     check_predict_prompt(find_prompt(pipeline.predictor.prompt), [*experts, TOGETHER] if experts else [])
     if pipeline.predictor.base != BUNDLED:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from score_rag.errors import ChangeSetting, ConfigError, FetchDataset, InputError, ScoreError
 from score_rag.files import write_json
-from score_rag.pipeline.checks import check_documents, check_predictor, check_reranker, check_retriever
+from score_rag.pipeline.checks import check_crm, check_documents, check_predictor, check_reranker, check_retriever
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.fit_crm import fit_crm
 from score_rag.pipeline.fit_reranker import fit_reranker_stage, planned_assessments
@@ -180,7 +180,7 @@ def _keep_prompt(path: Path, folder: Path, name: str) -> None:
 
 SHIPPED = (
     Stage("data", run=_data, inputs=_data_inputs, plan=_planned_data),
-    Stage("crm", run=fit_crm, needs=("data",), inputs=_crm_inputs),
+    Stage("crm", run=fit_crm, needs=("data",), inputs=_crm_inputs, check=check_crm),
     Stage("documents", run=_documents, needs=("data",), prompts=lambda p: (p.documents.prompt,), check=check_documents),
     Stage("retriever", run=_retriever, needs=("documents", "crm"), check=check_retriever, caches=("index",)),
     Stage(

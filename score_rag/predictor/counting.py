@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from score_rag.extras import names_extras
 from score_rag.predictor.tokens import wrap_chat
 
 __all__ = ["prompt_counter"]
 
 
+@names_extras()
 def prompt_counter(base: str) -> Callable[[str], int]:
     """Counts a prompt's tokens.
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from score_rag.errors import ChangeSetting, ModelError, RunStage
+from score_rag.extras import names_extras
 from score_rag.settings import BUNDLED
 
 __all__ = ["base_digest", "base_folder", "check_base", "load_adapter", "load_causal_model"]
 
 
+@names_extras()
 def load_causal_model(name: str, *, dtype: str = "float32", device: str | None = None) -> Any:
     """A causal model of transformers, in evaluation mode on its device.
 

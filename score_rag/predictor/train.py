@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from score_rag.extras import names_extras
 from score_rag.files import read_json, share, write_json
 from score_rag.metrics.probability import calibration_error
 from score_rag.predictor.calibration import fit_calibration
@@ -34,6 +35,7 @@ _EXPORT_BELOW = 50_000_000
 """Merged models up to so many parameters are also saved as ONNX, for serving without torch."""
 
 
+@names_extras()
 def fit_adapter(
     train: Sequence[PromptGroup],
     valid: Sequence[PromptGroup],

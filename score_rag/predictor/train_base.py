@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from score_rag.extras import names_extras
 from score_rag.predictor.base import fit_tokenizer, new_llama, save_base
 from score_rag.predictor.groups import PACKED, both_answers, packs_of, validation_of
 from score_rag.predictor.packing import PromptGroup
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["fit_base"]
 
 
+@names_extras()
 def fit_base(
     epochs: Sequence[Sequence[PromptGroup]],
     valid: Sequence[PromptGroup],

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from score_rag.extras import names_extras
 from score_rag.inference.precision import fast_bfloat16
 from score_rag.progress import Report
 
 __all__ = ["embed_texts"]
 
 
+@names_extras()
 def embed_texts(folder: Path, texts: Sequence[str], report: Report) -> np.ndarray:
     """float32 [len(texts), dim], each of length 1, by the bi-encoder in a folder; equal texts are computed once."""
     import torch

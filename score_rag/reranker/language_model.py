@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from score_rag.errors import AssessorError
+from score_rag.extras import names_extras
 from score_rag.reranker.assessment import AssessmentRequest
 from score_rag.reranker.forms import form_arguments
 from score_rag.reranker.settings import AssessmentSettings
@@ -229,6 +230,7 @@ def _asked_wait(headers: Any) -> float | None:
     return min(max(seconds, 0.0), _LONGEST_WAIT) if seconds == seconds else None
 
 
+@names_extras()
 def _litellm() -> Any:
     # Without this, the import asks a server for a price list, and waits for it.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")

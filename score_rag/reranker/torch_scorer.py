@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from score_rag.encoders.torch_encoder import inputs_of
+from score_rag.extras import names_extras
 from score_rag.inference.onnx import TextTokenizer, each_once
 from score_rag.inference.precision import fast_bfloat16
 from score_rag.inference.quiet import quiet
@@ -23,6 +24,7 @@ _TOKENS_CPU = 4096
 _TOKENS_GPU = 65_536
 
 
+@names_extras()
 def bulk_scorer(scorer: PairScorer) -> Scorer:
     """What scores many pairs fastest on this machine: the scorer itself, or one that differs from it by rounding."""
     import torch

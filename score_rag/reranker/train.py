@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from score_rag.errors import DataError
+from score_rag.extras import names_extras
 from score_rag.files import digest_json, share
 from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
@@ -27,6 +28,7 @@ _RATE = 2e-5
 """What cross-encoders of full size are tuned with."""
 
 
+@names_extras()
 @seeded
 def train_reranker(
     base: Path,

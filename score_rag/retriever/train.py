@@ -12,6 +12,7 @@ from score_rag.encoders.encoder import find_encoder
 from score_rag.encoders.export import export_encoder, open_model
 from score_rag.encoders.torch_encoder import indexing_encoder
 from score_rag.errors import DataError
+from score_rag.extras import names_extras
 from score_rag.files import share, write_json
 from score_rag.index.writer import build_index
 from score_rag.inference.precision import fast_bfloat16
@@ -72,6 +73,7 @@ def fit_retriever(
     return metrics
 
 
+@names_extras()
 @seeded
 def train_encoder(
     base: Path,

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from score_rag.errors import ModelError
+from score_rag.extras import names_extras
 from score_rag.predictor.engines.engine import Engine, TokenEngine
 from score_rag.predictor.settings import SERVERS, EngineSettings
 
 __all__ = ["Engine", "TokenEngine", "open_engine"]
 
 
+@names_extras()
 def open_engine(folder: Path, facts: dict[str, Any], settings: EngineSettings, *, device: str | None = None) -> TokenEngine:
     """The engine of a finished predictor.
 

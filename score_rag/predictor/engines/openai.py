@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from score_rag.errors import ModelError
+from score_rag.extras import names_extras
 from score_rag.predictor.answer import Answer, from_probabilities
 from score_rag.predictor.engines.http import HttpEngine, api_key
 from score_rag.predictor.engines.retry import AGAIN, Unavailable
@@ -163,6 +164,7 @@ def read_top(top: Mapping[str, float], names: Sequence[Sequence[str]], *, where:
     return from_probabilities(most if yes is None else yes, most if no is None else no, warning=warning)
 
 
+@names_extras()
 def _litellm() -> Any:
     # Without this, the import asks a server for a price list, and waits for it.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
