@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -20,10 +20,9 @@ from score_rag.metrics.probability import log_losses
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["METRICS", "AblationRow", "AblationTable", "Measured", "Metric", "draws_of"]
+__all__ = ["METRICS", "AblationRow", "AblationTable", "Measured", "draws_of"]
 
-Metric = Literal["auc", "uauc", "log_loss"]
-METRICS: tuple[Metric, ...] = ("auc", "uauc", "log_loss")
+METRICS = ("auc", "uauc", "log_loss")
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ def _row(row: AblationRow) -> dict[str, Any]:
     return {**told, "cost": cost, **({"failed": row.failed} if row.failed else {}), **({"same_as": row.same_as} if row.same_as else {})}
 
 
-def draws_of(bootstrap: Bootstrap, scores: np.ndarray) -> dict[Metric, tuple[float, np.ndarray]]:
+def draws_of(bootstrap: Bootstrap, scores: np.ndarray) -> dict[str, tuple[float, np.ndarray]]:
     """By metric, its value and that of each draw of users."""
     losses = bootstrap.mean_of_rows(log_losses(bootstrap.labels, scores))
     return {"auc": bootstrap.auc(scores), "uauc": bootstrap.uauc(scores), "log_loss": losses}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import polars as pl
 
 from score_rag.evaluation.ablate.results import Result
-from score_rag.evaluation.ablate.table import METRICS, Metric, draws_of
+from score_rag.evaluation.ablate.table import METRICS, draws_of
 from score_rag.evaluation.intervals import rounded, short, signed
 from score_rag.metrics.auc import uauc
 from score_rag.metrics.bootstrap import Bootstrap, Interval
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 __all__ = ["Metric", "SweepRow", "SweepTable"]
+
+Metric = Literal["auc", "uauc", "log_loss"]
 
 
 @dataclass(frozen=True)
