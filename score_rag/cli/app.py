@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from score_rag.cli import assess, data, doctor, evaluate, index, init, pipelines, prompts, recommend, run, status
+from score_rag.cli import assess, data, doctor, evaluate, feedback, index, ingest, init, pipelines, prompts, recommend, run, serve, status
 from score_rag.cli.signs import write_plainly
 from score_rag.cli.stopped import stoppable
 from score_rag.errors import ChangeSetting, InputError, ScoreError
@@ -27,6 +27,9 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("recommend")(recommend.recommend)
+app.command("serve")(serve.serve)
+app.command("ingest")(ingest.ingest)
+app.add_typer(feedback.app, name="feedback")
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(assess.app, name="assess")
 app.add_typer(index.app, name="index")
