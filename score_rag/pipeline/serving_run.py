@@ -7,7 +7,7 @@ later is taken in by `catch_up`, in place: nothing is counted anew. Another gene
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -144,6 +144,15 @@ class ServingRun(Run):
     def has_news(self, user_id: str) -> bool:
         """Whether a user has other judgements than when the run was made."""
         return len(self.interactions.log.of(user_id)) != self._trained[0].get(user_id, 0)
+
+    @property
+    def trained_users(self) -> Mapping[str, int]:
+        """Users of the run's own data, with how many judgements it has of each."""
+        return self._trained[0]
+
+    def is_later(self, item_id: str) -> bool:
+        """Whether no model was trained on an item."""
+        return item_id not in self._trained[1]
 
     @property
     def later_items(self) -> list[str]:

@@ -70,6 +70,10 @@ class Recommender:
             return now
         return held
 
+    def held(self) -> Run:
+        """The run that answers, without a look at whether another should take its place: a server does that beside its work."""
+        return self._run
+
     def renew(self) -> bool:
         """Do beforehand what the next question would have to wait for; whether there was anything. For a server's spare moments."""
         held = self._run
