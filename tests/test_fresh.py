@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from pathlib import Path
 
@@ -16,22 +15,9 @@ from score_rag.data.log import Item
 from score_rag.evaluation.evaluate import open_run
 from score_rag.feedback.record import Feedback
 from score_rag.pipeline import serving_index
-from score_rag.pipeline.config import load_pipeline
 from score_rag.pipeline.fresh import open_feedback
 
 NOW = 1_700_000_000
-
-
-@pytest.fixture
-def fresh(toy_run, tmp_path):
-    """A copy of the toy run and of its data, for one test to write to; nobody asked it anything yet."""
-    source = Path(toy_run.path).parent
-    shutil.copytree(Path(toy_run.runs), tmp_path / "runs")
-    shutil.copytree(source / "data", tmp_path / "data")
-    text = toy_run.path.read_text(encoding="utf-8").replace(str(source / "runs"), str(tmp_path / "runs"))
-    path = tmp_path / "toy.yaml"
-    path.write_text(text.replace(str(source / "data"), str(tmp_path / "data")), encoding="utf-8")
-    return load_pipeline(str(path))
 
 
 def judged(user, items, *, liked=lambda item: True, first=NOW, **more):
