@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
+import shlex
 import threading
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -318,3 +320,33 @@ async def test_an_explainer_adds_to_what_explain_says(fresh):
         told = await posted(client, "/v1/explain", user_id="0", item="1")
         assert told["explanation"] == {"user": "0", "told": len(told["result"]["neighbours"]), "generation": 0}
         assert json.loads(json.dumps(told)) == told
+
+
+CURLS = re.findall(r"^curl (.*)$", (Path(__file__).parent.parent / "docs" / "server.md").read_text(encoding="utf-8"), re.M)
+
+
+async def test_the_examples_of_the_docs_are_answered(fresh):
+    """Each `curl` line of docs/server.md, in order: its words as curl reads them."""
+    assert len(CURLS) > 10
+    async with serving(fresh) as client:
+        for line in CURLS:
+            words = shlex.split(line)
+            headers, body, method, address = {}, None, None, None
+            while words:
+                match words.pop(0):
+                    case "-s":
+                        pass
+                    case "-H":
+                        name, _, value = words.pop(0).partition(": ")
+                        headers[name] = value
+                    case "-d":
+                        body = words.pop(0)
+                    case "-X":
+                        method = words.pop(0)
+                    case word:
+                        address = word
+            path = address.removeprefix("localhost:8000")
+            answer = await client.request(method or ("POST" if body else "GET"), path, content=body, headers=headers)
+            assert answer.status_code == 200, (line, answer.text)
+        known = (await client.get("/v1/users/new")).json()["user"]
+        assert known["judgements"] == 2 and {one["name"] for one in known["history"]} >= {"Heat (1995)"}

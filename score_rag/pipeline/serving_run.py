@@ -185,8 +185,14 @@ class ServingRun(Run):
         return fresh
 
     def catch_up(self) -> None:
-        """Take in what was written to the log since; it is known to every question that is looked up afterwards."""
-        if "interactions" not in self.__dict__ or self.feedback.refresh() == self._taken:
+        """Take in what was written to the log since; it is known to every question that is looked up afterwards.
+
+        Another log, or very much that is new, is left to `renewed`.
+        """
+        if "interactions" not in self.__dict__:
+            return
+        new = self.feedback.refresh() - self._taken
+        if not new or new > _MANY or self.feedback.epoch != self._epoch:
             return
         # Outside the lock: models may have to be loaded, and each part holds it while it is made.
         self.warm()

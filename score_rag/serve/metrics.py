@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 __all__ = ["FOLDER", "Metrics"]
 
@@ -42,5 +43,26 @@ class Metrics:
         registry = self._registry
         if FOLDER in os.environ:
             registry = CollectorRegistry()
+            _forget_the_dead(os.environ[FOLDER])
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+def _forget_the_dead(folder: str) -> None:
+    """Gauges of workers that are gone count no more."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    for file in Path(folder).glob("gauge_live*_*.db"):
+        number = file.stem.rpartition("_")[2]
+        if number.isdigit() and not _alive(int(number)):
+            mark_process_dead(int(number), folder)  # type: ignore[no-untyped-call]
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

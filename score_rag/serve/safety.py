@@ -93,7 +93,7 @@ class Guarded:
                 raise
         finally:
             # The pattern, never the path: that names users.
-            pattern = getattr(scope.get("route"), "path", "other")
+            pattern = getattr(scope.get("route"), "path_format", "other")
             seconds = time.perf_counter() - started
             self.told(pattern, scope["method"], status, seconds)
             _log.info("%s %s %s %s %.1f ms", request_id, scope["method"], pattern, status, seconds * 1000)

@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from score_rag.errors import ScoreError
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.serving_run import ServingRun
 from score_rag.pipeline.stages import STAGES
@@ -110,7 +109,7 @@ class Service:
             try:
                 # A renewed run is whole before it takes the old one's place.
                 await loop.run_in_executor(self.lookups, self._renew)
-            except (ScoreError, OSError) as error:
+            except Exception as error:  # noqa: BLE001  # what stands answers on; the next look may find it mended
                 _log.error("the new index is not used yet: %s", error)
 
     def _load(self) -> None:

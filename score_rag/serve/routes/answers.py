@@ -72,7 +72,7 @@ def answers(service: Service, explainer: Explainer | None = None) -> APIRouter:
 
         return await asking.within(work())
 
-    @router.get("/recommend/{user}")
+    @router.get("/recommend/{user:path}")
     async def recommend_user(
         user: UserPath,
         request: Request,
@@ -118,7 +118,7 @@ def answers(service: Service, explainer: Explainer | None = None) -> APIRouter:
 
         return await asking.within(work())
 
-    @router.get("/neighbours/{user}")
+    @router.get("/neighbours/{user:path}")
     async def neighbours(
         user: UserPath,
         request: Request,

@@ -20,7 +20,7 @@ def catalogue(service: Service) -> APIRouter:
     """The router."""
     router = APIRouter(prefix="/v1", tags=["catalogue"])
 
-    @router.get("/items/{item}")
+    @router.get("/items/{item:path}")
     async def item(item: IdPath, request: Request) -> Any:
         """An item by id or name: its facts, how often it was judged and liked, whether the models were trained on it."""
         asking = Asking(service, request)
@@ -44,7 +44,7 @@ def catalogue(service: Service) -> APIRouter:
 
         return await asking.within(asking.look_up(look))
 
-    @router.get("/users/{user}")
+    @router.get("/users/{user:path}")
     async def user(user: IdPath, request: Request, last: Annotated[int, Query(ge=0, le=1000)] = 20) -> Any:
         """A user: how much is known of them, their last judgements, and whether the index has a document of them."""
         asking = Asking(service, request)
