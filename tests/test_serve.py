@@ -221,7 +221,7 @@ async def stuck(client, monkeypatch):
 
 
 async def test_too_much_is_refused_what_is_late_says_so_and_nobody_computes_it(fresh, monkeypatch):
-    async with serving(fresh, waiting=5, requests=4) as client:
+    async with serving(fresh, waiting=8, requests=4) as client:
         body = {"user_id": "1", "items": ["1", "2", "3"]}
         async with stuck(client, monkeypatch) as asked:
             first = asyncio.create_task(client.post("/v1/score", json=body))
@@ -232,7 +232,7 @@ async def test_too_much_is_refused_what_is_late_says_so_and_nobody_computes_it(f
             third = await client.post("/v1/score", json=body)
             assert third.status_code == 429 and int(third.headers["retry-after"]) >= 1 and third.json()["error"]["kind"] == "busy"
             assert (await second).status_code == 504
-            assert client.service._queue.waiting == 0, "the late one waits no more, so there is room"
+            assert client.service.batches.waiting == 3, "the late one waits no more, so there is room"
             fourth = asyncio.create_task(client.post("/v1/score", json=body))
             await asyncio.sleep(0.05)
         assert (await first).status_code == 200 and (await fourth).status_code == 200

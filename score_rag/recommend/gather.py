@@ -10,14 +10,10 @@ from contextvars import Context, copy_context
 from threading import Lock
 from typing import Generic, TypeVar
 
-__all__ = ["Full", "Gathered"]
+__all__ = ["Gathered"]
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
-
-
-class Full(Exception):
-    """So much waits already that one call more would only wait longer."""
 
 
 class Gathered(Generic[Asked, Answer]):
@@ -30,7 +26,6 @@ class Gathered(Generic[Asked, Answer]):
         worker: The one thread that it runs in.
         most: Calls in a batch; where they are of several sizes, the sizes of its calls together. A greater call is a batch of its own.
         wait: Seconds for which a call waits for others to come.
-        limit: Sizes of what waits, together; a call beyond it is refused. None has no limit.
         size: Of a call.
     """
 
@@ -41,39 +36,25 @@ class Gathered(Generic[Asked, Answer]):
         *,
         most: int = 64,
         wait: float = 0.0,
-        limit: int | None = None,
         size: Callable[[Asked], int] = lambda asked: 1,
     ) -> None:
         self._answer = answer
         self._worker = worker
         self._most = most
         self._wait = wait
-        self._limit = limit
         self._size = size
         self._queue: deque[tuple[Asked, Future[Answer], Context]] = deque()
         self._lock = Lock()
-
-    @property
-    def waiting(self) -> int:
-        """Sizes of what waits, together."""
-        with self._lock:
-            return self._waiting()
-
-    def _waiting(self) -> int:
-        return sum(self._size(asked) for asked, future, _ in self._queue if not future.cancelled())
 
     async def ask(self, asked: Asked) -> Answer:
         """The answer to one call; the event loop goes on.
 
         Raises:
-            Full: Too much is waiting.
             Exception: What went wrong with this call.
         """
         loop = asyncio.get_running_loop()
         future: Future[Answer] = Future()
         with self._lock:
-            if self._limit is not None and self._waiting() + self._size(asked) > self._limit:
-                raise Full
             self._queue.append((asked, future, copy_context()))
         # Not at once: calls of other tasks that are about to run (as of `asyncio.gather`) come first, and into the same batch.
         if self._wait:

@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.serving_run import ServingRun
 from score_rag.pipeline.stages import STAGES
 from score_rag.pipeline.state import finished_record
-from score_rag.recommend.answering import Answered, answer_questions
-from score_rag.recommend.gather import Full, Gathered
+from score_rag.recommend.answering import Answered
 from score_rag.recommend.question import FoundQuestion
 from score_rag.recommend.recommender import Recommender
+from score_rag.serve.batches import Batches
 from score_rag.serve.metrics import Metrics
 from score_rag.serve.refusals import Refusal
 from score_rag.serve.requests_log import RequestsLog
@@ -29,16 +27,6 @@ __all__ = ["Service"]
 
 T = TypeVar("T")
 _log = logging.getLogger("score_rag.serve")
-
-
-@dataclass
-class _Work:
-    """Some questions of one request."""
-
-    run: ServingRun
-    asked: Sequence[FoundQuestion]
-    reranked: bool
-    put: float = field(default_factory=time.perf_counter)
 
 
 class Service:
@@ -67,16 +55,8 @@ class Service:
         self._models = ThreadPoolExecutor(1, thread_name_prefix="score-rag-models")
         self.lookups = ThreadPoolExecutor(2, thread_name_prefix="score-rag-lookups")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="score-rag-feedback")
-        self._queue: Gathered[_Work, tuple[list[Answered], dict[str, float]]] = Gathered(
-            self._answer,
-            self._models,
-            most=settings.batch,
-            wait=settings.gather,
-            limit=settings.waiting,
-            size=lambda work: len(work.asked),
-        )
+        self.batches = Batches(self._models, most=settings.batch, wait=settings.gather, told=self.metrics.batches.observe)
         self._under_way = 0
-        self._per_question = 0.02
         self._task: asyncio.Task[None] | None = None
 
     # Its life
@@ -161,56 +141,15 @@ class Service:
         Raises:
             Refusal: Too much is waiting.
         """
-        size = self.settings.batch
-        parts = [_Work(run, asked[start : start + size], reranked) for start in range(0, len(asked), size)]
-        tasks = [asyncio.ensure_future(self._queue.ask(part)) for part in parts]
-        try:
-            done = await asyncio.gather(*tasks)
-        except Full:
-            raise self.busy() from None
-        finally:
-            # Where one part failed or nobody waits any more, the others are not computed.
-            for task in tasks:
-                task.cancel()
-        for _, spent in done:
-            for name, value in spent.items():
-                seconds[name] = seconds.get(name, 0.0) + value
-        return [one for found, _ in done for one in found]
-
-    def _answer(self, works: Sequence[_Work]) -> list[tuple[list[Answered], dict[str, float]] | Exception]:
-        out: dict[int, tuple[list[Answered], dict[str, float]] | Exception] = {}
-        began = time.perf_counter()
-        groups: dict[tuple[int, bool], list[int]] = {}
-        for number, work in enumerate(works):
-            groups.setdefault((id(work.run), work.reranked), []).append(number)
-        for numbers in groups.values():
-            some = [works[number] for number in numbers]
-            try:
-                found = self._together(some, began)
-            except Exception as error:  # noqa: BLE001  # whoever asked gets it
-                found = [error] if len(some) == 1 else [one for work in some for one in self._answer([work])]
-            out.update(zip(numbers, found, strict=True))
-        return [out[number] for number in range(len(works))]
-
-    def _together(self, works: Sequence[_Work], began: float) -> list[Any]:
-        asked = [one for work in works for one in work.asked]
-        spent: dict[str, float] = {}
-        answers = answer_questions(works[0].run, asked, reranked=works[0].reranked, seconds=spent)
-        self.metrics.batches.observe(len(asked))
-        self._per_question += 0.1 * (sum(spent.values()) / len(asked) - self._per_question)
-        out, start = [], 0
-        for work in works:
-            end = start + len(work.asked)
-            out.append((answers[start:end], {**spent, "waiting": began - work.put}))
-            start = end
-        return out
+        if self.batches.waiting + len(asked) > self.settings.waiting:
+            raise self.busy()
+        return await self.batches.answers(run, asked, reranked=reranked, seconds=seconds)
 
     # Limits
 
     def busy(self) -> Refusal:
         """What to say where too much waits."""
-        wait = self._queue.waiting * self._per_question
-        return Refusal(429, "busy", "too much is waiting already", retry=max(1.0, wait))
+        return Refusal(429, "busy", "too much is waiting already", retry=max(1.0, self.batches.seconds_left))
 
     async def within(self, disconnected: Callable[[], Awaitable[Any]], work: Awaitable[T], deadline: float) -> T:
         """Some work, while there is time and somebody waits for it; otherwise what of it has not begun is never done.
@@ -226,7 +165,7 @@ class Service:
                 work.close()
             raise self.busy()
         self._under_way += 1
-        self.metrics.waiting.set(self._queue.waiting)
+        self.metrics.waiting.set(self.batches.waiting)
         task = asyncio.ensure_future(work)
         watcher = asyncio.ensure_future(disconnected())
         try:
@@ -235,7 +174,7 @@ class Service:
                 return task.result()
             if watcher in done:
                 raise Refusal(499, "late", "the client has gone")
-            raise Refusal(504, "late", f"there is no answer within {deadline:g} seconds", retry=self._queue.waiting * self._per_question)
+            raise Refusal(504, "late", f"there is no answer within {deadline:g} seconds", retry=self.batches.seconds_left)
         finally:
             self._under_way -= 1
             for one in (task, watcher):
