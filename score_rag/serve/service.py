@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -103,11 +104,13 @@ class Service:
         self.recommender.recommend(user, item)
         self.recommender.top(user, 1, candidates=2)
         self.metrics.generation.set(run.generation)
+        _settle()
         self.ready.set()
 
     def _renew(self) -> None:
         if self.recommender.renew():
             self.metrics.generation.set(self.run.generation)
+            _settle()
 
     @property
     def run(self) -> ServingRun:
@@ -191,3 +194,10 @@ def _content(pipeline: Pipeline, stage: str) -> str:
     done = finished_record(pipeline, stage)
     content = (done or {}).get("content")
     return str(content)[:16]
+
+
+def _settle() -> None:
+    """What was loaded stays: the collector need not walk through all of it again, which takes as long as several answers."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
