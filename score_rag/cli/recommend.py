@@ -113,11 +113,20 @@ def staleness(pipeline: Pipeline) -> str:
     """What to say where the run was made from other data, settings or prompts than it would be made from now, in the words of `status`;
     empty where it was not."""
     from score_rag.cli.remedies import program
+    from score_rag.pipeline.serving_index import follows_source, index_folder
     from score_rag.pipeline.stages import stages
     from score_rag.pipeline.state import status
 
     late = [known for known in status(pipeline, stages(pipeline)) if known.state != "finished"]
+    changed = bool(late) and late[0].name == "data" and all(part.startswith("input file") for part in late[0].reason.split("; "))
+    if changed and follows_source(pipeline):
+        # Answers know the new events by the serving index; only what stands otherwise is worth a word.
+        late = [known for known in late[1:] if not known.reason.endswith("is not up to date")]
     if not late:
         return ""
+    if changed and late[0].name == "data":
+        newer = f"the data has changed since ({late[0].reason}); to answer from it: {program()} index "
+        newer += f"{'update' if (index_folder(pipeline) / 'index.json').is_file() else 'build'} {pipeline.words}"
+        return f"{newer}; to train on it: {program()} run {pipeline.words}"
     text = f"{late[0].name} is {late[0].state} ({late[0].reason}); this is answered from what was trained before"
     return f"{text}; to bring it up to date: {program()} run {pipeline.words}"

@@ -14,20 +14,21 @@ Every event of a history has its own numbers, of its own time: a prompt may tell
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import polars as pl
 
 from score_rag.context.question import Question
 from score_rag.context.rates import ItemRates
-from score_rag.crm.interface import CollaborativeModel, UserHistory
+from score_rag.crm.interface import UserHistory
 from score_rag.data.interactions import Interactions
+from score_rag.data.log import Event
 
 if TYPE_CHECKING:
     from score_rag.context.judges import Judges
 
-__all__ = ["ALIKE", "FROM_OTHERS", "KINDS", "TOGETHER", "Evidence"]
+__all__ = ["ALIKE", "FROM_OTHERS", "KINDS", "TOGETHER", "Evidence", "Expert"]
 
 KINDS = ("expectation", "everyone", "mood", "alike", "crowd")
 FROM_OTHERS = ("expectation", "everyone", "alike", "crowd")
@@ -39,6 +40,16 @@ TOGETHER = "together"
 
 _KEPT = 500_000
 """Most questions whose numbers are kept, so that a history told again costs nothing."""
+
+
+class Expert(Protocol):
+    """A recommender, as far as it is asked what it expects."""
+
+    def places_of(self, item_ids: Sequence[str]) -> np.ndarray:
+        """int64 [n]."""
+
+    def score_places(self, asked: Sequence[UserHistory], places: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Scores of items by their places, for each who asks; nan is unknown."""
 
 
 class Evidence:
@@ -55,7 +66,7 @@ class Evidence:
     def __init__(
         self,
         interactions: Interactions,
-        experts: Mapping[str, CollaborativeModel],
+        experts: Mapping[str, Expert],
         expectations: pl.DataFrame | None = None,
         judges: Judges | None = None,
         *,
@@ -73,6 +84,16 @@ class Evidence:
                 self._known[name] = dict(zip(keys, values, strict=True))
         self._spread = {name: _spread(np.array(list(known.values()))) for name, known in self._known.items()}
         self._kept: dict[str, dict[tuple[str, str, int], float]] = {}
+
+    def put(self, event: Event) -> None:
+        """Count one more judgement."""
+        self.rates.put(event)
+        self._kept = {}
+
+    def drop(self, event: Event) -> None:
+        """Count a judgement no more."""
+        self.rates.drop(event)
+        self._kept = {}
 
     @property
     def expected(self) -> list[str]:

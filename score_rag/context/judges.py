@@ -6,7 +6,7 @@ all of them softly, `nearest` picks the few whose behaviour is worth telling.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from score_rag.context.neighbours import ItemSimilarity
 from score_rag.context.question import Question
 from score_rag.context.rates import ItemRates
 from score_rag.data.interactions import Interactions, event_rows
+from score_rag.data.log import Event
 from score_rag.documents.describer import Describer
 from score_rag.index.reader import BehaviourIndex, Hit
 from score_rag.progress import Report, silent
@@ -53,7 +54,7 @@ class Judges:
         rows = [event for event in event_rows(interactions.learned) if not event.sampled]
         for event in rows:
             self._times.setdefault(event.item_id, []).append(event.timestamp)
-            self._verdicts.setdefault(event.item_id, []).append((event.user_id, event.liked))
+            self._verdicts.setdefault(event.item_id, []).append(_said(event))
         self.rates = ItemRates(interactions)
         self._users: list[str] = index.documents["user_id"].to_list()
         self._until = index.documents["known_until"].to_list()
@@ -63,6 +64,27 @@ class Judges:
             times.append(self._until[place])
             places.append(place)
         self._near_items: dict[str, list[str]] = {}
+
+    def put(self, event: Event) -> None:
+        """Take one more verdict in."""
+        times, verdicts = self._times.get(event.item_id, []), self._verdicts.get(event.item_id, [])
+        place = bisect_right(times, event.timestamp)
+        self._set(event.item_id, [*times[:place], event.timestamp, *times[place:]], [*verdicts[:place], _said(event), *verdicts[place:]])
+        self.rates.put(event)
+
+    def drop(self, event: Event) -> None:
+        """Forget a verdict."""
+        times, verdicts = self._times.get(event.item_id, []), self._verdicts.get(event.item_id, [])
+        same = range(bisect_left(times, event.timestamp), bisect_right(times, event.timestamp))
+        place = next((place for place in same if verdicts[place] == _said(event)), None)
+        if place is not None:
+            self._set(event.item_id, [*times[:place], *times[place + 1 :]], [*verdicts[:place], *verdicts[place + 1 :]])
+        self.rates.drop(event)
+
+    def _set(self, item_id: str, times: list[int], verdicts: list[tuple[str, bool]]) -> None:
+        # Which items have judges, so which are near, may be otherwise now.
+        self._times[item_id], self._verdicts[item_id] = times, verdicts
+        self._near_items = {}
 
     def before(self, item_id: str, as_of: int | None, exclude: str | None) -> dict[str, bool]:
         """The latest verdict of each judge before `as_of`, most recent judges last, without one user's own."""
@@ -146,6 +168,11 @@ class Judges:
         return places[at - 1] if at else None
 
     def _items_near(self, item_id: str) -> list[str]:
-        if item_id not in self._near_items:
-            self._near_items[item_id] = self.similarity.nearest(item_id, self._times, _NEAREST_ITEMS)
-        return self._near_items[item_id]
+        near = self._near_items
+        if item_id not in near:
+            near[item_id] = self.similarity.nearest(item_id, self._times, _NEAREST_ITEMS)
+        return near[item_id]
+
+
+def _said(event: Event) -> tuple[str, bool]:
+    return event.user_id, event.liked

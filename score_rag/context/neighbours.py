@@ -54,16 +54,37 @@ class ItemSimilarity:
     """Likeness of two items by what the catalogue says of them: shared facts, rare ones counting more (cosine of idf vectors)."""
 
     def __init__(self, catalogue: Mapping[str, Item]) -> None:
+        self._catalogue = catalogue
         facts = {item_id: _facts(item) for item_id, item in catalogue.items()}
         count = Counter(fact for found in facts.values() for fact in found)
-        weight = {fact: math.log((1 + len(facts)) / times) for fact, times in count.items()}
-        self._vectors = {item_id: {fact: weight[fact] for fact in found} for item_id, found in facts.items()}
+        self._rarest = math.log(1 + len(facts))
+        self._weight = {fact: math.log((1 + len(facts)) / times) for fact, times in count.items()}
+        self._vectors: dict[str, dict[tuple[str, str], float]] = {}
+        self._norms: dict[str, float] = {}
         self._items_of: dict[tuple[str, str], list[str]] = {}
-        self._norms = {item_id: math.sqrt(sum(w * w for w in vector.values())) or 1.0 for item_id, vector in self._vectors.items()}
+        for item_id, found in facts.items():
+            self._learn(item_id, found)
+
+    def _learn(self, item_id: str, facts: Collection[tuple[str, str]]) -> dict[tuple[str, str], float]:
+        vector = {fact: self._weight.get(fact, self._rarest) for fact in facts}
+        self._norms[item_id] = math.sqrt(sum(w * w for w in vector.values())) or 1.0
+        self._vectors[item_id] = vector
+        return vector
+
+    def _vector(self, item_id: str) -> dict[tuple[str, str], float]:
+        """An item that came into the catalogue later is learnt when it is first asked about; what is common stays as it was counted."""
+        found = self._vectors.get(item_id)
+        return self._learn(item_id, _facts(self._catalogue[item_id])) if found is None else found
+
+    def put(self, item_id: str) -> None:
+        """An item is new, or is told otherwise."""
+        for fact in self._learn(item_id, _facts(self._catalogue[item_id])):
+            if self._items_of and item_id not in (items := self._items_of.setdefault(fact, [])):
+                items.append(item_id)
 
     def __call__(self, one: str, other: str) -> float:
         """Cosine in 0..1; 0 where nothing is shared."""
-        a, b = self._vectors[one], self._vectors[other]
+        a, b = self._vector(one), self._vector(other)
         if len(b) < len(a):
             a, b = b, a
         return sum(w * w for fact, w in a.items() if fact in b) / (self._norms[one] * self._norms[other])
@@ -71,7 +92,7 @@ class ItemSimilarity:
     def nearest(self, item_id: str, among: Collection[str], k: int) -> list[str]:
         """The `k` items most like one, most alike first; only such as share something with it."""
         weights: dict[str, float] = {}
-        for fact, weight in self._vectors[item_id].items():
+        for fact, weight in self._vector(item_id).items():
             for other in self._having(fact):
                 weights[other] = weights.get(other, 0.0) + weight * weight
         norms, own = self._norms, self._norms[item_id]
@@ -80,9 +101,11 @@ class ItemSimilarity:
 
     def _having(self, fact: tuple[str, str]) -> list[str]:
         if not self._items_of:
-            for item_id, vector in self._vectors.items():
+            items_of: dict[tuple[str, str], list[str]] = {}
+            for item_id, vector in list(self._vectors.items()):
                 for known in vector:
-                    self._items_of.setdefault(known, []).append(item_id)
+                    items_of.setdefault(known, []).append(item_id)
+            self._items_of = items_of
         return self._items_of.get(fact, [])
 
 

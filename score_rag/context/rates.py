@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 
 from score_rag.data.interactions import Interactions, event_rows
+from score_rag.data.log import Event
 
 __all__ = ["ItemRates"]
 
@@ -31,6 +32,26 @@ class ItemRates:
                 known.append(event.timestamp)
                 likes.append(likes[-1] + event.liked)
 
+    def put(self, event: Event) -> None:
+        """Count one more judgement."""
+        self._change(event, insert=True)
+
+    def drop(self, event: Event) -> None:
+        """Count a judgement no more."""
+        self._change(event, insert=False)
+
+    def _change(self, event: Event, *, insert: bool) -> None:
+        times, liked = self._times.get(event.item_id, []), self._liked.get(event.item_id, [0])
+        # A reader takes the times first and then the likes, which are therefore never fewer.
+        own = _changed(times, liked, event, insert)
+        self._liked[event.item_id], self._times[event.item_id] = own[1], own[0]
+        if insert and (not self._all[0] or event.timestamp >= self._all[0][-1]):
+            # The usual case, and the only list that is as long as the data: in place.
+            self._all[1].append(self._all[1][-1] + event.liked)
+            self._all[0].append(event.timestamp)
+        else:
+            self._all = _changed(*self._all, event, insert)
+
     def counts(self, item_id: str, as_of: int | None) -> tuple[int, int]:
         """(likes, judgements) of an item before `as_of`; of all training judgements where it is None."""
         return _before(self._times.get(item_id, []), self._liked.get(item_id, [0]), as_of)
@@ -47,6 +68,27 @@ class ItemRates:
     def rate(self, item_id: str, as_of: int | None) -> float:
         """The smoothed like-rate; the mean where nobody judged the item by then."""
         return self.smoothed(*self.counts(item_id, as_of), as_of)
+
+
+def _changed(times: list[int], likes: list[int], event: Event, insert: bool) -> tuple[list[int], list[int]]:
+    """Times and running likes with one judgement more, or one less.
+
+    >>> one = Event("u", "a", True, 6)
+    >>> _changed([5, 7], [0, 1, 1], one, True)
+    ([5, 6, 7], [0, 1, 2, 2])
+    >>> _changed([5, 6, 7], [0, 1, 2, 2], one, False)
+    ([5, 7], [0, 1, 1])
+    """
+    if insert:
+        place = bisect_right(times, event.timestamp)
+        later = [known + event.liked for known in likes[place:]]
+        return [*times[:place], event.timestamp, *times[place:]], [*likes[: place + 1], *later]
+    first, end = bisect_left(times, event.timestamp), bisect_right(times, event.timestamp)
+    found = [place for place in range(first, end) if likes[place + 1] - likes[place] == event.liked]
+    if not found:
+        return times, likes
+    place = found[0]
+    return [*times[:place], *times[place + 1 :]], [*likes[: place + 1], *(known - event.liked for known in likes[place + 2 :])]
 
 
 def _before(times: list[int], likes: list[int], as_of: int | None) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -69,6 +69,42 @@ class UserLog:
         self._verdicts: dict[str, dict[str, list[Event]]] = {}
         self._times = {user: [event.timestamp for event in rows] for user, rows in self._events.items()}
 
+    def put(self, event: Event) -> Event | None:
+        """Take one more judgement in; one of the same user, item and second is replaced, and comes back.
+
+        Lists are replaced, never changed: a thread that reads meanwhile sees the state before or after.
+
+        >>> log = UserLog([Event("u", "a", True, 5), Event("u", "b", False, 7)])
+        >>> log.put(Event("u", "c", True, 6)), log.put(Event("u", "b", True, 7)).liked
+        (None, False)
+        >>> [(event.item_id, event.liked) for event in log.of("u")]
+        [('a', True), ('c', True), ('b', True)]
+        """
+        old = self.drop(event)
+        rows = self._events.get(event.user_id, [])
+        place = bisect_right(rows, event.timestamp, key=lambda known: known.timestamp)
+        self._set(event.user_id, [*rows[:place], event, *rows[place:]])
+        return old
+
+    def drop(self, event: Event) -> Event | None:
+        """Forget the judgement of that user, item and second, which comes back; None where there is none."""
+        rows = self._events.get(event.user_id, [])
+        old = next((known for known in rows if known.item_id == event.item_id and known.timestamp == event.timestamp), None)
+        if old is not None:
+            self._set(event.user_id, [known for known in rows if known is not old])
+        return old
+
+    def _set(self, user_id: str, rows: list[Event]) -> None:
+        self._verdicts.pop(user_id, None)
+        if not rows:
+            self._events.pop(user_id, None)
+            self._times.pop(user_id, None)
+            return
+        times = [event.timestamp for event in rows]
+        self._events[user_id] = rows
+        self._times[user_id] = times
+        self._verdicts.pop(user_id, None)
+
     def __contains__(self, user_id: object) -> bool:
         return user_id in self._events
 
@@ -96,9 +132,14 @@ class UserLog:
         ['a']
         """
         rows = self._events.get(user_id, [])
-        end = len(rows) if timestamp is None else bisect_left(self._times.get(user_id, []), timestamp)
+        end = len(rows) if timestamp is None else self._end(user_id, rows, timestamp)
         found = [event for event in rows[:end] if event.liked] if liked_only else rows[:end]
         return found[-last:] if last else (found if last is None else [])
+
+    def _end(self, user_id: str, rows: list[Event], timestamp: int) -> int:
+        times = self._times.get(user_id, [])
+        # While another thread puts an event in, the times may be of other rows.
+        return bisect_left(times, timestamp) if len(times) == len(rows) else bisect_left(rows, timestamp, key=lambda known: known.timestamp)
 
     def earlier(self, event: Event, *, last: int | None = None, liked_only: bool = False) -> list[Event]:
         """The history behind an event: what its user had judged before it, by the policy of ties; oldest first.

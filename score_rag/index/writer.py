@@ -7,7 +7,7 @@ what it had begun is swept away by the next writer.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,7 @@ def build_index(
     *,
     store: str = "chroma",
     store_options: Mapping[str, Any] | None = None,
+    beside: Callable[[Path], None] | None = None,
     report: Report = silent,
 ) -> Written:
     """Embed all documents and write an index; one that is there is left to its readers, and replaced.
@@ -68,6 +69,7 @@ def build_index(
         folder: The index's own.
         store: As `open_store` takes it.
         store_options: Likewise.
+        beside: Lays other things into the generation's folder, which readers find with it: told the folder, before it stands.
 
     Raises:
         DataError: There are no documents.
@@ -84,7 +86,7 @@ def build_index(
             found=", ".join(strangers[:5]),
         )
     with folder_lock(folder, doing="building an index", elsewhere=RenewIndex("build", "FOLDER")):
-        return _write(folder, None, documents, encoder, {"store": store, "store_options": dict(store_options or {})}, report)
+        return _write(folder, None, documents, encoder, {"store": store, "store_options": dict(store_options or {})}, report, beside)
 
 
 def update_index(
@@ -96,6 +98,7 @@ def update_index(
     whole: bool = False,
     store: str | None = None,
     store_options: Mapping[str, Any] | None = None,
+    beside: Callable[[Path], None] | None = None,
     report: Report = silent,
 ) -> Written:
     """Bring an index up to date: only texts that it does not hold are embedded.
@@ -106,6 +109,7 @@ def update_index(
         whole: `documents` are all that there is: users who are not in it are forgotten too.
         store: Where the index was built with a store that goes by a Python name: that name.
         store_options: The store's, where they are others than when it was built.
+        beside: As `build_index` takes it.
 
     Raises:
         DataError: Nobody would be left.
@@ -135,11 +139,17 @@ def update_index(
         settings = {name: standing.settings[name] for name in ("store", "store_options")}
         if store_options is not None and store in (None, kind):
             settings["store_options"] = dict(store_options)
-        return _write(folder, standing, documents, encoder, settings, report)
+        return _write(folder, standing, documents, encoder, settings, report, beside)
 
 
 def _write(
-    folder: Path, standing: BehaviourIndex | None, documents: pl.DataFrame, encoder: Encoder, settings: dict[str, Any], report: Report
+    folder: Path,
+    standing: BehaviourIndex | None,
+    documents: pl.DataFrame,
+    encoder: Encoder,
+    settings: dict[str, Any],
+    report: Report,
+    beside: Callable[[Path], None] | None,
 ) -> Written:
     """Write the next generation; the caller holds the folder's lock."""
     if not len(documents):
@@ -195,6 +205,8 @@ def _write(
             "users": len(ids),
             "content": content_of(documents),
         }
+        if beside is not None:
+            beside(own)
         write_json(folder / "index.json", {**what, **settings})
     except BaseException:
         shutil.rmtree(own, ignore_errors=True)

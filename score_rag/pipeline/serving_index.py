@@ -1,31 +1,38 @@
 """The serving index of a run: what the data source says now, under the run's trained encoder; it grows without any training.
 
 A run's own index (`runs/<name>/retriever/index`) belongs to the experiment: it knows training events alone and stays as it is. The serving
-index (`runs/<name>/index`) tells every judgement that the source has, by the same rule of when what is known.
+index (`runs/<name>/index`) tells every judgement that the source has and that came in as feedback, by the same rule of when what is known.
+The source's events lie in each of its generations, so that whoever answers from it reads both of the same moment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
 from score_rag.documents.versions import build_documents
 from score_rag.encoders.torch_encoder import indexing_encoder
-from score_rag.errors import IndexMismatchError, InputError, RenewIndex, RunStage, ScoreError
+from score_rag.errors import DataError, IndexMismatchError, InputError, RenewIndex, RunStage, ScoreError
+from score_rag.feedback.merge import merged
+from score_rag.files import read_json, write_json
 from score_rag.index.check import Finding, check_index
+from score_rag.index.generation import generation_name
 from score_rag.index.reader import BehaviourIndex
 from score_rag.index.writer import Written, build_index, update_index
 from score_rag.pipeline.config import Pipeline
+from score_rag.pipeline.fresh import open_feedback
+from score_rag.pipeline.inputs import input_digests
 from score_rag.pipeline.run import Run
-from score_rag.pipeline.stages import load_data
+from score_rag.pipeline.stages import SHIPPED, load_data
 from score_rag.pipeline.state import finished_folder, run_folder
 from score_rag.progress import Report, silent
 
-__all__ = ["Checked", "build", "check", "index_folder", "rebuild", "update"]
+__all__ = ["SOURCE", "Checked", "build", "check", "follows_source", "index_folder", "rebuild", "source_inputs", "update"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,25 @@ class Checked:
     def ok(self) -> bool:
         """Whether nothing is wrong."""
         return all(finding.ok for finding in self.findings)
+
+
+SOURCE = "source"
+"""In a generation's folder: the source's events and catalogue, as they were when it was written."""
+
+
+def source_inputs(pipeline: Pipeline) -> dict[str, str]:
+    """Digests of the source's files as they are now, by name."""
+    stage = next(stage for stage in SHIPPED if stage.name == "data")
+    return input_digests(stage.inputs(pipeline)) if stage.inputs else {}
+
+
+def follows_source(pipeline: Pipeline) -> bool:
+    """Whether the serving index was written from the source's files as they are now."""
+    try:
+        number = read_json(index_folder(pipeline) / "index.json")["generation"]
+        return bool(read_json(index_folder(pipeline) / generation_name(number) / SOURCE / "inputs.json") == source_inputs(pipeline))
+    except (DataError, KeyError, TypeError):
+        return False
 
 
 def index_folder(pipeline: Pipeline, folder: Path | None = None) -> Path:
@@ -84,9 +110,11 @@ def update(pipeline: Pipeline, folder: Path | None = None, *, report: Report = s
         run, settings = _open(pipeline), pipeline.retriever
         try:
             encoder = indexing_encoder(run.folder("retriever") / "encoder", dtype=settings.index_dtype)
-            documents = _documents(pipeline, place, run, report)
+            now = _told(pipeline, place, run, report)
             options = settings.store_options or None
-            return update_index(place, encoder, documents, whole=True, store=settings.store, store_options=options, report=report)
+            return update_index(
+                place, encoder, now.documents, whole=True, store=settings.store, store_options=options, beside=now.beside, report=report
+            )
         except IndexMismatchError as error:
             if not (place / "index.json").exists():
                 error.remedy = RenewIndex("build", _given(folder))
@@ -101,12 +129,14 @@ def rebuild(pipeline: Pipeline, folder: Path | None = None, *, report: Report = 
     settings = pipeline.retriever
     with _named(pipeline):
         run = _open(pipeline)
+        now = _told(pipeline, place, run, report)
         return build_index(
-            _documents(pipeline, place, run, report),
+            now.documents,
             indexing_encoder(run.folder("retriever") / "encoder", dtype=settings.index_dtype),
             place,
             store=settings.store,
             store_options=settings.store_options,
+            beside=now.beside,
             report=report,
         )
 
@@ -125,7 +155,7 @@ def _checked(pipeline: Pipeline, place: Path, run: Run, report: Report) -> Check
     findings = check_index(place, run.encoder, store=pipeline.retriever.store, seed=pipeline.seed, report=report)
     if not all(finding.ok for finding in findings):
         return Checked(place, findings, pipeline.words, RenewIndex("rebuild", where))
-    fresh = _fresh(_documents(pipeline, place, run, report), BehaviourIndex.open(place, run.encoder))
+    fresh = _fresh(_told(pipeline, place, run, report).documents, BehaviourIndex.open(place, run.encoder))
     return Checked(place, [*findings, fresh], pipeline.words, None if fresh.ok else RenewIndex("update", where))
 
 
@@ -142,13 +172,29 @@ def _fresh(now: pl.DataFrame, index: BehaviourIndex) -> Finding:
     )
 
 
-def _documents(pipeline: Pipeline, place: Path, run: Run, report: Report) -> pl.DataFrame:
+class _Told(NamedTuple):
+    """What an index is to tell, and what lies beside it: the events that it tells, for whoever answers from it."""
+
+    documents: pl.DataFrame
+    beside: Callable[[Path], None] | None = None
+
+
+def _told(pipeline: Pipeline, place: Path, run: Run, report: Report) -> _Told:
     if _own(pipeline, place):
-        return pl.read_parquet(finished_folder(pipeline, "documents") / "documents.parquet")
-    interactions, _ = load_data(pipeline, progress=report)
+        return _Told(pl.read_parquet(finished_folder(pipeline, "documents") / "documents.parquet"))
+    inputs = source_inputs(pipeline)
+    source, _ = load_data(pipeline, progress=report)
+    interactions = merged(source, open_feedback(pipeline).current())
     # The catalogue as it is now: there may be new items.
     describer = run.make_describer(catalogue=interactions.catalogue)
-    return build_documents(interactions.log, describer, pipeline.documents, report=report)
+    documents = build_documents(interactions.log, describer, pipeline.documents, report=report)
+
+    def beside(folder: Path) -> None:
+        # Without the feedback: whoever answers reads that from its log.
+        source.write(folder / SOURCE)
+        write_json(folder / SOURCE / "inputs.json", inputs)
+
+    return _Told(documents, beside)
 
 
 def _open(pipeline: Pipeline) -> Run:

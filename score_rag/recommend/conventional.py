@@ -22,9 +22,10 @@ from score_rag.pipeline.run import Run
 from score_rag.pipeline.stages import STAGES, stages
 from score_rag.pipeline.state import finished_record, judge
 from score_rag.predictor.calibration import Calibration, fit_calibration
+from score_rag.recommend.answering import fewer
 from score_rag.recommend.question import History, find_asker, find_question
 from score_rag.recommend.recommendation import Recommendation
-from score_rag.recommend.recommender import Recommender, fewer, open_recommender
+from score_rag.recommend.recommender import Recommender, open_recommender
 
 __all__ = ["ConventionalRecommender", "open_as_far_as_run", "open_conventional"]
 

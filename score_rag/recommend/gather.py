@@ -17,23 +17,33 @@ Answer = TypeVar("Answer")
 
 
 class Gathered(Generic[Asked, Answer]):
-    """Answers calls in batches, in one thread, in the order in which they came.
+    """Answers calls in batches, in one thread, in the order in which they came. A call that was cancelled while it waited is not answered.
 
-    What waits when the thread becomes free is the next batch, so a call that comes alone waits for nobody.
+    What waits when the thread becomes free is the next batch, so a call that comes alone waits for nobody longer than `wait`.
 
     Args:
         answer: Answers a batch: one answer a call, or the error of that call alone.
         worker: The one thread that it runs in.
-        most: Calls in a batch.
+        most: Calls in a batch; where they are of several sizes, the sizes of its calls together. A greater call is a batch of its own.
+        wait: Seconds for which a call waits for others to come.
+        size: Of a call.
     """
 
     def __init__(
-        self, answer: Callable[[Sequence[Asked]], Sequence[Answer | Exception]], worker: ThreadPoolExecutor, *, most: int = 64
+        self,
+        answer: Callable[[Sequence[Asked]], Sequence[Answer | Exception]],
+        worker: ThreadPoolExecutor,
+        *,
+        most: int = 64,
+        wait: float = 0.0,
+        size: Callable[[Asked], int] = lambda asked: 1,
     ) -> None:
         self._answer = answer
         self._worker = worker
         self._most = most
-        self._waiting: deque[tuple[Asked, Future[Answer], Context]] = deque()
+        self._wait = wait
+        self._size = size
+        self._queue: deque[tuple[Asked, Future[Answer], Context]] = deque()
         self._lock = Lock()
 
     async def ask(self, asked: Asked) -> Answer:
@@ -45,15 +55,31 @@ class Gathered(Generic[Asked, Answer]):
         loop = asyncio.get_running_loop()
         future: Future[Answer] = Future()
         with self._lock:
-            self._waiting.append((asked, future, copy_context()))
+            self._queue.append((asked, future, copy_context()))
         # Not at once: calls of other tasks that are about to run (as of `asyncio.gather`) come first, and into the same batch.
-        loop.call_soon(self._worker.submit, self._work)
+        if self._wait:
+            loop.call_later(self._wait, self._worker.submit, self._work)
+        else:
+            loop.call_soon(self._worker.submit, self._work)
         return await asyncio.wrap_future(future, loop=loop)
 
-    def _work(self) -> None:
+    def _next(self) -> list[tuple[Asked, Future[Answer], Context]]:
+        batch: list[tuple[Asked, Future[Answer], Context]] = []
+        full = 0
         with self._lock:
-            batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-        batch = [call for call in batch if call[1].set_running_or_notify_cancel()]
+            while self._queue:
+                call = self._queue[0]
+                own = self._size(call[0])
+                if batch and full + own > self._most:
+                    break
+                self._queue.popleft()
+                if call[1].set_running_or_notify_cancel():
+                    batch.append(call)
+                    full += own
+        return batch
+
+    def _work(self) -> None:
+        batch = self._next()
         if not batch:
             return
         try:

@@ -6,36 +6,32 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from score_rag.arguments import Time, read_count
-from score_rag.context.question import Question
-from score_rag.context.writer import Told
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
+from score_rag.pipeline.serving_run import ServingRun
 from score_rag.pipeline.stages import STAGES
-from score_rag.predictor.predictor import Answer
-from score_rag.recommend.candidates import find_candidates
-from score_rag.recommend.explain import explain
+from score_rag.recommend.answering import Answered, answer_questions, explain_answer, find_ranking, rank
 from score_rag.recommend.gather import Gathered
-from score_rag.recommend.question import Asked, FoundQuestion, History, find_asker, find_question
+from score_rag.recommend.question import Asked, FoundQuestion, History, find_question
 from score_rag.recommend.recommendation import Recommendation
 
-__all__ = ["Recommender", "fewer", "open_recommender"]
+__all__ = ["Recommender", "open_recommender"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def open_recommender(pipeline: Pipeline) -> Recommender:
-    """A recommender over a finished run.
+    """A recommender over a finished run, its serving index, and the feedback that has come in since.
 
     Raises:
         StageError: A stage of the run is not finished.
     """
-    return Recommender(Run.open(pipeline, stages=STAGES))
+    return Recommender(ServingRun.open(pipeline, stages=STAGES))
 
 
 _CANDIDATES = 50
@@ -45,21 +41,50 @@ _CANDIDATES = 50
 class Recommender:
     """Answers single questions, and ranks candidates; `RecommendWorkflow` gives the same answers as a LlamaIndex workflow.
 
-    Thread-safe. Models and data are loaded at their first use, once, and stay in memory: later requests read no file. Copies and pickles
-    open the run again.
+    Thread-safe. Models and data are loaded at their first use, once, and stay in memory: later requests read no file, unless there is
+    something new. Copies and pickles open the run again.
+
+    Args:
+        run: A `ServingRun` answers from the current events, as they come in; a plain `Run` from its own data alone.
     """
 
     def __init__(self, run: Run) -> None:
-        self.run = run
+        self._run = run
         # One batch after the other: two models that share the cores take longer than one after the other.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="score-rag-recommend")
         self._gathered: Gathered[Asked, Recommendation] = Gathered(self._recommend_all, self._worker)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.run,)
+        return type(self), (self._run,)
 
     def __repr__(self) -> str:
-        return f"Recommender({self.run!r})"
+        return f"Recommender({self._run!r})"
+
+    @property
+    def run(self) -> Run:
+        """The run to ask now: feedback that was written and a new generation of the index count from here on."""
+        held = self._run
+        if isinstance(held, ServingRun) and (now := held.current()) is not held:
+            # Of two threads that notice it, either's is as good.
+            self._run = now
+            return now
+        return held
+
+    def held(self) -> Run:
+        """The run that answers, without a look at whether another should take its place: a server does that beside its work."""
+        return self._run
+
+    def renew(self) -> bool:
+        """Do beforehand what the next question would have to wait for; whether there was anything. For a server's spare moments."""
+        held = self._run
+        if not isinstance(held, ServingRun):
+            return False
+        now = held.current()
+        if now is held:
+            return False
+        now.warm()
+        self._run = now
+        return True
 
     def recommend(
         self, user_id: str | int | None, item_id: str | int, *, history: History | None = None, as_of: Time | None = None
@@ -77,7 +102,8 @@ class Recommender:
         Raises:
             InputError: The user, the item or a name in the history is unknown, or an argument is of another form.
         """
-        return self._explain(self._answer([self._find(Asked(user_id, item_id, history, as_of))])[0])
+        run = self.run
+        return _explained(run, answer_questions(run, [_find(run, Asked(user_id, item_id, history, as_of))])[0])
 
     async def arecommend(
         self, user_id: str | int | None, item_id: str | int, *, history: History | None = None, as_of: Time | None = None
@@ -118,18 +144,9 @@ class Recommender:
         """
         k = read_count(k, where="k")
         count = max(_CANDIDATES, 2 * k) if candidates is None else read_count(candidates, where="candidates")
-        interactions = self.run.histories
-        user, events, when = find_asker(interactions, user_id, history, as_of)
-        # A user's stored vector knows all that they did; a time in the past must not.
-        item_ids = find_candidates(self.run, user if history is None and when is None else None, events, count)
-        notes = fewer(k, count, len(item_ids))
-        asked = [FoundQuestion(Question(user, item_id, events, when), interactions.catalogue[item_id], notes) for item_id in item_ids]
-        if self.run.guard.route == "recommender":
-            # The recommender orders better: its order stands, and only what is shown is asked about.
-            return [replace(self._explain(answered), route="recommender") for answered in self._answer(asked[:k], reranked=False)]
-        # Sorting is stable: of equal probabilities, the recommender's order decides.
-        best = sorted(self._answer(asked, reranked=False), key=lambda answered: -answered.answer.probability)[:k]
-        return [self._explain(answered) for answered in best]
+        run = self.run
+        asked = find_ranking(run, user_id, k, history=history, candidates=count, as_of=as_of)
+        return rank(run, asked, k)
 
     async def atop(
         self,
@@ -144,32 +161,28 @@ class Recommender:
         call = partial(copy_context().run, self.top, user_id, k, history=history, candidates=candidates, as_of=as_of)
         return await asyncio.get_running_loop().run_in_executor(self._worker, call)
 
-    def _find(self, asked: Asked) -> FoundQuestion:
-        return find_question(self.run.histories, asked.user_id, asked.item_id, history=asked.history, as_of=asked.as_of)
-
     def _recommend_all(self, asked: Sequence[Asked]) -> list[Recommendation | Exception]:
         """One answer a question; what is wrong with one of them is not the others' affair."""
-        found = [_or_error(self._find, one) for one in asked]
+        return self._all_of(self.run, asked)
+
+    def _all_of(self, run: Run, asked: Sequence[Asked]) -> list[Recommendation | Exception]:
+        found = [_or_error(partial(_find, run), one) for one in asked]
         known = [one for one in found if not isinstance(one, Exception)]
         try:
-            answers = iter([_or_error(self._explain, answered) for answered in self._answer(known)] if known else [])
+            answers = iter([_or_error(partial(_explained, run), one) for one in answer_questions(run, known)] if known else [])
         except Exception as error:  # noqa: BLE001  # whoever asked gets it
             if len(asked) == 1:
                 return [error]
-            return [answer for one in asked for answer in self._recommend_all([one])]
+            return [answer for one in asked for answer in self._all_of(run, [one])]
         return [one if isinstance(one, Exception) else next(answers) for one in found]
 
-    def _answer(self, asked: Sequence[FoundQuestion], *, reranked: bool = True) -> list[_Answered]:
-        if not asked:
-            return []
-        _, told = self.run.write([one.question for one in asked], reranked=reranked)
-        answers = self.run.predictor.score([one.text for one in told])
-        return [_Answered(*row) for row in zip(asked, told, answers, strict=True)]
 
-    def _explain(self, answered: _Answered) -> Recommendation:
-        asked, told, answer = answered
-        run = self.run
-        return explain(asked, told, answer, witnesses=run.writer.witnesses, parts=run.provenance, warnings=run.guard.warnings)
+def _find(run: Run, asked: Asked) -> FoundQuestion:
+    return find_question(run.histories, asked.user_id, asked.item_id, history=asked.history, as_of=asked.as_of)
+
+
+def _explained(run: Run, answered: Answered) -> Recommendation:
+    return explain_answer(run, answered)
 
 
 def _or_error(act: Callable[[T], R], given: T) -> R | Exception:
@@ -177,17 +190,3 @@ def _or_error(act: Callable[[T], R], given: T) -> R | Exception:
         return act(given)
     except Exception as error:  # noqa: BLE001  # whoever asked gets it
         return error
-
-
-def fewer(wanted: int, candidates: int, came: int) -> tuple[str, ...]:
-    """What to say where fewer items come than were asked for."""
-    if came >= wanted:
-        return ()
-    why = f"only {candidates} candidates were asked for" if candidates < wanted else "this history has judged all others of the catalogue"
-    return (f"{wanted} items were asked for, {came} came: {why}",)
-
-
-class _Answered(NamedTuple):
-    asked: FoundQuestion
-    told: Told
-    answer: Answer

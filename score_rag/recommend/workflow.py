@@ -39,7 +39,9 @@ from score_rag.data.interactions import Interactions
 from score_rag.index.reader import Hit
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
+from score_rag.pipeline.serving_run import ServingRun
 from score_rag.pipeline.stages import STAGES
+from score_rag.recommend.answering import warnings_of
 from score_rag.recommend.explain import explain
 from score_rag.recommend.question import FoundQuestion, History, find_question
 from score_rag.recommend.recommendation import Recommendation
@@ -150,19 +152,26 @@ class RecommendWorkflow(Workflow):
         All parts are loaded now, so that no question waits for them; inside an event loop call it with `asyncio.to_thread`.
 
         Args:
-            run: An open run, a pipeline, its name, or the path of its file.
+            run: An open run, a pipeline, its name, or the path of its file; the latter answer from the current events, as they come in.
             timeout: Seconds a question may take, or None for no limit.
 
         Raises:
             InputError: There is no such pipeline.
             StageError: A stage of the run is not finished.
         """
-        opened = run if isinstance(run, Run) else Run.open(run, stages=STAGES)
+        opened = run if isinstance(run, Run) else ServingRun.open(run, stages=STAGES)
         flow = cls(opened.finder, opened.writer, opened.predictor, opened.histories, timeout=timeout)
         flow._run = opened
         flow.provenance = opened.provenance
-        flow.warnings = opened.guard.warnings
+        flow.warnings = warnings_of(opened)
         return flow
+
+    def _renew(self) -> None:
+        """Answer from the current events, where a run that knows of them is behind this workflow."""
+        held = self._run
+        if isinstance(held, ServingRun) and (now := held.current()) is not held:
+            self.finder, self.writer, self.interactions, self.warnings = now.finder, now.writer, now.histories, warnings_of(now)
+            self._run = now
 
     def __reduce__(self) -> Any:
         return super().__reduce__() if self._run is None else (partial(type(self).from_run, timeout=self._timeout), (self._run,))
@@ -203,6 +212,7 @@ class RecommendWorkflow(Workflow):
         return AnsweredEvent(recommendation=recommendation, kept=found.kept, retrieved=found.retrieved)
 
     def _retrieve(self, asked: QuestionEvent) -> RetrievedEvent:
+        self._renew()
         found = find_question(self.interactions, asked.user_id, asked.item_id, history=asked.history, as_of=asked.as_of)
         # Somebody without any history is like nobody; and who is not told need not be found.
         hits = self.finder.retrieve([found.question])[0] if self.writer.builder.tells_neighbours else []

@@ -1,0 +1,55 @@
+"""The data with the judgements that came in since: one row a user, item and second, the later word counting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from score_rag.data.interactions import EVENT_COLUMNS, Interactions, items_frame
+from score_rag.data.log import Item
+from score_rag.feedback.record import Feedback
+
+__all__ = ["merged", "new_items"]
+
+
+def new_items(known: Iterable[str], feedback: Iterable[Feedback]) -> dict[str, Item]:
+    """Items that feedback speaks of and the catalogue has not; called by their ids where nothing is said of them."""
+    there = set(known)
+    out: dict[str, Item] = {}
+    for one in feedback:
+        if one.item_id not in there and (one.item is not None or one.item_id not in out):
+            out[one.item_id] = one.item or Item(one.item_id, one.item_id)
+    return out
+
+
+def merged(interactions: Interactions, feedback: Iterable[Feedback], *, all_known: bool = False) -> Interactions:
+    """Data and feedback in one table.
+
+    Args:
+        feedback: Counted among what is learned from and told (split `train`); no model was trained on it.
+        all_known: All events of the data are told too, those held out for validation and test among them.
+    """
+    frame = interactions.events.drop("event")
+    if all_known:
+        frame = frame.with_columns(split=pl.lit("train", dtype=EVENT_COLUMNS["split"]))
+    rows = list(feedback)
+    if not rows:
+        return interactions.with_events(frame) if all_known else interactions
+    columns = {
+        "user_id": [one.user_id for one in rows],
+        "item_id": [one.item_id for one in rows],
+        "label": [int(one.liked) for one in rows],
+        "timestamp": [one.timestamp for one in rows],
+    }
+    added = pl.DataFrame(columns).with_columns(split=pl.lit("train"), sampled=pl.lit(False))
+    added = added.select([pl.col(name).cast(kind) for name, kind in EVENT_COLUMNS.items() if name != "event"])
+    added = added.unique(subset=["user_id", "item_id", "timestamp"], keep="last", maintain_order=True)
+    keys = ["user_id", "item_id", "timestamp"]
+    kept = frame.join(added.select(keys), on=keys, how="anti", maintain_order="left")
+    items = interactions.items
+    strangers = new_items(items["item_id"], rows)
+    if strangers:
+        more = items_frame(strangers.values()).select([pl.col(name).cast(kind) for name, kind in items.schema.items()])
+        items = pl.concat([items, more])
+    return Interactions(pl.concat([kept, added]), items, ties=interactions.ties, clock=interactions.clock)

@@ -1,0 +1,91 @@
+"""One judgement that came in: what a line of the log says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from score_rag.data.log import Event, Item
+
+__all__ = ["Feedback", "from_line", "natural_id", "to_line"]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """A judgement.
+
+    Attributes:
+        event_id: Names it: the same id again is the same judgement.
+        liked: The verdict.
+        timestamp: When it was given, seconds since 1970.
+        request_id: The answer that it is about; None where it is about none.
+        item: Facts of an item that the catalogue may not have; None says nothing.
+        received: When it was written down, seconds since 1970.
+    """
+
+    event_id: str
+    user_id: str
+    item_id: str
+    liked: bool
+    timestamp: int
+    request_id: str | None = None
+    item: Item | None = None
+    received: float = 0.0
+
+    @property
+    def event(self) -> Event:
+        """As histories have it."""
+        return Event(self.user_id, self.item_id, self.liked, self.timestamp)
+
+
+def natural_id(user_id: str, item_id: str, timestamp: int | None) -> str:
+    """The id of a judgement that brings none: the same user, item and second are the same judgement.
+
+    >>> natural_id("7", "17", 5) == natural_id("7", "17", 5) != natural_id("71", "7", 5)
+    True
+    """
+    return "auto-" + hashlib.sha256(json.dumps([user_id, item_id, timestamp]).encode()).hexdigest()[:32]
+
+
+def to_line(feedback: Feedback) -> bytes:
+    """A line of the log; its end is the only line break in it."""
+    content: dict[str, Any] = {
+        "v": _FORMAT,
+        "id": feedback.event_id,
+        "user": feedback.user_id,
+        "item": feedback.item_id,
+        "liked": feedback.liked,
+        "time": feedback.timestamp,
+        "received": round(feedback.received, 3),
+    }
+    if feedback.request_id is not None:
+        content["request"] = feedback.request_id
+    if feedback.item is not None:
+        one = feedback.item
+        facts = {"title": one.title, "year": one.year, "genres": one.genres, "creators": one.creators, "keywords": one.keywords}
+        content["facts"] = {name: value for name, value in facts.items() if value}
+    # ASCII alone: no other sign can be taken for the end of a line.
+    return json.dumps(content, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def from_line(line: bytes) -> Feedback | None:
+    """What `to_line` wrote; None where the line is damaged, or of a form that this version does not know."""
+    try:
+        said = json.loads(line)
+        if said["v"] != _FORMAT or type(said["liked"]) is not bool or type(said["time"]) is not int:
+            return None
+        texts = said["id"], said["user"], said["item"]
+        if not all(isinstance(text, str) and text for text in texts):
+            return None
+        facts = said.get("facts")
+        item = None
+        if facts is not None:
+            lists = {name: tuple(facts.get(name, ())) for name in ("genres", "creators", "keywords")}
+            item = Item(said["item"], facts.get("title") or said["item"], facts.get("year"), **lists)
+        return Feedback(*texts, said["liked"], said["time"], said.get("request"), item, float(said.get("received", 0.0)))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

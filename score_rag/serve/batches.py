@@ -1,0 +1,106 @@
+"""Questions of many requests, answered in batches in one thread: a request of many takes turns with the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from score_rag.pipeline.serving_run import ServingRun
+from score_rag.recommend.answering import Answered, answer_questions
+from score_rag.recommend.gather import Gathered
+from score_rag.recommend.question import FoundQuestion
+
+__all__ = ["Batches"]
+
+_PART = 16
+"""Questions of one request in a batch at most, where others wait too: nobody waits behind a whole ranking."""
+Answers = tuple[list[Answered], dict[str, float]]
+
+
+@dataclass
+class _Work:
+    """Some questions of one request."""
+
+    run: ServingRun
+    asked: Sequence[FoundQuestion]
+    reranked: bool
+    put: float = field(default_factory=time.perf_counter)
+
+
+class Batches:
+    """The queue to the models.
+
+    Args:
+        worker: The one thread that they run in.
+        most: Questions in a batch.
+        wait: Seconds that a question waits for others.
+        told: Told the size of each batch.
+    """
+
+    def __init__(self, worker: ThreadPoolExecutor, *, most: int, wait: float, told: Callable[[int], None]) -> None:
+        self.waiting = 0
+        self._told = told
+        self._most = most
+        self._per_question = 0.02
+        self._queue: Gathered[_Work, Answers] = Gathered(self._answer, worker, most=most, wait=wait, size=lambda work: len(work.asked))
+
+    @property
+    def seconds_left(self) -> float:
+        """About how long what waits will take."""
+        return self.waiting * self._per_question
+
+    async def answers(
+        self, run: ServingRun, asked: Sequence[FoundQuestion], *, reranked: bool, seconds: dict[str, float]
+    ) -> list[Answered]:
+        """One answer a question. Where nobody waits for it any more, what has not begun is not computed.
+
+        Args:
+            seconds: Takes the time of each part.
+        """
+        self.waiting += len(asked)
+        left = len(asked)
+        out: list[Answered] = []
+        try:
+            while left:
+                # While nobody else waits, short turns would only cost.
+                size = min(left, self._most if self.waiting == left else _PART)
+                found, spent = await self._queue.ask(_Work(run, asked[len(out) : len(out) + size], reranked))
+                out += found
+                left -= size
+                self.waiting -= size
+                for name, value in spent.items():
+                    seconds[name] = seconds.get(name, 0.0) + value
+            return out
+        finally:
+            self.waiting -= left
+
+    def _answer(self, works: Sequence[_Work]) -> list[Answers | Exception]:
+        out: dict[int, Answers | Exception] = {}
+        began = time.perf_counter()
+        groups: dict[tuple[int, bool], list[int]] = {}
+        for number, work in enumerate(works):
+            groups.setdefault((id(work.run), work.reranked), []).append(number)
+        for numbers in groups.values():
+            some = [works[number] for number in numbers]
+            found: list[Answers | Exception]
+            try:
+                found = [*self._together(some, began)]
+            except Exception as error:  # noqa: BLE001  # whoever asked gets it
+                found = [error] if len(some) == 1 else [one for work in some for one in self._answer([work])]
+            out.update(zip(numbers, found, strict=True))
+        return [out[number] for number in range(len(works))]
+
+    def _together(self, works: Sequence[_Work], began: float) -> list[Answers]:
+        asked = [one for work in works for one in work.asked]
+        spent: dict[str, float] = {}
+        answers = answer_questions(works[0].run, asked, reranked=works[0].reranked, seconds=spent)
+        self._told(len(asked))
+        self._per_question += 0.1 * (sum(spent.values()) / max(1, len(asked)) - self._per_question)
+        out, start = [], 0
+        for work in works:
+            end = start + len(work.asked)
+            out.append((answers[start:end], {**spent, "waiting": began - work.put}))
+            start = end
+        return out

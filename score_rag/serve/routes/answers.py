@@ -1,0 +1,161 @@
+"""How likely somebody likes items: `/v1/score`, `/v1/recommend`, `/v1/explain`, `/v1/neighbours`, and `/v1/rerank` in Jina's form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+
+from score_rag.context.question import Question
+from score_rag.pipeline.serving_run import ServingRun
+from score_rag.recommend.answering import explain_answer
+from score_rag.recommend.question import FoundQuestion
+from score_rag.recommend.recommendation import Recommendation
+from score_rag.serve import forms
+from score_rag.serve.asking import Person, find_items, find_person, item_route, propose, questions_of
+from score_rag.serve.routes.about import Asking, result_of
+from score_rag.serve.routes.rerank import rerank
+from score_rag.serve.service import Service
+
+__all__ = ["Explainer", "answers"]
+
+Explainer = Callable[[ServingRun, FoundQuestion, Recommendation], Mapping[str, Any]]
+"""Adds to what `/v1/explain` says: told the run, the question as it was looked up, and the answer; gives what is JSON."""
+UserPath = Annotated[str, Path(min_length=1, max_length=512)]
+
+
+def answers(service: Service, explainer: Explainer | None = None) -> APIRouter:
+    """The router."""
+    router = APIRouter(prefix="/v1", tags=["answers"])
+
+    @router.post("/score")
+    async def score(form: forms.Score, request: Request) -> Any:
+        """P(like) of each of 1 to 1,000 items, in the order asked."""
+        asking = Asking(service, request)
+
+        def look(run: ServingRun) -> tuple[ServingRun, Person, list[FoundQuestion]]:
+            person = find_person(run, form.user_id, form.history, form.as_of)
+            return run, person, questions_of(person, find_items(run, form.items))
+
+        async def work() -> Any:
+            run, person, asked = await asking.look_up(look)
+            found = await service.answers(run, asked, reranked=form.rerank, seconds=asking.seconds)
+            results = [result_of(run, person, one) for one in found]
+            asking.keep(run, "/v1/score", person.route, [(one["item_id"], one["probability"]) for one in results])
+            return {"results": results, "about": asking.about(run, person)}
+
+        return await asking.within(work())
+
+    async def ranking(form: forms.Recommend, request: Request) -> Any:
+        asking = Asking(service, request)
+
+        def look(run: ServingRun) -> tuple[ServingRun, Person, list[FoundQuestion]]:
+            person = find_person(run, form.user_id, form.history, form.as_of)
+            wanted = form.offset + form.n
+            told = {"candidates": form.candidates, "categories": form.categories, "exclude_seen": form.exclude_seen}
+            return run, person, questions_of(person, propose(run, person, wanted, **told))  # type: ignore[arg-type]  # by name
+
+        async def work() -> Any:
+            run, person, asked = await asking.look_up(look)
+            by = run.guard.route
+            if by == "recommender":
+                # Its order stands, and only what is shown is asked about.
+                asked = asked[form.offset : form.offset + form.n]
+            found = await service.answers(run, asked, reranked=False, seconds=asking.seconds)
+            if by == "predictor":
+                # Sorting is stable: of equal probabilities, the recommender's order decides.
+                found = sorted(found, key=lambda one: -one.answer.probability)[form.offset : form.offset + form.n]
+            results = [{"rank": form.offset + place, **result_of(run, person, one)} for place, one in enumerate(found, start=1)]
+            asking.keep(run, "/v1/recommend", person.route, [(one["item_id"], one["probability"]) for one in results])
+            return {"results": results, "ordered_by": by, "about": asking.about(run, person, empty=not results)}
+
+        return await asking.within(work())
+
+    @router.get("/recommend/{user:path}")
+    async def recommend_user(
+        user: UserPath,
+        request: Request,
+        n: Annotated[int, Query(ge=1, le=100)] = 10,
+        offset: Annotated[int, Query(ge=0, le=1000)] = 0,
+        category: Annotated[list[str] | None, Query(max_length=50)] = None,
+        exclude_seen: bool = True,
+        as_of: Annotated[str | None, Query(max_length=64)] = None,
+    ) -> Any:
+        """The best items for a user of the data."""
+        form = forms.Recommend(user_id=user, n=n, offset=offset, categories=category, exclude_seen=exclude_seen, as_of=as_of)
+        return await ranking(form, request)
+
+    @router.post("/recommend")
+    async def recommend(form: forms.Recommend, request: Request) -> Any:
+        """The best items for a user, for a history, or (where nothing is known) for anybody."""
+        return await ranking(form, request)
+
+    @router.post("/explain")
+    async def explain(form: forms.Explain, request: Request) -> Any:
+        """One answer with its evidence, its prompt and the other users in it, as `score-rag recommend` shows it."""
+        asking = Asking(service, request)
+
+        def look(run: ServingRun) -> tuple[ServingRun, Person, list[FoundQuestion]]:
+            person = find_person(run, form.user_id, form.history, form.as_of)
+            (item,) = find_items(run, [form.item])
+            judged = None if person.user_id is None else run.histories.log.first(person.user_id, item.item_id)
+            if judged is not None and person.as_of is None:
+                person = find_person(run, form.user_id, None, judged.timestamp)
+            return run, person, questions_of(person, [item])
+
+        async def work() -> Any:
+            run, person, asked = await asking.look_up(look)
+            (found,) = await service.answers(run, asked, reranked=True, seconds=asking.seconds)
+            told = await asking.look_up(lambda _: explain_answer(run, found))
+            out: dict[str, Any] = {"result": told.to_dict(), "as_of": person.as_of}
+            if explainer is not None:
+                out["explanation"] = await asking.look_up(lambda _: explainer(run, asked[0], told))
+            route = item_route(run, person, told.item.item_id)
+            why = "no model was trained on this item: what is known of it is what the catalogue says" if route == "cold item" else None
+            asking.keep(run, "/v1/explain", route, [(told.item.item_id, told.probability)])
+            return {**out, "about": asking.about(run, person, route=route, why=why)}
+
+        return await asking.within(work())
+
+    @router.get("/neighbours/{user:path}")
+    async def neighbours(
+        user: UserPath,
+        request: Request,
+        n: Annotated[int, Query(ge=1, le=100)] = 10,
+        as_of: Annotated[str | None, Query(max_length=64)] = None,
+    ) -> Any:
+        """The users whose behaviour is most like this one's (CAR), from their history as it is now."""
+        asking = Asking(service, request)
+
+        def look(run: ServingRun) -> Any:
+            person = find_person(run, user, None, as_of)
+            found = []
+            if person.history:
+                text = run.finder.query(Question(person.user_id, "", person.history, person.as_of))
+                vector = run.encoder.encode([text])[0]
+                found = run.index.query(vector, n, as_of=person.as_of, exclude_user=person.user_id)
+            return run, person, found
+
+        async def work() -> Any:
+            run, person, found = await asking.look_up(look)
+            results = [
+                {
+                    "user_id": hit.user_id,
+                    "similarity": hit.score,
+                    "behaviour": hit.text,
+                    "known_until": hit.known_until,
+                    "judgements": hit.events,
+                }
+                for hit in found
+            ]
+            return {"results": results, "about": asking.about(run, person, empty=not results)}
+
+        return await asking.within(work())
+
+    @router.post("/rerank")
+    async def rerank_(form: forms.Rerank, request: Request) -> Any:
+        """Jina's form: `query` is a user's id or a history in names, `documents` are ids or names of items; scores are P(like)."""
+        return await rerank(service, Asking(service, request), form)
+
+    return router

@@ -1,0 +1,159 @@
+"""The feedback log: what was acknowledged is there, whatever was killed and however often it is sent; half a line is never read."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from score_rag.data.log import Item
+from score_rag.errors import DataError
+from score_rag.feedback.log import FeedbackLog
+from score_rag.feedback.record import Feedback, from_line, to_line
+
+
+def said(event_id="a", user="u", item="i", liked=True, at=5, **more):
+    return Feedback(event_id, user, item, liked, at, **more)
+
+
+def test_a_line_holds_all_that_was_said():
+    one = said(user="Zoë\n\u2028", item="x\ty", request_id="r1")
+    two = Feedback("b", "u", "new", False, 7, item=Item("new", "Heat", 1995, ("Crime",), (), ("heist",)))
+    for feedback in (one, two):
+        line = to_line(feedback)
+        assert line.count(b"\n") == 1 and line.endswith(b"\n") and from_line(line) == feedback
+
+
+@pytest.mark.parametrize("line", [b"", b"\0\0\0", b"{}", b"[]", b'{"v":9}', b'{"v":1,"id":"","user":"u","item":"i","liked":true,"time":1}'])
+def test_a_damaged_line_is_none(line):
+    assert from_line(line) is None
+
+
+def test_the_same_id_is_taken_once_and_put_overwrites(tmp_path):
+    log = FeedbackLog(tmp_path / "log")
+    assert log.append([said(), said(), said("b")]).added == ["a", "b"]
+    assert log.append([said(liked=False)]).known == ["a"] and log.events["a"].liked
+    done = log.append([said(liked=False), said("b")], overwrite=True)
+    assert done.replaced == ["a"] and done.known == ["b"] and not log.events["a"].liked
+    again = FeedbackLog(tmp_path / "log")
+    assert [(one.event_id, one.liked) for one in again.current()] == [("a", False), ("b", True)]
+    assert [change.old is None for change in again.changes] == [True, True, False]
+
+
+def test_others_see_what_one_wrote_at_once(tmp_path):
+    one, other = FeedbackLog(tmp_path), FeedbackLog(tmp_path)
+    one.append([said()])
+    assert other.refresh() == 1
+    other.append([said("b")])
+    assert one.refresh() == 2 and set(one.events) == {"a", "b"}
+    assert other.append([said()]).known == ["a"]
+
+
+def test_a_log_that_was_replaced_is_read_anew(tmp_path):
+    log = FeedbackLog(tmp_path)
+    log.append([said(), said("b")])
+    log.path.unlink()
+    FeedbackLog(tmp_path).append([said("c")])
+    assert log.refresh() == 1 and set(log.events) == {"c"} and log.epoch == 1
+
+
+def test_what_could_not_be_flushed_was_not_taken(tmp_path, monkeypatch):
+    log = FeedbackLog(tmp_path)
+    log.append([said()])
+    real, failing = os.fsync, True
+
+    def fsync(handle):
+        if failing:
+            raise OSError(28, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(DataError, match="disk is full"):
+        log.append([said("b")])
+    failing = False
+    assert set(FeedbackLog(tmp_path).events) == set() and FeedbackLog(tmp_path).refresh() == 1
+    assert log.append([said("b")]).added == ["b"]
+
+
+events = st.builds(
+    Feedback,
+    event_id=st.sampled_from("abcdef"),
+    user_id=st.text(min_size=1, max_size=4),
+    item_id=st.sampled_from(["1", "2", "ü"]),
+    liked=st.booleans(),
+    timestamp=st.integers(0, 2**40),
+)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("post"), st.lists(events, max_size=4)),
+        st.tuples(st.just("put"), st.lists(events, max_size=4)),
+        st.tuples(st.just("tear"), st.binary(max_size=200).filter(lambda raw: b"\n" not in raw)),
+        st.tuples(st.just("half"), events),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps=steps)
+def test_whatever_is_torn_and_sent_again_the_log_is_a_dictionary(steps, tmp_path_factory):
+    """Model: a dictionary by id, first word for POST, last for PUT. Half lines come and go between the writes of two writers."""
+    folder = tmp_path_factory.mktemp("log")
+    logs, model = [FeedbackLog(folder), FeedbackLog(folder)], {}
+    for number, (what, given_) in enumerate(steps):
+        if what in ("tear", "half"):
+            if logs[0].path.exists():
+                raw = given_ if what == "tear" else to_line(given_)[:-7]
+                with logs[0].path.open("ab") as stream:
+                    stream.write(raw)
+            continue
+        logs[number % 2].append(given_, overwrite=what == "put")
+        for one in given_:
+            if what == "put" or one.event_id not in model:
+                model[one.event_id] = one
+    for log in (*logs, FeedbackLog(folder)):
+        log.refresh()
+        assert {name: (one.user_id, one.item_id, one.liked, one.timestamp) for name, one in log.events.items()} == {
+            name: (one.user_id, one.item_id, one.liked, one.timestamp) for name, one in model.items()
+        }
+        assert log.damaged == 0
+
+
+WRITER = """
+import sys
+from score_rag.feedback.log import FeedbackLog
+from score_rag.feedback.record import Feedback
+log = FeedbackLog(sys.argv[1])
+for number in range(10**9):
+    log.append([Feedback(f"{sys.argv[2]}-{number}", "u" * 3000, "i", True, number)])
+    print(number, flush=True)
+"""
+
+
+def test_a_killed_writer_loses_nothing_that_it_acknowledged(tmp_path):
+    """Two writers at once, killed at no moment in particular, again and again."""
+    acknowledged = set()
+    for turn in range(3):
+        writers = {
+            f"{turn}{name}": subprocess.Popen(
+                [sys.executable, "-c", WRITER, str(tmp_path), f"{turn}{name}"], stdout=subprocess.PIPE, text=True
+            )
+            for name in "xy"
+        }
+        for writer in writers.values():
+            writer.stdout.readline()
+        time.sleep(0.15)
+        for writer in writers.values():
+            writer.send_signal(signal.SIGKILL)
+        for name, writer in writers.items():
+            rest = writer.communicate()[0].splitlines()
+            acknowledged |= {f"{name}-0", *(f"{name}-{number}" for number in rest if number.isdigit())}
+    log = FeedbackLog(tmp_path)
+    log.refresh()
+    assert len(acknowledged) > 12 and acknowledged <= set(log.events) and log.damaged == 0

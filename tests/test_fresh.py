@@ -1,0 +1,207 @@
+"""What comes in after training is known where it should be, at once, and nowhere else; answers change the way they should."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from score_rag import RecommendWorkflow, open_recommender
+from score_rag.cli.ingest import ingested
+from score_rag.data.log import Item
+from score_rag.evaluation.evaluate import open_run
+from score_rag.feedback.record import Feedback
+from score_rag.pipeline import serving_index
+from score_rag.pipeline.fresh import open_feedback
+
+NOW = 1_700_000_000
+
+
+def judged(user, items, *, liked=lambda item: True, first=NOW, **more):
+    return [Feedback(f"{user}-{item}-{first}", user, item, liked(item), first + n, **more) for n, item in enumerate(items)]
+
+
+def even(item):
+    return int(item) % 2 == 0
+
+
+def chances(recommender, user):
+    """Mean P(like) of the even and of the odd films that nobody of the data was asked about before."""
+    log = recommender.run.histories.log
+    seen = {event.item_id for event in log.of(user)}
+    free = [item for item in recommender.run.histories.catalogue if item not in seen]
+    means = []
+    for taste in (0, 1):
+        some = [item for item in free if int(item) % 2 == taste][:3]
+        means.append(sum(recommender.recommend(user, item).probability for item in some) / len(some))
+    return means
+
+
+@pytest.mark.parametrize("taste", [0, 1])
+def test_a_new_user_is_known_at_once_and_ten_judgements_say_what_they_like(fresh, taste):
+    recommender = open_recommender(fresh)
+    recommender.recommend("0", "1")
+    items = [str(number) for number in range(4, 14)]
+    open_feedback(fresh).append(judged("new", items, liked=lambda item: int(item) % 2 == taste))
+    means = chances(recommender, "new")
+    assert means[taste] > means[1 - taste] + 0.02, (
+        "the toy predictor is a small one; of somebody without a history it says the same of both"
+    )
+    assert len(recommender.run.histories.log.of("new")) == 10
+    top = recommender.top("new", 4)
+    assert sum(int(one.item.item_id) % 2 == taste for one in top) >= 3 and not {one.item.item_id for one in top} & set(items)
+
+
+def test_a_user_whose_taste_turns_is_answered_otherwise(fresh):
+    """User 0 likes even films; ten newer judgements say the opposite."""
+    recommender = open_recommender(fresh)
+    log = recommender.run.histories.log
+    asked = [item for item in recommender.run.histories.catalogue if item not in {event.item_id for event in log.of("0")}]
+    before = {item: recommender.recommend("0", item).probability for item in asked}
+    turned = [event.item_id for event in log.of("0")][:10]
+    open_feedback(fresh).append(judged("0", turned, liked=lambda item: not even(item)))
+    after = {item: recommender.recommend("0", item).probability for item in asked}
+    liked, other = ([after[item] - before[item] for item in asked if even(item) == kind] for kind in (True, False))
+    assert sum(other) / len(other) > sum(liked) / len(liked)
+
+
+def test_others_know_of_it_at_once(fresh):
+    """Statistics, verdicts of neighbours, judges."""
+    recommender = open_recommender(fresh)
+    item = "4"
+    run = recommender.run
+    run.warm()
+    rates = run.writer.evidence.rates
+    before = rates.counts(item, None)
+    user = next(name for name in run.histories.log.users if run.interactions.train_log.verdict(name, item, None) is None)
+    open_feedback(fresh).append(judged(user, [item], liked=lambda _: False))
+    assert recommender.run is run, "nothing is counted anew"
+    assert rates.counts(item, None) == (before[0], before[1] + 1)
+    assert run.interactions.train_log.verdict(user, item, None) is False
+    assert run.judges.before(item, None, None)[user] is False
+    assert rates.counts(item, NOW) == before and run.interactions.train_log.verdict(user, item, NOW) is None, "but not before it was said"
+
+
+def test_one_by_one_and_all_at_once_are_the_same(fresh):
+    """A run that took judgements in as they came, and one that found them in the log; overwritten and backdated ones among them."""
+    slow = open_recommender(fresh)
+    slow.run.warm()
+    log = open_feedback(fresh)
+    told = judged("new", ["4", "5", "6"], liked=even) + judged("0", ["7", "8"], first=1_000_050_000)
+    facts = Item("x1", "Sunny Kite", 1990, ("Comedy",), (), ("wedding",))
+    told += [Feedback("x", "3", "x1", True, NOW, item=facts), Feedback("y", "3", "x2", True, NOW + 1)]
+    for one in told:
+        log.append([one])
+        slow.run.catch_up()
+    log.append([Feedback(told[0].event_id, "new", "9", False, NOW + 9), told[3]], overwrite=True)
+    quick = open_recommender(fresh)
+    for user, item in [("new", "2"), ("0", "1"), ("5", "x1"), ("3", "2"), ("5", "x2"), ("new", "4"), ("0", "7")]:
+        one, other = slow.recommend(user, item), quick.recommend(user, item)
+        assert (one.prompt, one.warnings, one.item) == (other.prompt, other.warnings, other.item)
+        assert one.probability == pytest.approx(other.probability, abs=1e-6)
+    a, b = slow.run, quick.run
+    assert {user: a.histories.log.of(user) and [e[:4] for e in a.histories.log.of(user)] for user in b.histories.log.users} == {
+        user: [e[:4] for e in b.histories.log.of(user)] for user in b.histories.log.users
+    }
+    assert a.writer.evidence.rates._all == b.writer.evidence.rates._all
+    assert a.judges._times == b.judges._times
+
+
+def test_a_new_item_can_be_asked_about_liked_and_recommended(fresh):
+    recommender = open_recommender(fresh)
+    recommender.recommend("0", "1")
+    kite = Item("kite", "Sunny Kite", 1990, ("Comedy", "Romance"), ("Director 00",), ("wedding",))
+    open_feedback(fresh).append([Feedback("k", "2", "kite", True, NOW, item=kite)])
+    found = recommender.recommend("0", "Sunny Kite (1990)")
+    assert found.item == kite and 0 < found.probability < 1
+    assert found.evidence["expectation.lightgcn"].value is None, "no model was trained on it, and none pretends to know"
+    assert recommender.recommend("2", "0").prompt.count("Sunny Kite") >= 0 and recommender.top("2", 3)
+    assert "kite" in [one.item.item_id for one in recommender.top("0", 24, candidates=24)]
+
+
+def test_evaluation_knows_nothing_of_feedback(fresh):
+    run = open_run(fresh)
+    events = list(run.interactions.rows("test"))[:6]
+    before = [told.text for told in run.write(run.finder.questions(events))[1]]
+    open_feedback(fresh).append(judged("1", ["2", "4", "6"], first=1_000_000_000))
+    serving_index.build(fresh)
+    again = open_run(fresh)
+    told = [told.text for told in again.write(again.finder.questions(events))[1]]
+    assert told == before
+    assert [a.probability for a in again.predictor.score(told)] == [a.probability for a in run.predictor.score(before)]
+
+
+def test_the_index_follows_the_source_and_is_switched_without_a_gap(fresh):
+    recommender = open_recommender(fresh)
+    first = recommender.recommend("0", "1")
+    assert recommender.run.generation == 0
+    serving_index.build(fresh)
+    with_index = recommender.recommend("0", "1")
+    assert recommender.run.generation == 1 and with_index.item == first.item
+    models = recommender.run.predictor, recommender.run.encoder
+    file = Path(fresh.data.path) / "interactions.csv"
+    table = pl.read_csv(file)
+    more = pl.DataFrame(
+        {"user_id": [99] * 8, "item_id": list(range(8)), "label": [1, 0] * 4, "timestamp": [1_000_200_000 + n for n in range(8)]}
+    )
+    more = more.with_columns(split=pl.lit("test")).select(pl.col(name).cast(kind) for name, kind in table.schema.items())
+    pl.concat([table, more]).write_csv(file)
+    open_feedback(fresh).append(judged("fed", [str(n) for n in range(8)], liked=even))
+    written = serving_index.update(fresh)
+    assert written.generation == 2 and 0 < written.embedded <= 4, "only users who changed are embedded again"
+    found = recommender.recommend("99", "10")
+    assert found.user_id == "99" and recommender.run.generation == 2
+    assert (recommender.run.predictor, recommender.run.encoder) == models, "what was trained is not loaded again"
+    others = recommender.run.index.documents["user_id"]
+    assert {"99", "fed"} <= set(others)
+    assert serving_index.follows_source(fresh) and all(one.ok for one in serving_index.check(fresh))
+    file.write_text(file.read_text() + "98,1,1,1000300000,test\n")
+    assert not serving_index.follows_source(fresh)
+
+
+async def test_a_workflow_answers_from_the_current_events(fresh):
+    flow = RecommendWorkflow.from_run(fresh)
+    open_feedback(fresh).append(judged("new", ["4", "5", "6"], liked=even))
+    told = await flow.ask("new", "2")
+    assert told.recommendation.prompt == open_recommender(fresh).recommend("new", "2").prompt
+    serving_index.build(fresh)
+    assert (await flow.ask("new", "2")).recommendation.prompt == open_recommender(fresh).recommend("new", "2").prompt
+
+
+def test_a_file_is_taken_in_by_the_rules_of_the_data_once(fresh, tmp_path):
+    file = tmp_path / "news.csv"
+    file.write_text("user_id,item_id,label,timestamp\nnew,4,1,2023-11-14\nnew,5,0,1700000000\n")
+    done, facts = ingested(str(fresh.path), file, items=None, overrides=[], quiet=True)
+    assert len(done.added) == 2 and facts["known"] == 0
+    assert ingested(str(fresh.path), file, items=None, overrides=[], quiet=True)[1] | {"notes": []} == {
+        "added": 0, "changed": 0, "known": 2, "notes": []
+    }  # fmt: skip
+    file.write_text(file.read_text().replace("new,4,1", "new,4,0"))
+    assert ingested(str(fresh.path), file, items=None, overrides=[], quiet=True)[1]["changed"] == 1
+    found = open_recommender(fresh).run.histories.log.of("new")
+    assert [(event.item_id, event.liked) for event in found] == [("4", False), ("5", False)]
+
+
+def test_a_bulk_of_news_is_counted_anew_and_the_answers_are_the_same(fresh, monkeypatch):
+    monkeypatch.setattr("score_rag.pipeline.serving_run._MANY", 3)
+    recommender = open_recommender(fresh)
+    recommender.recommend("0", "1")
+    run = recommender.run
+    open_feedback(fresh).append(judged("new", ["4", "5", "6", "7", "8"], liked=even))
+    found = recommender.recommend("new", "2")
+    assert recommender.run is not run and recommender.run.predictor is run.predictor
+    assert found.prompt == open_recommender(fresh).recommend("new", "2").prompt
+
+
+def test_a_thousand_judgements_cost_little(fresh):
+    recommender = open_recommender(fresh)
+    recommender.run.warm()
+    log = open_feedback(fresh)
+    log.append([Feedback(str(n), f"u{n % 50}", str(n % 24), n % 3 > 0, NOW + n) for n in range(1000)])
+    started = time.perf_counter()
+    recommender.run.catch_up()
+    assert time.perf_counter() - started < 1.0 and len(recommender.run.histories.log) == 36 + 50
+    assert json.loads(log.path.read_bytes().splitlines()[0])["v"] == 1

@@ -1,0 +1,352 @@
+"""The server, in-process: what it answers, what it refuses and how, what it takes in, and what it never says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import shlex
+import threading
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from score_rag import open_recommender
+from score_rag.cli.feedback import exported, reported
+from score_rag.errors import InputError
+from score_rag.pipeline import serving_index
+from score_rag.serve.app import create_app
+from score_rag.serve.service import Service
+from score_rag.serve.settings import ServeSettings
+
+KEY = "k" * 20
+
+
+@asynccontextmanager
+async def serving(pipeline, *, explainer=None, **settings):
+    """A client of an application that is loaded."""
+    service = Service(pipeline, ServeSettings(**{"refresh": 0.05, **settings}))
+    app = create_app(service, explainer=explainer)
+    await service.start()
+    try:
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000", timeout=60) as client:
+            while (await client.get("/health/ready")).status_code != 200:
+                assert service.failure is None
+                await asyncio.sleep(0.02)
+            client.service = service
+            yield client
+    finally:
+        await service.stop()
+
+
+async def posted(client, path, status=200, **body):
+    answer = await client.post(path, json=body)
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+async def test_answers_are_those_of_the_library_and_say_where_they_come_from(fresh):
+    library = open_recommender(fresh)
+    async with serving(fresh) as client:
+        seen = {event.item_id for event in library.run.histories.log.of("0")}
+        free = next(item for item in library.run.histories.catalogue if item not in seen)
+        told = await posted(client, "/v1/explain", user_id="0", item=free)
+        own = library.recommend("0", free)
+        assert told["result"]["probability"] == pytest.approx(own.probability, abs=1e-5)
+        assert told["result"]["prompt"] == own.prompt and told["result"]["neighbours"][0]["in_common"] is not None
+        about = told["about"]
+        assert about["route"] == "personalised" and about["why"] and about["index_generation"] == 0
+        assert set(about["models"]) == {"data", "crm", "documents", "retriever", "reranker", "predictor"}
+        assert all(len(digest) == 16 for digest in about["models"].values())
+        assert {"look-up", "waiting", "neighbours", "prompt", "predictor", "all"} <= set(about["seconds"])
+        ranked = (await client.get("/v1/recommend/1", params={"n": 4})).json()
+        assert [one["item_id"] for one in ranked["results"]] == [one.item.item_id for one in library.top("1", 4)]
+        assert [one["rank"] for one in ranked["results"]] == [1, 2, 3, 4]
+        rest = (await client.get("/v1/recommend/1", params={"n": 2, "offset": 2})).json()
+        assert [one["item_id"] for one in rest["results"]] == [one["item_id"] for one in ranked["results"]][2:]
+        scored = await posted(client, "/v1/score", user_id="1", items=[one["item_id"] for one in ranked["results"]])
+        assert [one["probability"] for one in scored["results"]] == pytest.approx(
+            [one["probability"] for one in ranked["results"]], abs=1e-5
+        )
+        assert all(one["left_out"] == "" for one in scored["results"])
+        near = (await client.get("/v1/neighbours/0", params={"n": 3})).json()["results"]
+        assert len(near) == 3 and "0" not in [one["user_id"] for one in near] and near[0]["similarity"] >= near[1]["similarity"]
+
+
+async def test_routes_and_the_four_answers_that_are_no_list(fresh):
+    """Unknown, not yet indexed, empty and error differ."""
+    async with serving(fresh) as client:
+        fallback = await posted(client, "/v1/recommend", n=3)
+        assert fallback["about"]["route"] == "fallback" and len(fallback["results"]) == 3
+        stranger = await posted(client, "/v1/recommend", history=["0", "2", "-1"], n=3)
+        assert stranger["about"]["route"] == "history only" and stranger["about"]["status"] == "ok"
+        assert not {one["item_id"] for one in stranger["results"]} & {"0", "1", "2"}
+        unknown = await client.get("/v1/recommend/nobody")
+        assert unknown.status_code == 404 and unknown.json()["error"]["kind"] == "unknown_user"
+        await posted(client, "/v1/feedback", user_id="nobody", item_id="4", liked=True)
+        late = (await client.get("/v1/recommend/nobody")).json()
+        assert late["about"]["status"] == "not_indexed" and late["about"]["route"] == "history only" and late["results"]
+        empty = (await client.get("/v1/recommend/1", params={"category": "Western"})).json()
+        assert empty["results"] == [] and empty["about"]["status"] == "empty"
+        before = (await client.get("/v1/neighbours/1", params={"as_of": "1999-01-01"})).json()
+        assert before["about"]["status"] == "empty" and before["about"]["route"] == "fallback"
+        wrong = await client.get("/v1/recommend/1", params={"as_of": "soon"})
+        assert wrong.status_code == 422 and wrong.json()["error"]["kind"] == "invalid"
+        lost = await client.post("/v1/score", json={"user_id": "1", "items": ["1", "zzz", "yyy"]})
+        assert lost.status_code == 404 and lost.json()["error"]["kind"] == "unknown_item" and "zzz, yyy" in lost.text
+        assert (await client.get("/v1/nothing")).json()["error"]["kind"] == "unknown_path"
+        both = await client.post("/v1/score", json={"user_id": "1", "history": "0", "items": ["1"]})
+        assert both.status_code == 422
+
+
+async def test_categories_candidates_and_what_was_seen(fresh):
+    async with serving(fresh) as client:
+        some = await posted(client, "/v1/recommend", user_id="0", categories=["comedy"], n=5)
+        assert some["results"] and all(int(one["item_id"]) % 2 == 0 for one in some["results"])
+        seen = client.service.run.histories.log.of("0")[0].item_id
+        assert (await posted(client, "/v1/recommend", user_id="0", candidates=[seen]))["results"] == []
+        assert len((await posted(client, "/v1/recommend", user_id="0", candidates=[seen], exclude_seen=False))["results"]) == 1
+
+
+async def test_feedback_is_taken_once_put_overwrites_and_answers_know_it_at_once(fresh):
+    async with serving(fresh) as client:
+        one = {"event_id": "e1", "user_id": "new", "item_id": "4", "liked": True, "timestamp": 1_700_000_000}
+        assert (await posted(client, "/v1/feedback", **one))["added"] == ["e1"]
+        assert (await posted(client, "/v1/feedback", **one | {"liked": False}))["known"] == ["e1"]
+        known = (await client.get("/v1/users/new")).json()
+        (shown,) = known["user"]["history"]
+        assert (shown["item_id"], shown["liked"], shown["timestamp"]) == ("4", True, 1_700_000_000)
+        assert known["user"]["indexed"] is False and known["about"]["status"] == "not_indexed"
+        put = await client.put("/v1/feedback", json=one | {"liked": False})
+        assert put.json()["replaced"] == ["e1"]
+        assert (await client.get("/v1/users/new")).json()["user"]["liked"] == 0
+        bulk = [{"user_id": "new", "item_id": str(n), "rating": 2.0 + n, "timestamp": "2023-11-14"} for n in range(4)]
+        answer = await client.post("/v1/feedback", json=bulk)
+        assert len(answer.json()["added"]) == 4
+        assert (await client.post("/v1/feedback", json=bulk)).json()["known"] == answer.json()["added"]
+        assert (await client.get("/v1/users/new")).json()["user"]["liked"] == 2, "ratings of 4 and 5, by data.threshold"
+        kite = {"title": "Sunny <Kite>", "year": 1990, "genres": ["Comedy"]}
+        await posted(client, "/v1/feedback", user_id="3", item_id="kite", liked=True, item=kite)
+        item = (await client.get("/v1/items/kite")).json()["item"]
+        assert (item["name"], item["judged"], item["trained"]) == ("Sunny ‹Kite› (1990)", 1, False)
+        assert (await posted(client, "/v1/explain", user_id="0", item="kite"))["about"]["route"] == "cold item"
+        for wrong in ({"liked": None}, {"rating": 3}, {"timestamp": 99_999_999_999}, {"stranger": 1}):
+            assert (await client.post("/v1/feedback", json=one | wrong)).status_code == 422
+
+
+async def test_the_report_joins_feedback_with_the_answers_that_it_names(fresh, tmp_path):
+    async with serving(fresh) as client:
+        for user in ("0", "1", "2", "3"):
+            ranked = (await client.get(f"/v1/recommend/{user}", params={"n": 3})).json()
+            told = [
+                {"user_id": user, "item_id": one["item_id"], "liked": int(one["item_id"]) % 2 == int(user) % 2,
+                 "request_id": ranked["about"]["request_id"]}
+                for one in ranked["results"]
+            ]  # fmt: skip
+            assert (await client.post("/v1/feedback", json=told)).status_code == 200
+        await posted(client, "/v1/feedback", user_id="0", item_id="1", liked=True, request_id="nobody-knows")
+    found = reported(str(fresh.path), [])
+    assert (found.feedback, found.named, found.joined, found.damaged) == (13, 13, 12, 0) and found.requests == 4
+    (row,) = found.rows
+    assert row.route == "personalised" and row.judged == 12 and 0 < row.told < 1
+    kept = b"".join(file.read_bytes() for file in (Path(fresh.runs) / "toy" / "feedback").glob("requests-*"))
+    assert b"user" not in kept
+    assert exported(fresh, tmp_path / "out.csv") == 13
+    assert (tmp_path / "out.csv").read_text().startswith("user_id,item_id,label,timestamp\n")
+
+
+async def test_jina_s_form_orders_items(fresh):
+    async with serving(fresh) as client:
+        names = [client.service.run.histories.catalogue[item].name for item in ("1", "2", "3")]
+        body = {"model": "any", "query": "0", "documents": [*names, {"text": "no film"}], "top_n": 4, "return_documents": True}
+        told = await posted(client, "/v1/rerank", **body)
+        assert sorted(one["index"] for one in told["results"]) == [0, 1, 2, 3] and told["unknown"] == [3]
+        scores = [one["relevance_score"] for one in told["results"]]
+        assert scores == sorted(scores, reverse=True) and told["results"][-1] == {
+            "index": 3, "relevance_score": 0.0, "document": {"text": "no film"}
+        }  # fmt: skip
+        by_history = await posted(client, "/v1/rerank", query=f"{names[0]}; -{names[1]}", documents=[names[2]])
+        assert by_history["about"]["route"] == "history only"
+        assert (await client.post("/v1/rerank", json={"query": "what is this", "documents": names})).status_code == 404
+
+
+async def test_a_new_generation_is_taken_without_a_gap(fresh):
+    async with serving(fresh) as client:
+        held = client.service.run
+        work = asyncio.get_running_loop().run_in_executor(None, serving_index.build, fresh)
+        generations = []
+        while not generations or generations[-1] == 0:
+            answer = await client.get("/v1/recommend/1", params={"n": 1})
+            assert answer.status_code == 200
+            generations.append(answer.json()["about"]["index_generation"])
+        await work
+        assert generations[-1] == 1 and client.service.run.predictor is held.predictor
+        assert b"score_rag_index_generation 1.0" in (await client.get("/metrics")).content
+
+
+async def test_concurrent_requests_are_answered_in_batches_each_as_alone(fresh, monkeypatch):
+    from score_rag.predictor.predictor import Predictor
+
+    sizes, real = [], Predictor.score
+    monkeypatch.setattr(Predictor, "score", lambda self, prompts, **more: sizes.append(len(prompts)) or real(self, prompts, **more))
+    async with serving(fresh) as client:
+        alone = [(await posted(client, "/v1/score", user_id=str(n), items=[str(n)]))["results"][0]["probability"] for n in range(8)]
+        sizes.clear()
+        found = await asyncio.gather(*(posted(client, "/v1/score", user_id=str(n), items=[str(n)]) for n in range(8)))
+        assert [one["results"][0]["probability"] for one in found] == pytest.approx(alone, abs=1e-5)
+        assert sum(sizes) == 8 and len(sizes) < 8
+
+
+@asynccontextmanager
+async def stuck(client, monkeypatch):
+    """The models answer nothing until the block ends; gives what they were asked."""
+    from score_rag.predictor.predictor import Predictor
+
+    go, asked, real = threading.Event(), [], Predictor.score
+
+    def score(self, prompts, **more):
+        asked.append(len(prompts))
+        go.wait(20)
+        return real(self, prompts, **more)
+
+    monkeypatch.setattr(Predictor, "score", score)
+    try:
+        yield asked
+    finally:
+        go.set()
+
+
+async def test_too_much_is_refused_what_is_late_says_so_and_nobody_computes_it(fresh, monkeypatch):
+    async with serving(fresh, waiting=8, requests=4) as client:
+        body = {"user_id": "1", "items": ["1", "2", "3"]}
+        async with stuck(client, monkeypatch) as asked:
+            first = asyncio.create_task(client.post("/v1/score", json=body))
+            while not asked:
+                await asyncio.sleep(0.01)
+            second = asyncio.create_task(client.post("/v1/score", json=body, headers={"X-Deadline-Ms": "200"}))
+            await asyncio.sleep(0.1)
+            third = await client.post("/v1/score", json=body)
+            assert third.status_code == 429 and int(third.headers["retry-after"]) >= 1 and third.json()["error"]["kind"] == "busy"
+            assert (await second).status_code == 504
+            assert client.service.batches.waiting == 3, "the late one waits no more, so there is room"
+            fourth = asyncio.create_task(client.post("/v1/score", json=body))
+            await asyncio.sleep(0.05)
+        assert (await first).status_code == 200 and (await fourth).status_code == 200
+        assert sum(asked) == 6, "the one that was late was never asked"
+
+
+async def test_requests_under_way_are_limited(fresh, monkeypatch):
+    async with serving(fresh, requests=2) as client:
+        async with stuck(client, monkeypatch) as asked:
+            tasks = [asyncio.create_task(client.get("/v1/recommend/1")) for _ in range(2)]
+            while not asked:
+                await asyncio.sleep(0.01)
+            assert (await client.get("/v1/recommend/1")).status_code == 429
+            assert (await client.get("/health/live")).status_code == 200
+        assert [(await task).status_code for task in tasks] == [200, 200]
+        assert client.service._under_way == 0
+
+
+async def test_who_gets_in(fresh):
+    with pytest.raises(InputError, match="needs an API key"):
+        ServeSettings(host="0.0.0.0")
+    with pytest.raises(InputError, match="too short"):
+        ServeSettings(api_key="x")
+    async with serving(fresh, api_key=KEY, host="0.0.0.0", max_body=2000) as client:
+        assert (await client.get("/v1/users/1")).status_code == 401
+        assert (await client.get("/metrics", headers={"Authorization": "Bearer wrong"})).status_code == 401
+        good = {"Authorization": f"Bearer {KEY}", "Host": "example.org"}
+        assert (await client.get("/v1/users/1", headers=good)).status_code == 200
+        assert (await client.get("/v1/users/1", headers={"X-API-Key": KEY})).status_code == 200
+        large = await client.post("/v1/feedback", content=b" " * 3000, headers=good | {"content-type": "application/json"})
+        assert large.status_code == 413 and large.json()["error"]["kind"] == "too_large"
+
+        async def endless():
+            while True:
+                yield b" " * 500
+
+        large = await client.post("/v1/feedback", content=endless(), headers=good | {"content-type": "application/json"})
+        assert large.status_code == 413
+    async with serving(fresh) as client:
+        assert (await client.get("/v1/users/1", headers={"Host": "evil.example"})).status_code == 403
+        crossed = await client.get("/v1/users/1", headers={"Origin": "http://evil.example"})
+        assert crossed.status_code == 403 and "access-control-allow-origin" not in crossed.headers
+        assert (await client.post("/v1/feedback", content=b"{}", headers={"content-type": "text/plain"})).status_code == 415
+        assert (await client.get("/v1/items/..%2f..%2fetc%2fpasswd")).status_code == 404
+
+
+async def test_headers_pages_and_logs(fresh, caplog):
+    caplog.set_level(logging.INFO)
+    async with serving(fresh) as client:
+        for path in ("/docs", "/health/live", "/v1/users/1", "/v1/nothing"):
+            headers = (await client.get(path)).headers
+            assert headers["content-security-policy"].startswith("default-src 'self'") and headers["x-content-type-options"] == "nosniff"
+            assert headers["x-request-id"]
+        assert (await client.get("/health/live", headers={"X-Request-ID": "mine-1"})).headers["x-request-id"] == "mine-1"
+        page = (await client.get("/docs")).text
+        assert "<script" not in page and "//" not in page.replace("<!doctype", "") and "/v1/recommend/{user}" in page
+        assert (await client.get("/docs.css")).headers["content-type"].startswith("text/css")
+        document = (await client.get("/openapi.json")).json()
+        paths = {"/v1/score", "/v1/recommend", "/v1/recommend/{user}", "/v1/neighbours/{user}", "/v1/explain", "/v1/rerank", "/v1/feedback"}
+        assert paths | {"/v1/items/{item}", "/v1/users/{user}", "/health/live", "/health/ready", "/metrics"} <= set(document["paths"])
+        secret = client.service.run.histories.catalogue["3"].name
+        await posted(client, "/v1/score", history=[secret], items=["1"])
+        await client.post("/v1/score", json={"history": [secret], "items": []})
+        await client.get("/v1/users/1")
+        numbers = (await client.get("/metrics")).text
+        assert 'score_rag_requests_total{method="POST",path="/v1/score",status="200"} 1.0' in numbers
+    said = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("score_rag"))
+    assert "/v1/users/{user}" in said and "users/1" not in said and secret not in said
+
+
+async def test_an_error_tells_nothing_of_the_inside(fresh, monkeypatch):
+    from score_rag.predictor.predictor import Predictor
+
+    async with serving(fresh) as client:
+        monkeypatch.setattr(Predictor, "score", lambda *_, **__: 1 / 0)
+        answer = await client.post("/v1/score", json={"user_id": "1", "items": ["1"]})
+        assert answer.status_code == 500 and answer.json()["error"]["kind"] == "failed" and "division" not in answer.text
+
+
+async def test_an_explainer_adds_to_what_explain_says(fresh):
+    def explainer(run, asked, told):
+        return {"user": asked.question.user_id, "told": len(told.neighbours), "generation": run.generation}
+
+    async with serving(fresh, explainer=explainer) as client:
+        told = await posted(client, "/v1/explain", user_id="0", item="1")
+        assert told["explanation"] == {"user": "0", "told": len(told["result"]["neighbours"]), "generation": 0}
+        assert json.loads(json.dumps(told)) == told
+
+
+CURLS = re.findall(r"^curl (.*)$", (Path(__file__).parent.parent / "docs" / "server.md").read_text(encoding="utf-8"), re.M)
+
+
+async def test_the_examples_of_the_docs_are_answered(fresh):
+    """Each `curl` line of docs/server.md, in order: its words as curl reads them."""
+    assert len(CURLS) > 10
+    async with serving(fresh) as client:
+        for line in CURLS:
+            words = shlex.split(line)
+            headers, body, method, address = {}, None, None, None
+            while words:
+                match words.pop(0):
+                    case "-s":
+                        pass
+                    case "-H":
+                        name, _, value = words.pop(0).partition(": ")
+                        headers[name] = value
+                    case "-d":
+                        body = words.pop(0)
+                    case "-X":
+                        method = words.pop(0)
+                    case word:
+                        address = word
+            path = address.removeprefix("localhost:8000")
+            answer = await client.request(method or ("POST" if body else "GET"), path, content=body, headers=headers)
+            assert answer.status_code == 200, (line, answer.text)
+        known = (await client.get("/v1/users/new")).json()["user"]
+        assert known["judgements"] == 2 and {one["name"] for one in known["history"]} >= {"Heat (1995)"}
