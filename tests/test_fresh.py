@@ -11,6 +11,7 @@ import pytest
 
 from score_rag import RecommendWorkflow, open_recommender
 from score_rag.cli.ingest import ingested
+from score_rag.cli.recommend import staleness
 from score_rag.data.log import Item
 from score_rag.evaluation.evaluate import open_run
 from score_rag.feedback.record import Feedback
@@ -205,3 +206,14 @@ def test_a_thousand_judgements_cost_little(fresh):
     recommender.run.catch_up()
     assert time.perf_counter() - started < 1.0 and len(recommender.run.histories.log) == 36 + 50
     assert json.loads(log.path.read_bytes().splitlines()[0])["v"] == 1
+
+
+def test_a_note_says_what_follows_newer_files_until_the_index_does(fresh):
+    assert staleness(fresh) == ""
+    file = Path(fresh.data.path) / "interactions.csv"
+    file.write_text(file.read_text() + "98,1,1,1000300000,test\n")
+    assert "index build" in staleness(fresh) and "to train on it" in staleness(fresh)
+    serving_index.build(fresh)
+    assert staleness(fresh) == "", "answers know the new rows by the index"
+    file.write_text(file.read_text() + "98,2,1,1000300001,test\n")
+    assert "index update" in staleness(fresh)
