@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from score_rag.errors import InputError, ScoreError
+from score_rag.errors import InputError
+from score_rag.extras import names_extras
 from score_rag.files.modes import new_file
 
 __all__ = ["COLOURS", "check_picture", "new_figure", "save_picture", "to_svg"]
@@ -31,13 +32,11 @@ def new_figure(width: float, height: float) -> Iterator[Any]:
     """A figure of so many inches, in the style that all charts have.
 
     Raises:
-        ScoreError: matplotlib is not installed.
+        MissingPackageError: matplotlib is not installed.
     """
-    try:
+    with names_extras():
         import matplotlib
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ScoreError("pictures need matplotlib, which is not installed", hint='pip install "score-rag[plot]"') from error
     look: dict[Any, Any] = {"font.size": 11, "axes.titlesize": 12, "axes.titleweight": "bold", "axes.titlelocation": "left"}
     look |= {"axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "axes.grid": True, "grid.color": _LINE}
     look |= dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), _INK)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from score_rag.errors import DataError, InputError, ScoreError
+from score_rag.errors import DataError, InputError
+from score_rag.extras import require
 from score_rag.files.modes import new_file
 from score_rag.reranker.assess_report import ReportRow
 
@@ -27,14 +28,11 @@ def check_plot_path(path: Path) -> None:
 
     Raises:
         InputError: The file's name ends in neither `.png` nor `.svg`.
-        ScoreError: matplotlib is not installed.
+        MissingPackageError: matplotlib is not installed.
     """
     if path.suffix.lower() not in _KINDS:
         raise InputError("pictures are written as PNG or SVG", where=path, expected="a name such as report.png", found=path.name)
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ScoreError("pictures need matplotlib, which is not installed", hint='pip install "score-rag[plot]"') from error
+    require("matplotlib")
 
 
 def plot_report(rows: Sequence[ReportRow], path: Path, *, title: str = "") -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from score_rag.errors import InputError
+from score_rag.extras import names_extras
 from score_rag.serve.metrics import FOLDER
 from score_rag.serve.settings import ServeSettings
 
@@ -22,16 +22,12 @@ def uvicorn_config(pipeline: str, overrides: Sequence[str], settings: ServeSetti
     """How uvicorn runs the application.
 
     Raises:
-        InputError: The extra `serve` is not installed.
+        MissingPackageError: The extra `serve` is not installed.
     """
-    try:
+    with names_extras():
         import uvicorn
 
         from score_rag.serve.app import open_app
-    except ImportError as error:
-        raise InputError(
-            "serving needs further packages", found=f"no module {error.name}", hint="pip install 'score-rag[serve]'"
-        ) from error
     return uvicorn.Config(
         partial(open_app, pipeline, list(overrides), settings),
         factory=True,

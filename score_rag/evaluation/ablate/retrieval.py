@@ -13,7 +13,7 @@ import numpy as np
 
 from score_rag.context.finder import ContextFinder
 from score_rag.crm.interface import UserHistory
-from score_rag.errors import InputError
+from score_rag.extras import names_extras
 from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -136,10 +136,8 @@ def _collaborative(run: Run) -> Likeness:
 
 
 def _bm25(run: Run) -> Likeness:
-    try:
+    with names_extras():
         import bm25s
-    except ImportError as error:
-        raise InputError("BM25 needs a package that is not installed", expected="bm25s", hint='pip install "score-rag[ablate]"') from error
 
     def words(texts: Sequence[str]) -> Any:
         return bm25s.tokenize(list(texts), stopwords="en", return_ids=False, show_progress=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from score_rag.errors import InputError
+from score_rag.extras import names_extras
 
 if TYPE_CHECKING:
     from score_rag.evaluation.sweep.table import SweepTable
@@ -33,10 +34,8 @@ def plot_sweep(table: SweepTable, path: Path | str) -> Path:
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise InputError("pictures are written as PNG", where=path, expected="a name such as sweep.png", found=path.name)
-    try:
+    with names_extras():
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError("pictures need matplotlib, which is not installed", hint='pip install "score-rag[plot]"') from error
     rows = [row for row in table.rows if not row.failed]
     names = [name for name in table.names if len({_number(row.values.get(name)) for row in rows} - {None}) > 1]
     if not names:

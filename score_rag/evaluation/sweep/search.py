@@ -10,6 +10,7 @@ from score_rag.evaluation.ablate.results import Result
 from score_rag.evaluation.sweep.space import Axis
 from score_rag.evaluation.sweep.sweep import Sweep, Tell
 from score_rag.evaluation.sweep.table import Metric, SweepTable
+from score_rag.extras import names_extras
 from score_rag.files import digest_json
 from score_rag.metrics.auc import auc, log_loss, uauc
 from score_rag.pipeline.state import run_folder
@@ -86,12 +87,8 @@ def search(
 
 
 def _optuna() -> Any:
-    try:
+    with names_extras():
         import optuna
-    except ImportError as error:
-        raise InputError(
-            "a search needs a package that is not installed", expected="optuna", hint='pip install "score-rag[sweep]"'
-        ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 
