@@ -63,7 +63,8 @@ documents:
 
 reranker:
 {_ASSESSOR}\
-  pairs: 240                    # questions to learn from; more are better and cost calls of the assessor
+  pairs: 600                    # questions to learn from; of 240 the reranker learned nothing. Each is a call of the assessor
+  epochs: 1                     # of so many questions
   layers: 1                     # of the bundled cross-encoder; two take twice as long
 
 predictor:
