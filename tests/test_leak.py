@@ -184,6 +184,18 @@ def test_nothing_at_or_after_a_question_reaches_it(pair):
     assert moved(CARRIERS, pair) == []
 
 
+def test_an_item_that_is_judged_later_does_not_take_the_place_of_another():
+    # i1, i3, i5 and i7 are horror films; nobody judged i7 before, so judges of those most like it are told.
+    before = [("e", "i1", 0, 10, "train", False), ("a", "i3", 1, 10, "train", False), ("b", "i5", 1, 10, "train", False)]
+    asked, later = ("e", "i7", 0, 20, "train", False), [("c", item, 1, 30, "train", False) for item in ("i9", "i11")]
+    told = []
+    for rows in ([*before, asked], [*before, asked, *later]):
+        world = table(rows, "strict")
+        finder, _, found_ = found(world, next(event for event in world.rows("train") if event.item_id == "i7"), "judges")
+        told.append(sorted(hit.user_id for hit in finder.retrieve(found_)[0]))
+    assert told[0] == told[1] == ["a", "b"]
+
+
 @QUICK
 @given(questions(happens=False))
 def test_what_others_later_judged_reaches_no_document_and_no_neighbour(pair):

@@ -32,6 +32,8 @@ _MOST = 200
 """Judges of an item that are looked at: the most recent ones."""
 _NEAREST_ITEMS = 3
 """Where too few judged an item, so many items most like it count too."""
+_CACHED_ITEMS = 100
+"""So many items most like one are kept; where too few of them had judges by then, all are looked through."""
 
 
 class Judges:
@@ -140,7 +142,7 @@ class Judges:
         yield places
         known = {self._users[place] for place in places.tolist()}
         near: dict[str, bool] = {}
-        for item in self._items_near(question.item_id):
+        for item in self._items_near(question.item_id, question.as_of):
             near |= {user: liked for user, liked in self.before(item, question.as_of, question.user_id).items() if user not in known}
         yield self._visible(near, question.as_of)[0]
 
@@ -167,11 +169,20 @@ class Judges:
         at = len(times) if as_of is None else bisect_left(times, as_of)
         return places[at - 1] if at else None
 
-    def _items_near(self, item_id: str) -> list[str]:
+    def _items_near(self, item_id: str, as_of: int | None) -> list[str]:
+        """The items most like one, of those that were judged before `as_of`."""
         near = self._near_items
         if item_id not in near:
-            near[item_id] = self.similarity.nearest(item_id, self._times, _NEAREST_ITEMS)
-        return near[item_id]
+            near[item_id] = self.similarity.nearest(item_id, self._times, _CACHED_ITEMS)
+        found = [item for item in near[item_id] if self._judged(item, as_of)][:_NEAREST_ITEMS]
+        if len(found) == _NEAREST_ITEMS or len(near[item_id]) < _CACHED_ITEMS:
+            return found
+        return self.similarity.nearest(item_id, {item for item in self._times if self._judged(item, as_of)}, _NEAREST_ITEMS)
+
+    def _judged(self, item_id: str, as_of: int | None) -> bool:
+        """Whether anybody had judged it before `as_of`: an item that is judged later must not take the place of another."""
+        times = self._times[item_id]
+        return bool(times) and (as_of is None or times[0] < as_of)
 
 
 def _said(event: Event) -> tuple[str, bool]:
