@@ -263,7 +263,7 @@ def test_the_full_system_s_scores_are_those_of_evaluate(own_run):
     kept = pl.read_parquet(run_folder(own_run) / "evaluation" / "test-ablation.parquet")
     run = Run.open(own_run)
     events = list(event_rows(run.interactions.events.filter(pl.col("split") == "test")))
-    expected = [answer.probability for answer in ask(run, events, silent)]
+    expected = [answer.probability for answer in ask(run, events, silent)[0]]
     assert np.allclose(kept["full"].to_numpy(), expected, atol=1e-6)
     contexts = run.finder.find(run.finder.questions(events), reranked=False)
     told = run.writer.write(run.finder.questions(events), contexts)

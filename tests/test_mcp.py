@@ -148,7 +148,12 @@ def test_every_line_of_stdout_is_json_rpc_whatever_is_printed(toy_run):
         {"jsonrpc": "2.0", "id": 3, "method": "no/such/method"},
     ]
     process = subprocess.Popen(
-        [place.command, "-W", "always", *place.args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [place.command, "-W", "always", *place.args],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"},  # bars are among what is printed
     )
     said = []
     for line in lines:

@@ -95,4 +95,5 @@ def test_another_thread_s_words_are_heard_while_an_encoder_is_opened(tmp_path):
 
 def test_nothing_redirects_the_process_s_streams():
     redirecting = re.compile(r"redirect_std|sys\.std(out|err) *= |os\.dup2")
-    assert not [file.name for file in SOURCES.rglob("*.py") if redirecting.search(file.read_text(encoding="utf-8"))]
+    # An MCP server's process has no other work, and its standard output is the protocol's.
+    assert [file.name for file in SOURCES.rglob("*.py") if redirecting.search(file.read_text(encoding="utf-8"))] == ["mcp_server.py"]

@@ -22,6 +22,10 @@ TYPED = re.compile(
 SPEAKS = {
     "pipeline/show.py": "writes the page of settings",
     "pipeline/config.py": "says how a pipeline was named on the command line",
+    "pipeline/propose.py": "writes pipeline files, whose comments name commands",
+    "pipeline/sizes.py": "likewise",
+    "report/examples.py": "a page says which command fills it",
+    "report/report.py": "likewise",
 }
 
 

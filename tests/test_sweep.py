@@ -88,7 +88,7 @@ def test_serving_settings_train_nothing_and_answers_are_those_of_the_run(own, mo
 
     run = Run.open(base)
     events = list(event_rows(run.interactions.events.filter(pl.col("split") == "valid")))
-    expected = [answer.probability for answer in ask(run, events, silent)]
+    expected = [answer.probability for answer in ask(run, events, silent)[0]]
     assert np.allclose(rows["3"].to_numpy(), expected, atol=1e-6), "Ke 6 and Ks 2 are the run's own"
     assert rows["0"].to_list() == rows["2"].to_list(), "with nobody told, it makes no difference who was found"
     assert table.rows[0].metrics["auc"].value < table.rows[3].metrics["auc"].value, "the toy's answers come from other users"

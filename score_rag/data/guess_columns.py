@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
+from score_rag.data.guess_times import guess_time_format, is_time
 from score_rag.data.sniff import Sniffed, is_number
 
 __all__ = ["Columns", "guess_columns"]
@@ -52,8 +52,6 @@ _ITEM_WORDS = {
 _LISTS = ("genres", "creators", "keywords")
 _LABELS = {"like": 1, "liked": 1, "yes": 1, "y": 1, "1": 1, "positive": 1, "dislike": 0, "disliked": 0, "no": 0, "n": 0, "-1": 0, "0": 0,
            "negative": 0}  # fmt: skip
-_FORMS = ("%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%d.%m.%Y", "%d.%m.%Y %H:%M:%S", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%Y %H:%M:%S",
-          "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%m %d, %Y", "%a, %d %b %Y %H:%M:%S %z")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -171,7 +169,7 @@ def _by_content(found: Sniffed, events: dict[str, str], said: list[str]) -> None
 def _time_by_content(found: Sniffed, events: dict[str, str], said: list[str]) -> None:
     for name in found.names:
         cells = found.cells(name) if name not in events.values() else []
-        if cells and all(_is_time(cell) for cell in cells):
+        if cells and all(is_time(cell) for cell in cells):
             events["timestamp"] = name
             said.append(f"{found.file.name}: no name says so, but {_called(found, name)} holds times: taken for timestamp")
             return
@@ -188,30 +186,8 @@ def _items_by_content(found: Sniffed, items: dict[str, str]) -> None:
             return
 
 
-def _is_time(cell: str) -> bool:
-    if cell.removesuffix(".0").isdigit():
-        return bool(re.fullmatch(r"[1-9]\d{9}(\d{3})?(\.0)?|(19|20)\d{6}", cell))
-    return _iso(cell) or any(_fits(cell, form) for form in _FORMS)
-
-
 def _is_rating(cells: Sequence[str]) -> bool:
     return all(is_number(cell) and 0 <= float(cell) <= 100 for cell in cells) and len(set(cells)) <= min(21, max(5, len(cells) // 2))
-
-
-def _iso(cell: str) -> bool:
-    try:
-        datetime.fromisoformat(cell)
-    except ValueError:
-        return False
-    return "-" in cell
-
-
-def _fits(cell: str, form: str) -> bool:
-    try:
-        datetime.strptime(cell, form)
-    except ValueError:
-        return False
-    return True
 
 
 def _settings(found: Sniffed, events: dict[str, str], said: list[str]) -> dict[str, Any]:
@@ -227,7 +203,7 @@ def _settings(found: Sniffed, events: dict[str, str], said: list[str]) -> dict[s
         out["negatives"] = 1
         said.append(f"{found.file.name}: neither ratings nor labels: each row is a like, and one negative is sampled for it")
     if "timestamp" in events:
-        form = _time_format(found.cells(events["timestamp"]), found, said)
+        form = guess_time_format(found.cells(events["timestamp"]), found, said)
         if form:
             out["time_format"] = form
     else:
@@ -236,24 +212,6 @@ def _settings(found: Sniffed, events: dict[str, str], said: list[str]) -> dict[s
     if "split" in events:
         out["split"] = "column"
     return out
-
-
-def _time_format(cells: list[str], found: Sniffed, said: list[str]) -> str | None:
-    """Of times that are not understood without it."""
-    if not cells or all(_iso(cell) for cell in cells):
-        return None
-    if all(re.fullmatch(r"(19|20)\d{6}", cell) for cell in cells):
-        said.append(f"{found.file.name}: times such as {cells[0]} are dates without hyphens")
-        return "date-number"
-    if all(is_number(cell) for cell in cells):
-        return None
-    fitting = [form for form in _FORMS if all(_fits(cell, form) for cell in cells)]
-    if not fitting:
-        said.append(f"{found.file.name}: times such as {cells[0]!r} are of a form that is not known: say which, data.time_format")
-        return None
-    if len(fitting) > 1:
-        said.append(f"{found.file.name}: times such as {cells[0]!r} fit {' and '.join(fitting)}: the first is assumed")
-    return fitting[0]
 
 
 def _list_separator(found: Sniffed, items: dict[str, str]) -> str | None:

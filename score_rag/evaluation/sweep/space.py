@@ -101,9 +101,7 @@ def grid(axes: Sequence[Axis]) -> list[dict[str, Any]]:
     """
     names = [axis.name for axis in axes]
     if not axes or len(set(names)) < len(names):
-        raise InputError(
-            "a sweep needs settings, each once", expected="--set section.key=VALUE,VALUE,...", found=", ".join(names) or "none"
-        )
+        raise InputError("a sweep needs settings, each once", expected="section.key=VALUE,VALUE,...", found=", ".join(names) or "none")
     if (wide := [axis.name for axis in axes if not axis.values]) != []:
         raise InputError("a grid needs listed values", where=wide[0], hint="a range is for a search: --search 20")
     return [dict(zip(names, values, strict=True)) for values in itertools.product(*(axis.values for axis in axes))]
