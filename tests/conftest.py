@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 for _name, _value in (
     ("HF_HUB_OFFLINE", "1"),
@@ -17,6 +18,10 @@ for _name, _value in (
     os.environ[_name] = _value
 # Tables are as wide as this says, and in some test processes it is set.
 os.environ.pop("COLUMNS", None)
+
+# A shared machine may be slow at any moment: how long an example takes is no result.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 TOY_PIPELINE = """
 name: toy
