@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -61,20 +62,26 @@ class Ask(BaseModel):
         return f"{path}?{urlencode({**fields, **({'item': item} if item else {})})}"
 
 
-class Look(BaseModel):
+@dataclass(frozen=True)
+class Look:
     """A question that was looked up.
 
     Attributes:
         before: The history as it is.
-        after: With the changes.
+        kept: What of it is left.
+        added: What comes after.
     """
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     person: Person
     item: Item
     before: list[Event]
-    after: list[Event]
+    kept: list[Event]
+    added: list[Event]
+
+    @property
+    def after(self) -> list[Event]:
+        """The history with its changes."""
+        return [*self.kept, *self.added]
 
 
 def find_look(run: ServingRun, ask: Ask) -> Look:
@@ -85,17 +92,16 @@ def find_look(run: ServingRun, ask: Ask) -> Look:
         InputError: Something that is added is unknown.
     """
     person, item = find_asked(run, ask.user_id, None if ask.user else ask.given, None, ask.item)
-    before = list(person.history)
-    return Look(person=person, item=item, before=before, after=_changed(run, person, before, ask))
-
-
-def _changed(run: ServingRun, person: Person, before: Sequence[Event], ask: Ask) -> list[Event]:
-    """Added judgements are the latest; nothing at or after the question's time is known to anybody."""
-    dropped = set(ask.without)
+    before, dropped = list(person.history), set(ask.without)
     kept = [event for event in before if event.item_id not in dropped]
+    return Look(person=person, item=item, before=before, kept=kept, added=_added(run, person, before, ask))
+
+
+def _added(run: ServingRun, person: Person, before: Sequence[Event], ask: Ask) -> list[Event]:
+    """The latest judgements of the history; nothing at or after the question's time is known to anybody."""
     if not ask.add:
-        return kept
+        return []
     latest = max((event.timestamp for event in before), default=run.histories.train_end)
     when = latest if person.as_of is None else person.as_of - 1
     added = parse_history(ask.add, run.histories.catalogue, when=when)
-    return [*kept, *(event._replace(user_id=person.user_id or "") for event in added)]
+    return [event._replace(user_id=person.user_id or "") for event in added]

@@ -82,6 +82,7 @@ def of_explanation(run: ServingRun, ask: Ask, look: Look, found: Explanation, be
         "warnings": list(dict.fromkeys([*told.warnings, *run.notes])),
         "history": history_rows(run, look.before, ask),
         "judgements": len(look.before),
+        "added": [{"name": run.histories.catalogue[one.item_id].name, "liked": one.liked} for one in look.added],
     }
 
 
