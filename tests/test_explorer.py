@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from html import unescape
 from html.parser import HTMLParser
 
@@ -12,6 +13,7 @@ from test_serve import KEY, serving
 from score_rag import open_recommender
 from score_rag.evaluation.evaluate import evaluate_run
 from score_rag.explain.explainer import Explainer
+from score_rag.pipeline.state import run_folder
 from score_rag.serve.explorer.router import explorer
 from score_rag.serve.safety import FORM_PATHS, OPEN_PATHS, PAGE_PATHS
 
@@ -169,6 +171,8 @@ async def test_what_the_data_says_is_never_markup(fresh):
 
 
 async def test_the_run_page_has_stages_data_and_tables_without_any_style_in_it(fresh):
+    # Other tests may have evaluated the run that this is a copy of.
+    shutil.rmtree(run_folder(fresh) / "evaluation", ignore_errors=True)
     async with serving(fresh) as client:
         empty = await shown(client, "/run")
         assert "nothing is evaluated yet" in empty and "Cost of each stage" in empty

@@ -7,6 +7,7 @@ from browser import LOOKS, chromium, grave_findings, keep_screenshot, visited
 from test_serve_process import served
 
 from score_rag.evaluation.evaluate import evaluate_run
+from score_rag.explain.rows import explain_rows
 
 KEY = "a key of some length"
 
@@ -20,6 +21,7 @@ def check(page, name: str, width: int) -> None:
 
 def test_the_main_path_in_every_look(fresh):
     evaluate_run(fresh)
+    explain_rows(fresh, 20)
     with chromium() as browser, served(fresh) as (client, _):
         base = str(client.base_url).rstrip("/")
         for width, scheme in LOOKS:
@@ -52,6 +54,8 @@ def test_the_main_path_in_every_look(fresh):
                 page.get_by_role("link", name="The run").click()
                 page.get_by_role("heading", name="Cost", exact=True).wait_for()
                 assert page.locator("figure svg").count() >= 2
+                images = page.locator("figure svg image")
+                assert images.count() >= 1 and page.request.get(base + images.first.get_attribute("href")).ok
                 fills = page.locator("figure svg path").evaluate_all("all => new Set(all.map(one => getComputedStyle(one).stroke)).size")
                 assert fills >= 2, "charts have their colours without a style in them"
                 check(page, f"explorer-run-{look}", width)

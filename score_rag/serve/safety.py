@@ -31,7 +31,7 @@ Send = Callable[[Message], Awaitable[None]]
 _STATIC = ("/static/explorer.css", "/static/htmx.min.js", "/static/icon.svg")
 OPEN_PATHS = ("/health/live", "/health/ready", "/docs", "/docs.css", "/openapi.json", "/login", *_STATIC)
 """What needs no key: it tells nothing of anybody."""
-PAGE_PATHS = ("/", "/ranking", "/why", "/prompt", "/run", "/logout", "/suggest/users", "/suggest/items")
+PAGE_PATHS = ("/", "/ranking", "/why", "/prompt", "/run", "/chart", "/logout", "/suggest/users", "/suggest/items")
 """The explorer's: a browser that has no key is sent to the form that asks for it."""
 FORM_PATHS = ("/login", "/logout", "/prompt")
 """Where a browser sends forms."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,17 +25,23 @@ from score_rag.report.section import Section
 
 __all__ = ["Measuring", "near"]
 
+_IMAGE = re.compile(r'xlink:href="data:image/png;base64,([^"]*)"')
+
 
 class Measuring:
     """Reads what is stored of a run, again where a stored table has changed. Of threads that ask at once, each may read.
 
     Args:
         pipeline: Whose run.
+
+    Attributes:
+        images: Pictures inside charts (PNG), by their digest.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
         self._bins: tuple[Any, tuple[Bin, ...]] = (None, ())
+        self.images: dict[str, bytes] = {}
         self._sections: tuple[Any, list[Section]] = (None, [])
 
     @property
@@ -54,15 +63,24 @@ class Measuring:
         stamp = self._stamp()
         if self._sections[0] != stamp:
             run = Run.open(self.pipeline, stages=("data",))
-            tables = [_plain(section) for section in tables_sections(self.pipeline)]
+            images: dict[str, bytes] = {}
+            tables = [_plain(section, images) for section in tables_sections(self.pipeline)]
+            self.images = images
             self._sections = stamp, [ran_section(run), data_section(run), *tables, cost_section(self.pipeline)]
         return self._sections[1]
 
 
-def _plain(section: Section) -> Section:
-    """Charts without styles in them: the server's policy lets none in."""
-    charts = [chart._replace(svg=Markup(styles_as_attributes(chart.svg))) for chart in section.charts]
-    return replace(section, charts=charts, parts=[_plain(part) for part in section.parts])
+def _plain(section: Section, images: dict[str, bytes]) -> Section:
+    """Charts without styles and pictures in them: the server's policy lets none in. `images` takes the pictures."""
+
+    def kept(found: re.Match[str]) -> str:
+        data = b64decode(found.group(1))
+        name = hashlib.sha256(data).hexdigest()[:32]
+        images[name] = data
+        return f'href="/chart?name={name}"'
+
+    charts = [chart._replace(svg=Markup(_IMAGE.sub(kept, styles_as_attributes(chart.svg)))) for chart in section.charts]
+    return replace(section, charts=charts, parts=[_plain(part, images) for part in section.parts])
 
 
 def _bins(pipeline: Pipeline, tables: list[Any]) -> tuple[Bin, ...]:

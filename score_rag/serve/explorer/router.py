@@ -19,6 +19,7 @@ from score_rag.serve.explorer.measured import Measuring, near
 from score_rag.serve.explorer.page import page, page_route
 from score_rag.serve.explorer.static import static
 from score_rag.serve.explorer.suggest import some_users, suggested_items, suggested_users
+from score_rag.serve.refusals import Refusal
 from score_rag.serve.routes.about import Asking
 from score_rag.serve.routes.ranking import ranked
 from score_rag.serve.service import Service
@@ -117,6 +118,17 @@ def explorer(service: Service) -> APIRouter:
     async def run_page(request: Request) -> Response:
         found = await Asking(service, request).within(service.slowly(lambda _: measuring.sections()))
         return page(request, "run.html", about=service.pipeline.description, sections=found)
+
+    @router.get("/chart")
+    async def chart(name: Annotated[str, Query(max_length=64)] = "") -> Response:
+        """A picture that stands in a chart of the page before."""
+        if name not in measuring.images:
+            # Another worker made the page.
+            await service.slowly(lambda _: measuring.sections())
+        found = measuring.images.get(name)
+        if found is None:
+            raise Refusal(404, "unknown_path", "there is no such picture")
+        return Response(found, media_type="image/png")
 
     @router.get("/suggest/users")
     async def users(request: Request, ask: Asked) -> Response:
