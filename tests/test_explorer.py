@@ -223,3 +223,10 @@ async def test_pages_are_known_to_the_rules_of_the_server(fresh):
             assert (await client.get(path)).status_code == 200
         assert (await client.post("/v1/score", data={"user_id": "0"})).status_code == 415
         assert (await client.post("/prompt", json={})).status_code == 415
+
+
+async def test_without_torch_evidence_is_shown_without_attention(fresh, monkeypatch):
+    monkeypatch.setattr("score_rag.explain.explainer.find_spec", lambda name: None)
+    async with serving(fresh) as client:
+        text = await shown(client, "/why", user="0", item="5")
+        assert "torch, which is not installed" in text and "P without" in text and ">attention<" not in text
