@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+_ALONE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+"""No name leads anywhere."""
 LOOKS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 
 
@@ -30,7 +32,7 @@ def chromium() -> Iterator[object]:
     if found is None:
         pytest.skip("no Chromium on this machine: pages are not looked at (apt-get install chromium)")
     with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox", _ALONE])
         try:
             yield browser
         finally:
@@ -40,7 +42,20 @@ def chromium() -> Iterator[object]:
 @contextmanager
 def opened(browser, path: Path, *, width: int = 1280, scheme: str = "light") -> Iterator[tuple[object, Seen]]:
     """(a page with a file from disk, what it did): whatever would leave the file is refused, and kept in `requests`."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+    with _opened(browser, path.as_uri(), lambda url: url == path.as_uri(), width, scheme, offline=True) as found:
+        yield found
+
+
+@contextmanager
+def visited(browser, base: str, *, width: int = 1280, scheme: str = "light", script: bool = True) -> Iterator[tuple[object, Seen]]:
+    """(a page of a server, what it did): whatever would leave the server is refused, and kept in `requests`."""
+    with _opened(browser, base, lambda url: url.startswith(base + "/"), width, scheme, java_script_enabled=script) as found:
+        yield found
+
+
+@contextmanager
+def _opened(browser, start: str, allowed, width: int, scheme: str, **more) -> Iterator[tuple[object, Seen]]:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **more)
     seen = Seen()
     page = context.new_page()
     page.on("console", lambda message: seen.console.append(f"{message.type}: {message.text}"))
@@ -48,7 +63,7 @@ def opened(browser, path: Path, *, width: int = 1280, scheme: str = "light") -> 
 
     def route(route) -> None:
         url = route.request.url
-        if url == path.as_uri() or url.startswith("data:"):
+        if allowed(url) or url.startswith("data:"):
             route.continue_()
             return
         seen.requests.append(url)
@@ -56,10 +71,17 @@ def opened(browser, path: Path, *, width: int = 1280, scheme: str = "light") -> 
 
     page.route("**/*", route)
     try:
-        page.goto(path.as_uri(), wait_until="load")
+        page.goto(start, wait_until="load")
         yield page, seen
     finally:
         context.close()
+
+
+def grave_findings(page) -> list[str]:
+    """What axe-core finds that keeps somebody out: its serious and critical findings, with the first place of each."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    found = axe.Axe().run(page).response["violations"]
+    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in ("serious", "critical")]
 
 
 def keep_screenshot(page, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from score_rag.arguments import Time
 from score_rag.context.levels import Fact
 from score_rag.context.segments import Span, kind_of, segment
 from score_rag.context.writer import Told
-from score_rag.explain.explanation import CAUTION, NO_ATTENTION, Explanation, PromptLook, SegmentLook, TokenLook
+from score_rag.explain.explanation import CAUTION, NO_ATTENTION, NO_TORCH, Explanation, PromptLook, SegmentLook, TokenLook
 from score_rag.explain.leave_out import leave_out
 from score_rag.pipeline.lazy import lazy
 from score_rag.pipeline.run import Run
@@ -58,8 +59,8 @@ class Explainer:
 
     @lazy
     def reader(self) -> AttentionReader | None:
-        """Reads attention; None where the run's engine tells none."""
-        if self.run.pipeline.predictor.scoring.engine not in ("auto", "torch"):
+        """Reads attention; None where the run's engine tells none, or torch is not installed."""
+        if self.run.pipeline.predictor.scoring.engine not in ("auto", "torch") or find_spec("torch") is None:
             return None
         from score_rag.predictor.attention import AttentionReader
 
@@ -70,7 +71,8 @@ class Explainer:
         """What a reader must know of every explanation."""
         if self.reader is not None:
             return (CAUTION,)
-        return (CAUTION, NO_ATTENTION.format(engine=self.run.pipeline.predictor.scoring.engine))
+        engine = self.run.pipeline.predictor.scoring.engine
+        return (CAUTION, NO_TORCH if engine in ("auto", "torch") else NO_ATTENTION.format(engine=engine))
 
     def explain(
         self, user_id: str | int | None, item_id: str | int, *, history: History | None = None, as_of: Time | None = None

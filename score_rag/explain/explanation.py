@@ -12,13 +12,18 @@ from score_rag.context.segments import Span, SpanKind, kind_of
 from score_rag.predictor.answer import Answer
 from score_rag.recommend.recommendation import Recommendation
 
-__all__ = ["CAUTION", "NO_ATTENTION", "Explanation", "PromptLook", "SegmentLook", "TokenLook"]
+__all__ = ["CAUTION", "NO_ATTENTION", "NO_TORCH", "Explanation", "PromptLook", "SegmentLook", "TokenLook"]
 
 CAUTION = (
     "attention says where the model looks, not why it answers (Jain and Wallace 2019); what a part is worth to the answer is "
     "measured by asking again without it"
 )
 NO_ATTENTION = "no attention: the engine {engine} does not tell it; what each part changes is measured all the same"
+
+NO_TORCH = (
+    "no attention: it is read with torch, which is not installed (pip install 'score-rag[train]'); what each part changes is "
+    "measured all the same"
+)
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,14 @@ from score_rag.errors import InputError
 from score_rag.extras import names_extras
 from score_rag.files.modes import new_file
 
-__all__ = ["COLOURS", "check_picture", "new_figure", "save_picture", "to_svg"]
+__all__ = ["COLOURS", "check_picture", "new_figure", "save_picture", "styles_as_attributes", "to_svg"]
 
 COLOURS = {"instructions": "#8a8a8a", "neighbour": "#0072B2", "history": "#009E73", "evidence": "#E69F00", "target": "#B4518F"}
 """By kind of segment; told apart in every common kind of colour blindness (Okabe and Ito 2008, purple darkened)."""
 _INK, _LINE = "#101112", "#d0d1d2"
 """Stand for the page's own colours of text and lines."""
 _SHARED = re.compile(r' id="(?:figure|axes|patch|line2d|text|matplotlib\.axis|[xy]tick|legend|PathCollection|LineCollection|QuadMesh)_\d+"')
+_FONT = re.compile(r"(?:(?P<weight>bold|\d{3})\s+)?(?P<size>[\d.]+px)\s+(?P<family>.+)")
 _KINDS = (".png", ".svg")
 
 
@@ -62,6 +63,33 @@ def to_svg(figure: Any, *, label: str) -> str:
     text = re.sub(r"font(?:-family)?: ([^;\"]*)", lambda found: found.group(0).replace("'DejaVu Sans'", "system-ui"), text)
     wide = 'class="wide" ' if figure.get_figwidth() > 6 else ""
     return text.replace("<svg ", f'<svg {wide}role="img" aria-label="{escape(label, quote=True)}" ', 1)
+
+
+def styles_as_attributes(svg: str) -> str:
+    """The same chart for a page whose policy lets no style stand in it: each property is an attribute.
+
+    >>> styles_as_attributes('<svg><style type="text/css">*{stroke-linecap: butt}</style><path style="fill: none; stroke: red"/></svg>')
+    '<svg><path fill="none" stroke="red"/></svg>'
+    >>> styles_as_attributes("<svg><text style=\\"font: bold 12px 'A', serif; text-anchor: end\\"/></svg>")
+    '<svg><text font-weight="bold" font-size="12px" font-family="A, serif" text-anchor="end"/></svg>'
+    """
+    svg = re.sub(r"<style\b.*?</style>", "", svg, flags=re.S)
+    svg = re.sub(r"<defs>\s*</defs>\s*", "", svg)
+    return re.sub(r'style="([^"]*)"', lambda found: " ".join(_attributes(found.group(1))), svg)
+
+
+def _attributes(style: str) -> Iterator[str]:
+    for part in style.split(";"):
+        name, _, value = (text.strip() for text in part.partition(":"))
+        if name == "font":
+            match = _FONT.fullmatch(value)
+            if match is not None:
+                if match["weight"]:
+                    yield f'font-weight="{match["weight"]}"'
+                yield f'font-size="{match["size"]}"'
+                yield f'font-family="{match["family"].replace(chr(39), "")}"'
+        elif name:
+            yield f'{name}="{value.replace(chr(39), "")}"'
 
 
 def check_picture(path: Path, kinds: Sequence[str] = _KINDS) -> Path:

@@ -1,6 +1,6 @@
 """The application: routers over one service, behind the rules of `score_rag.serve.safety`.
 
-Further pages (an explorer) are routers too: `create_app(service, routers=[...])`, each a function of the service.
+Further pages are routers too: `create_app(service, routers=[...])`, each a function of the service.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from score_rag.errors import ScoreError
 from score_rag.pipeline.config import load_pipeline
+from score_rag.serve.explorer.router import explorer
 from score_rag.serve.refusals import Refusal, of_error
 from score_rag.serve.routes.answers import Explainer, answers
 from score_rag.serve.routes.catalogue import catalogue
@@ -54,7 +55,7 @@ def create_app(service: Service, *, explainer: Explainer | None = None, routers:
 
     about = "Will this user like this item, and on what evidence?"
     app = FastAPI(title=f"score-rag: {service.pipeline.name}", description=about, docs_url=None, redoc_url=None, lifespan=life)
-    for router in (answers(service, explainer), feedback(service), catalogue(service), health(service), pages(app)):
+    for router in (answers(service, explainer), feedback(service), catalogue(service), health(service), pages(app), explorer(service)):
         app.include_router(router)
     for make in routers:
         app.include_router(make(service))

@@ -17,7 +17,7 @@ from score_rag.recommend.names import find_user, item_names
 from score_rag.recommend.question import FoundQuestion, find_history
 from score_rag.serve.refusals import Unknown
 
-__all__ = ["Person", "find_items", "find_person", "item_route", "propose", "questions_of"]
+__all__ = ["Person", "find_asked", "find_items", "find_person", "item_route", "propose", "questions_of"]
 
 _LEAST = 50
 """Candidates that a ranking orders at least."""
@@ -110,6 +110,16 @@ def find_items(run: ServingRun, names: Sequence[str]) -> list[Item]:
             "unknown_item", f"{len(lost)} items are unknown, or could be several", found=", ".join(lost[:10]), expected="ids or names"
         )
     return found
+
+
+def find_asked(run: ServingRun, user_id: str | None, history: Any, as_of: Any, item: str) -> tuple[Person, Item]:
+    """Who asks about which item; of one that was judged already, just before that, unless a time is given."""
+    person = find_person(run, user_id, history, as_of)
+    (found,) = find_items(run, [item])
+    judged = None if person.user_id is None else run.histories.log.first(person.user_id, found.item_id)
+    if judged is not None and person.as_of is None:
+        person = find_person(run, user_id, None, judged.timestamp)
+    return person, found
 
 
 def questions_of(person: Person, items: Sequence[Item]) -> list[FoundQuestion]:

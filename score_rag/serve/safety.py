@@ -18,17 +18,23 @@ from typing import Any
 from uuid import uuid4
 
 from score_rag.serve.refusals import Refusal
+from score_rag.serve.session import token_holds, token_of
 from score_rag.serve.settings import ServeSettings, is_loopback
 
-__all__ = ["HEADERS", "OPEN_PATHS", "Guarded"]
+__all__ = ["FORM_PATHS", "HEADERS", "OPEN_PATHS", "PAGE_PATHS", "Guarded"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-OPEN_PATHS = ("/health/live", "/health/ready", "/docs", "/docs.css", "/openapi.json")
+_STATIC = ("/static/explorer.css", "/static/htmx.min.js", "/static/icon.svg")
+OPEN_PATHS = ("/health/live", "/health/ready", "/docs", "/docs.css", "/openapi.json", "/login", *_STATIC)
 """What needs no key: it tells nothing of anybody."""
+PAGE_PATHS = ("/", "/ranking", "/why", "/prompt", "/run", "/chart", "/logout", "/suggest/users", "/suggest/items")
+"""The explorer's: a browser that has no key is sent to the form that asks for it."""
+FORM_PATHS = ("/login", "/logout", "/prompt")
+"""Where a browser sends forms."""
 HEADERS = {
     "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'",
     "x-content-type-options": "nosniff",
@@ -86,7 +92,10 @@ class Guarded:
             self._check(scope, headers)
             await self.app(scope, await self._body(headers, receive), sending)
         except Refusal as refusal:
-            await _refuse(refusal, request_id, sending)
+            if refusal.status == 401 and scope["path"] in PAGE_PATHS and "authorization" not in headers and "x-api-key" not in headers:
+                await _ask_key(sending, inside="hx-request" in headers)
+            else:
+                await _refuse(refusal, request_id, sending)
         except Exception:
             # The application has answered and logged it, and raises it again for servers that would like to know.
             if not begun:
@@ -107,13 +116,18 @@ class Guarded:
         elif scope["path"] not in OPEN_PATHS:
             bearer = headers.get("authorization", "")
             key = bearer[7:] if bearer[:7].lower() == "bearer " else headers.get("x-api-key", "")
-            if not hmac.compare_digest(_digest(key.strip()), self._key):
+            known = hmac.compare_digest(_digest(key.strip()), self._key)
+            if not known and scope["path"] in PAGE_PATHS and self.settings.api_key is not None:
+                known = token_holds(self.settings.api_key, token_of(headers.get("cookie", "")))
+            if not known:
                 raise Refusal(401, "unauthorized", "a key is needed", expected="Authorization: Bearer KEY, or X-API-Key: KEY")
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
             raise Refusal(403, "forbidden", "requests from pages of other origins are not answered")
-        if scope["method"] in ("POST", "PUT") and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise Refusal(415, "not_json", "a body is JSON", expected="Content-Type: application/json")
+        if scope["method"] in ("POST", "PUT"):
+            kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+            if kind != ("application/x-www-form-urlencoded" if scope["path"] in FORM_PATHS else "application/json"):
+                raise Refusal(415, "not_json", "a body is JSON", expected="Content-Type: application/json")
 
     async def _body(self, headers: dict[str, str], receive: Receive) -> Receive:
         """The whole body, so that nobody holds a place by sending slowly; what comes behind it is the end of the connection."""
@@ -154,6 +168,13 @@ async def _refuse(refusal: Refusal, request_id: str, send: Send) -> None:
         headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _ask_key(send: Send, *, inside: bool) -> None:
+    """Send a browser to the form; `inside` a page, its script goes there."""
+    headers = [(b"content-length", b"0"), (b"hx-redirect" if inside else b"location", b"/login")]
+    await send({"type": "http.response.start", "status": 401 if inside else 303, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _digest(text: str) -> bytes:

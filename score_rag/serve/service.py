@@ -56,6 +56,8 @@ class Service:
         self._models = ThreadPoolExecutor(1, thread_name_prefix="score-rag-models")
         self.lookups = ThreadPoolExecutor(2, thread_name_prefix="score-rag-lookups")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="score-rag-feedback")
+        # What takes seconds, one after the other: it must not stand in the way of look-ups.
+        self._slow = ThreadPoolExecutor(1, thread_name_prefix="score-rag-slow")
         self.batches = Batches(self._models, most=settings.batch, wait=settings.gather, told=self.metrics.batches.observe)
         self._under_way = 0
         self._task: asyncio.Task[None] | None = None
@@ -72,7 +74,7 @@ class Service:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-        for pool in (self._models, self.lookups, self._writer):
+        for pool in (self._models, self.lookups, self._writer, self._slow):
             pool.shutdown(wait=True, cancel_futures=True)
         if self.requests is not None:
             self.requests.close()
@@ -135,6 +137,12 @@ class Service:
         if not self.ready.is_set() or self.failure is not None:
             _ = self.run
         return await asyncio.get_running_loop().run_in_executor(self.lookups, lambda: act(self.run))
+
+    async def slowly(self, act: Callable[[ServingRun], T]) -> T:
+        """Something that asks a model several times over, or reads much; one such thing after the other."""
+        if not self.ready.is_set() or self.failure is not None:
+            _ = self.run
+        return await asyncio.get_running_loop().run_in_executor(self._slow, lambda: act(self.run))
 
     async def answers(
         self, run: ServingRun, asked: Sequence[FoundQuestion], *, reranked: bool, seconds: dict[str, float]

@@ -13,8 +13,9 @@ from score_rag.recommend.answering import explain_answer
 from score_rag.recommend.question import FoundQuestion
 from score_rag.recommend.recommendation import Recommendation
 from score_rag.serve import forms
-from score_rag.serve.asking import Person, find_items, find_person, item_route, propose, questions_of
+from score_rag.serve.asking import Person, find_asked, find_items, find_person, item_route, questions_of
 from score_rag.serve.routes.about import Asking, result_of
+from score_rag.serve.routes.ranking import ranked
 from score_rag.serve.routes.rerank import rerank
 from score_rag.serve.service import Service
 
@@ -50,22 +51,8 @@ def answers(service: Service, explainer: Explainer | None = None) -> APIRouter:
     async def ranking(form: forms.Recommend, request: Request) -> Any:
         asking = Asking(service, request)
 
-        def look(run: ServingRun) -> tuple[ServingRun, Person, list[FoundQuestion]]:
-            person = find_person(run, form.user_id, form.history, form.as_of)
-            wanted = form.offset + form.n
-            told = {"candidates": form.candidates, "categories": form.categories, "exclude_seen": form.exclude_seen}
-            return run, person, questions_of(person, propose(run, person, wanted, **told))  # type: ignore[arg-type]  # by name
-
         async def work() -> Any:
-            run, person, asked = await asking.look_up(look)
-            by = run.guard.route
-            if by == "recommender":
-                # Its order stands, and only what is shown is asked about.
-                asked = asked[form.offset : form.offset + form.n]
-            found = await service.answers(run, asked, reranked=False, seconds=asking.seconds)
-            if by == "predictor":
-                # Sorting is stable: of equal probabilities, the recommender's order decides.
-                found = sorted(found, key=lambda one: -one.answer.probability)[form.offset : form.offset + form.n]
+            run, person, found, by = await ranked(asking, form)
             results = [{"rank": form.offset + place, **result_of(run, person, one)} for place, one in enumerate(found, start=1)]
             asking.keep(run, "/v1/recommend", person.route, [(one["item_id"], one["probability"]) for one in results])
             return {"results": results, "ordered_by": by, "about": asking.about(run, person, empty=not results)}
@@ -97,11 +84,7 @@ def answers(service: Service, explainer: Explainer | None = None) -> APIRouter:
         asking = Asking(service, request)
 
         def look(run: ServingRun) -> tuple[ServingRun, Person, list[FoundQuestion]]:
-            person = find_person(run, form.user_id, form.history, form.as_of)
-            (item,) = find_items(run, [form.item])
-            judged = None if person.user_id is None else run.histories.log.first(person.user_id, item.item_id)
-            if judged is not None and person.as_of is None:
-                person = find_person(run, form.user_id, None, judged.timestamp)
+            person, item = find_asked(run, form.user_id, form.history, form.as_of, form.item)
             return run, person, questions_of(person, [item])
 
         async def work() -> Any:
