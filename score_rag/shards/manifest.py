@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from score_rag.errors import DataError, InputError
-from score_rag.files import digest_json, read_json, write_json
+from score_rag.files import digest_json, read_json
+from score_rag.files.modes import new_file
 
 __all__ = ["MANIFEST", "claim", "read_manifest"]
 
@@ -75,9 +76,12 @@ def read_manifest(output: Path) -> dict[str, Any]:
 
 def _put_once(file: Path, content: dict[str, Any]) -> None:
     """Write a file unless another process does: the first to come says which job it is."""
-    aside = file.with_name(f".{file.name}.{uuid4().hex[:12]}.tmp")
+    handle, aside = new_file(file)
     try:
-        write_json(aside, content)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            json.dump(content, stream, indent=2, sort_keys=True, ensure_ascii=False)
+            stream.flush()
+            os.fsync(stream.fileno())
         try:
             os.link(aside, file)
         except FileExistsError:
