@@ -36,7 +36,7 @@ def put_parquet(path: Path, write: Callable[[Path], object], *, check: Callable[
 
 
 def sorted_together(files: Sequence[Path]) -> pl.LazyFrame:
-    """Files whose rows are each in the order of the input, as one table in that order; read side by side, never as a whole."""
+    """Files whose rows are each in the order of the input, as one table in that order; read side by side."""
     tables = [pl.scan_parquet(file) for file in files]
     while len(tables) > 1:
         # In pairs of pairs: as deep as the logarithm of their number.

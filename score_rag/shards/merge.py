@@ -13,7 +13,7 @@ __all__ = ["merge_shards"]
 
 
 def merge_shards(output: Path | str, file: Path | str, *, errors: Path | str | None = None, report: Report = silent) -> ShardsReport:
-    """Check all shards, then write them as one; parts are read side by side, never as a whole.
+    """Check all shards, then write them as one; parts are read side by side.
 
     Args:
         output: The folder of the shards.
