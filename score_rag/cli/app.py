@@ -28,6 +28,7 @@ from score_rag.cli import (
     report,
     run,
     serve,
+    shards,
     status,
     sweep,
 )
@@ -49,6 +50,9 @@ app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("recommend")(recommend.recommend)
 app.command("serve")(serve.serve)
+app.command("score")(shards.score)
+app.command("embed")(shards.embed)
+app.add_typer(shards.app, name="shards")
 app.command("ingest")(ingest.ingest)
 app.add_typer(feedback.app, name="feedback")
 app.command("evaluate")(evaluate.evaluate)

@@ -18,6 +18,8 @@ _KEPT = {
     "data": "what was downloaded is kept",
     "index": "the index is as it was",
     "evaluate": "no table was stored",
+    "score": "rows are kept as they were last written down",
+    "embed": "rows are kept as they were last written down",
 }
 """By command, what an interrupted one leaves."""
 

@@ -1,0 +1,185 @@
+"""`score-rag score` and `embed`: many rows in shards, on as many machines as there are; `score-rag shards`: their parts together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from score_rag.cli.options import Json, PipelineName, Set
+from score_rag.errors import RowsFailedError
+
+if TYPE_CHECKING:
+    from score_rag.shards.check import ShardsReport
+    from score_rag.shards.work import Done
+
+__all__ = ["app", "checked", "embed", "embedded", "merged", "score", "scored"]
+
+app = typer.Typer(no_args_is_help=True, help="Check and merge what `score` and `embed` wrote in shards.", rich_markup_mode=None)
+Input = Annotated[Path, typer.Option("--input", metavar="FILE|FOLDER", help="Parquet file, or a folder of them (by name).")]
+Output = Annotated[Path, typer.Option("--output", metavar="FOLDER", help="The folder of all shards: this job's alone.")]
+ShardOf = Annotated[str, typer.Option("--shard", metavar="I/N", help="Which of how many shards, counted from 0: 0/16 to 15/16.")]
+BatchRows = Annotated[int, typer.Option(min=1, help="Rows computed together, in the mean; the same for all shards.")]
+Checkpoint = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Work that a kill may cost.")]
+Folder = Annotated[Path, typer.Argument(help="The folder that the shards were written to.")]
+
+
+def score(
+    pipeline: PipelineName,
+    input_: Input,
+    output: Output,
+    shard: ShardOf = "0/1",
+    quick: Annotated[bool, typer.Option("--quick", help="Tell the most alike users, not reranked ones: a tenth of the time.")] = False,
+    batch_rows: BatchRows = 256,
+    checkpoint: Checkpoint = 30.0,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Score rows of user_id, item_id and, if given, as_of (or timestamp): P(like), mass and route, for one shard of the rows.
+
+    The same command goes on after a kill, and skips a shard that is done. Exits with status 4 where rows failed: they are in
+    errors-*.parquet with the reasons.
+    """
+    options = {"batch_rows": batch_rows, "checkpoint": checkpoint}
+    _tell(scored(pipeline, input_, output, shard, reranked=not quick, overrides=set_ or [], quiet=json, **options), json=json)
+
+
+def embed(
+    pipeline: PipelineName,
+    output: Output,
+    input_: Annotated[
+        Path | None,
+        typer.Option("--input", metavar="FILE|FOLDER", help="Parquet with a column text. Default: the behaviour documents of the run."),
+    ] = None,
+    shard: ShardOf = "0/1",
+    id_: Annotated[
+        str | None, typer.Option("--id", help="The column that names a row. Default: document_id, id, user_id or item_id.")
+    ] = None,
+    dtype: Annotated[
+        Literal["float32", "bfloat16"], typer.Option(help="Of vectors; bfloat16 is written as its 16 bits (uint16).")
+    ] = "float32",
+    batch_rows: BatchRows = 256,
+    checkpoint: Checkpoint = 30.0,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Embed texts by the run's trained encoder: unit vectors as fixed-size lists, for one shard of the rows.
+
+    The same command goes on after a kill, and skips a shard that is done. Exits with status 4 where rows failed: they are in
+    errors-*.parquet with the reasons.
+    """
+    options = {"batch_rows": batch_rows, "checkpoint": checkpoint}
+    _tell(embedded(pipeline, input_, output, shard, id=id_, dtype=dtype, overrides=set_ or [], quiet=json, **options), json=json)
+
+
+@app.command()
+def check(folder: Folder, json: Json = False) -> None:
+    """Check that all shards are there and unchanged, and hold every row of the input once. Exits with status 1 where they do not."""
+    found = checked(folder, quiet=json)
+    _show(found, json=json)
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def merge(
+    folder: Folder,
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="The Parquet file to write, in the order of the input.")],
+    errors: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the rows that failed.")] = None,
+    json: Json = False,
+) -> None:
+    """Check the shards, then write them as one file in the order of the input. Exits with status 1 where one is missing."""
+    _show(merged(folder, output, errors, quiet=json), json=json, file=output)
+
+
+def scored(
+    name: str, source: Path, output: Path, shard: str, *, reranked: bool = True, overrides: list[str], quiet: bool = False, **options: Any
+) -> Done:
+    """Score one shard, with bars."""
+    from score_rag.cli.screen import bars
+    from score_rag.pipeline.config import load_pipeline
+    from score_rag.pipeline.run import Run
+    from score_rag.shards import ScoreJob, Shard, run_shard
+    from score_rag.shards.source import find_source
+
+    one = Shard.parse(shard)
+    with bars(quiet=quiet) as report:
+        run = Run.open(load_pipeline(name, overrides=overrides), stages=ScoreJob.stages)
+        return run_shard(ScoreJob(run, find_source(source, report=report), reranked=reranked), one, output, report=report, **options)
+
+
+def embedded(
+    name: str,
+    source: Path | None,
+    output: Path,
+    shard: str,
+    *,
+    id: str | None = None,
+    dtype: Literal["float32", "bfloat16"] = "float32",
+    overrides: list[str],
+    quiet: bool = False,
+    **options: Any,
+) -> Done:
+    """Embed one shard, with bars."""
+    from score_rag.cli.screen import bars
+    from score_rag.pipeline.config import load_pipeline
+    from score_rag.pipeline.run import Run
+    from score_rag.shards import EmbedJob, Shard, run_shard
+    from score_rag.shards.source import find_source
+
+    one = Shard.parse(shard)
+    with bars(quiet=quiet) as report:
+        run = Run.open(load_pipeline(name, overrides=overrides), stages=EmbedJob.stages)
+        found = find_source(source or run.folder("documents") / "documents.parquet", report=report)
+        return run_shard(EmbedJob(run, found, id=id, dtype=dtype), one, output, report=report, **options)
+
+
+def checked(folder: Path, *, quiet: bool = False) -> ShardsReport:
+    """Check, with bars."""
+    from score_rag.cli.screen import bars
+    from score_rag.shards import check_shards
+
+    with bars(quiet=quiet) as report:
+        return check_shards(folder, report=report)
+
+
+def merged(folder: Path, file: Path, errors: Path | None, *, quiet: bool = False) -> ShardsReport:
+    """Merge, with bars."""
+    from score_rag.cli.screen import bars
+    from score_rag.shards import merge_shards
+
+    with bars(quiet=quiet) as report:
+        return merge_shards(folder, file, errors=errors, report=report)
+
+
+def _tell(done: Done, *, json: bool) -> None:
+    if json:
+        from score_rag.cli.screen import print_json
+
+        print_json(done.to_dict())
+    else:
+        typer.echo(f"shard {done.shard}: {done.rows - done.failed:,} rows in {done.part}" + (", done before" if done.skipped else ""))
+    if done.failed:
+        raise RowsFailedError(
+            f"{done.failed:,} of {done.rows:,} rows of the shard failed; all others are written",
+            where=done.errors,
+            found=done.reason,
+            hint="the column reason says why, for each; to try them again, make them an input of their own",
+        )
+
+
+def _show(found: ShardsReport, *, json: bool, file: Path | None = None) -> None:
+    if json:
+        from score_rag.cli.screen import print_json
+
+        print_json(found.to_dict())
+        return
+    typer.echo(f"{found.job}: {found.done:,} of {found.shards:,} shards, {found.rows:,} rows of the input, {found.failed:,} failed")
+    for shard, fault in found.faults.items():
+        typer.echo(f"  shard {shard}: {fault}")
+    for count, what in ((found.missing, "in no shard"), (found.twice, "in more than one place")):
+        if count:
+            typer.echo(f"  {count:,} rows {what}")
+    if file is not None:
+        typer.echo(f"written to {file}")
