@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from scipy.stats import binomtest
 
 from score_rag.errors import DataError, InputError
@@ -108,6 +110,11 @@ def test_a_true_difference_is_found_and_marked_and_many_tests_are_corrected():
     assert [test.holm_p for test in found.tests] == pytest.approx(holm([test.permutation_p for test in found.tests]))
     told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert told["users"] == 150 and sum(test["significant"] for test in told["tests"]) == sum(map(found.significant, found.tests))
+    screen = Console(width=80, file=io.StringIO())
+    for table in found.tables():
+        screen.print(table)
+    seen = screen.file.getvalue()
+    assert all(word in seen for word in ("log-loss", "p Holm", "finding", "* worse", "swaps of users")) and "…" not in seen, "80 columns"
     page = found.to_markdown()
     assert "| a − better | AUC |" in page and "* worse" in page and page.count("\n| ") == (1 + 1 + 4) + (1 + 1 + 15) - 0
     assert (

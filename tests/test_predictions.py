@@ -55,10 +55,11 @@ def test_a_table_of_another_system_needs_users_labels_and_scores(tmp_path):
     assert row.name == "theirs" and row.auc.value == 1 and not row.probabilities and card.calibration is None
     assert "columns not read: note" in card.notes
     assert read_predictions(file).rows["user_id"].to_list() == ["007", "007", "8"], "ids are names"
-    console = Console(width=140, file=io.StringIO())
+    console = Console(width=80, file=io.StringIO())
     for table in card.tables():
         console.print(table)
-    assert "not probabilities" in console.file.getvalue()
+    told = console.file.getvalue()
+    assert "-: scores that are not probabilities" in told and "Recall@10" in told and "…" not in told, "whole at 80 columns"
 
 
 def test_parts_are_by_activity_popularity_and_other_users():

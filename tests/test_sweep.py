@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 
 from score_rag.errors import ConfigError, InputError
 from score_rag.evaluation.ablate.cost import Cost
@@ -131,6 +133,10 @@ def test_a_point_that_fails_is_told_and_the_others_go_on(own, monkeypatch):
     monkeypatch.setattr(module.Trained, "ask", ask)
     table = sweep(name, [{"reranker.top_n": 1}, {"reranker.top_n": 2}], overrides=overrides)
     assert table.failed == 1 and table.best == 1 and "no memory left" in table.rows[0].failed
+    screen = Console(width=80, file=io.StringIO())
+    screen.print(*table.tables())
+    lines = screen.file.getvalue().splitlines()
+    assert any("top_" in line for line in lines) and any(line.split()[:1] == ["2"] for line in lines), "80 columns show what was set"
     assert len(table.tables()) == 1 and table.to_dict()["best"] == {"reranker.top_n": 2}
 
 

@@ -202,13 +202,13 @@ def _table(rows: list[ReportRow]) -> Any:
     def told(value: float | None, digits: int = 1) -> str:
         return "-" if value is None else f"{value:.{digits}f}"
 
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("by")
     table.add_column("group")
     measured = any(row.agreement is not None for row in rows)
     foresees = ["foresees"] if measured else []
     for name in ("questions", "answered", "failed", "named", "words", "same item", "other items", *foresees):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", min_width=max(map(len, name.split())))
     for row in rows:
         failed = ", ".join(f"{count} {outcome}" for outcome, count in row.failed.items()) or "0"
         counts = (f"{row.questions:,}", f"{row.answered:,}", failed)

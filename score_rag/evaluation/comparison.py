@@ -135,10 +135,11 @@ class Comparison:
                     column,
                     justify="left" if column in ("system", "pair", "measure", "finding") else "right",
                     no_wrap=place > 0,
-                    min_width=None if place else 18,
+                    min_width=None if place else 12,
                 )
             for row in rows:
-                table.add_row(*map(escape, row))
+                # Below its value, an interval takes no width: 80 columns hold the table.
+                table.add_row(*(escape(cell if not place else cell.replace(" (", "\n(", 1)) for place, cell in enumerate(row)))
             out.append(table)
         return out
 

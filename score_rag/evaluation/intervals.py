@@ -34,13 +34,13 @@ def known(value: float | None) -> float | None:
     return None if value is None or np.isnan(value) else value
 
 
-def short(value: float | None) -> str:
+def short(value: float | None, digits: int = 4) -> str:
     """For a column of shares.
 
     >>> short(0.71234), short(1.0), short(float("nan")), short(None)
     ('.7123', '1.0000', '-', '')
     """
-    return "" if value is None else "-" if np.isnan(value) else f"{value:.4f}".removeprefix("0")
+    return "" if value is None else "-" if np.isnan(value) else f"{value:.{digits}f}".removeprefix("0")
 
 
 def short_p(value: float | None) -> str:

@@ -49,12 +49,13 @@ def measures_table(card: Scorecard) -> Table:
 
     table = _table(
         "probabilities, and the order of each user's scored rows",
-        "95 % CI; ECE: expected calibration error, beside what perfect probabilities would show on so many rows by chance\n"
+        "below each: 95 % CI; -: scores that are not probabilities; ECE: expected calibration error, beside what perfect probabilities "
+        "would show on so many rows by chance\n"
         "NDCG and Recall: of each user's scored rows (no full ranking), users without a liked row excluded",
         ("scorer", "log-loss", "Brier", "ECE", "by chance", f"NDCG@{card.k}", f"Recall@{card.k}"),
     )
     for row in card.rows:
-        said = ["not probabilities", "", "", ""]
+        said = ["-", "-", "-", "-"]
         if row.log_loss is not None and row.brier is not None and row.ece is not None:
             said = [_spread(row.log_loss), _spread(row.brier), _spread(row.ece), f"{row.chance_ece:.3f}".removeprefix("0")]
         table.add_row(escape(row.name), *said, *("" if found is None else short(found.value) for found in (row.own_ndcg, row.own_recall)))
@@ -68,7 +69,7 @@ def parts_table(card: Scorecard) -> Table:
     first = card.rows[0].name
     table = _table(
         f"parts of the rows: {first}, and the best of the others",
-        "95 % CI; every scorer's figures are in the JSON",
+        "below each: 95 % CI; every scorer's figures are in the JSON",
         ("part", "events", "users", "AUC", "UAUC", "best other by AUC", "AUC", "UAUC"),
     )
     for part in card.parts:
@@ -92,19 +93,21 @@ def _table(title: str, caption: str, columns: tuple[str, ...]) -> Table:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if not place or "other" in column else "right", no_wrap=0 < place < len(columns) - 3)
+    for column in columns:
+        words = column in ("scorer", "part", "best other by AUC")
+        # Numbers stay whole at 80 columns, words take further lines.
+        table.add_column(column, justify="left" if words else "right", no_wrap=not words, min_width=12 if words else None)
     return table
 
 
 def _spread(found: Interval) -> str:
-    """A value with its interval.
+    """A value, its interval below.
 
-    >>> _spread(Interval(0.5, 0.25, 0.75))
-    '.500 (.250-.750)'
+    >>> _spread(Interval(0.5, 0.25, 0.75)).splitlines()
+    ['.500', '.250-.750']
     """
     value, low, high = (short(one) if np.isnan(one) else f"{one:.3f}".removeprefix("0") for one in (found.value, found.low, found.high))
-    return f"{value} ({low}-{high})"
+    return f"{value}\n{low}-{high}"
 
 
 def _cells(card: Scorecard, row: ScorecardRow) -> list[str]:

@@ -167,11 +167,13 @@ class SweepTable:
             title_justify="left",
             caption_justify="left",
             box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
+            padding=0,
         )
         for name in self.names:
-            table.add_column(escape(name.replace(".", ".\n").replace("_", "_\n")), justify="right")
-        for column in ("AUC", "UAUC", "log-loss", f"{self.by} behind", "tokens", "train s", "ask s"):
+            # What was set is never the column that gives way: two settings fit into 80 columns.
+            heading = name.replace(".", ".\n").replace("_", "_\n")
+            table.add_column(escape(heading), justify="right", min_width=max(map(len, heading.splitlines())))
+        for column in ("AUC", "UAUC", "log-loss", f"{self.by} behind", "tokens", "train s\nask s"):
             table.add_column(column, justify="right", no_wrap=True)
         for place, row in enumerate(self.rows):
             cells = [escape(_spelled(row.values.get(name))) for name in self.names]
@@ -179,10 +181,10 @@ class SweepTable:
                 table.add_row(*cells, f"[red]failed: {escape(row.failed)}[/]")
                 continue
             behind = row.behind[self.by]
-            found = [f"{short(m.value)}\n[dim]{short(m.low)}-{short(m.high)}[/]" for m in (row.metrics[name] for name in METRICS)]
-            told = "best" if place == self.best else f"{signed(behind.value)}\n({signed(behind.low)} {signed(behind.high)})"
-            seconds = [f"{value:.1f}" for value in row.seconds or ()]
-            table.add_row(*cells, *found, told, f"{row.tokens:.1f}", *seconds, style="bold" if place == self.best else None)
+            found = [f"{short(m.value)}\n[dim]{short(m.low, 3)}-{short(m.high, 3)}[/]" for m in (row.metrics[name] for name in METRICS)]
+            told = "best" if place == self.best else f"{signed(behind.value)}\n[dim]{signed(behind.low)} {signed(behind.high)}[/]"
+            seconds = "\n".join(f"{value:.1f}" for value in row.seconds or ())
+            table.add_row(*cells, *found, told, f"{row.tokens:.1f}", seconds, style="bold" if place == self.best else None)
         return [table]
 
 
