@@ -242,8 +242,7 @@ def did_you_mean(word: str, choices: Iterable[str], *, show: int = 8) -> str:
     'nothing is called like it'
     """
     options = [str(choice) for choice in choices]
-    near = difflib.get_close_matches(str(word), options, n=1, cutoff=0.6)
-    if near:
+    if near := difflib.get_close_matches(str(word), options, n=1, cutoff=0.6):
         return f"did you mean {near[0]!r}?"
     if not show:
         return "nothing is called like it"
