@@ -63,7 +63,7 @@ documents:
 
 reranker:
 {_ASSESSOR}\
-  pairs: 600                    # questions to learn from; of 240 the reranker learned nothing. Each is a call of the assessor
+  pairs: 600                    # questions to learn from; more are better, and each is a call of the assessor
   epochs: 1                     # of so many questions
   layers: 1                     # of the bundled cross-encoder; two take twice as long
 
