@@ -18,6 +18,9 @@ _KEPT = {
     "data": "what was downloaded is kept",
     "index": "the index is as it was",
     "evaluate": "no table was stored",
+    "ablate": "finished variants are kept",
+    "sweep": "finished points are kept",
+    "serve": "all feedback that was answered is kept",
 }
 """By command, what an interrupted one leaves."""
 
