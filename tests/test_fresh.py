@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from score_rag import RecommendWorkflow, open_recommender
-from score_rag.cli.explain import one
+from score_rag.cli.explain import one as explained_one
 from score_rag.cli.ingest import ingested
 from score_rag.cli.recommend import staleness
 from score_rag.data.log import Item
@@ -186,7 +186,7 @@ def test_a_file_is_taken_in_by_the_rules_of_the_data_once(fresh, tmp_path):
     recommender = open_recommender(fresh)
     found = recommender.run.histories.log.of("new")
     assert [(event.item_id, event.liked) for event in found] == [("4", False), ("5", False)]
-    explained = one(str(fresh.path), "new", "2", history=None, as_of=None, overrides=[])
+    explained = explained_one(str(fresh.path), "new", "2", history=None, as_of=None, overrides=[])
     assert explained.recommendation.prompt == recommender.recommend("new", "2").prompt, "`explain` knows what `recommend` knows"
 
 

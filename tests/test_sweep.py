@@ -90,7 +90,7 @@ def test_serving_settings_train_nothing_and_answers_are_those_of_the_run(own, mo
 
     run = Run.open(base)
     events = list(event_rows(run.interactions.events.filter(pl.col("split") == "valid")))
-    expected = [answer.probability for answer in ask(run, events, silent)]
+    expected = [answer.probability for answer in ask(run, events, silent)[0]]
     assert np.allclose(rows["3"].to_numpy(), expected, atol=1e-6), "Ke 6 and Ks 2 are the run's own"
     assert rows["0"].to_list() == rows["2"].to_list(), "with nobody told, it makes no difference who was found"
     assert table.rows[0].metrics["auc"].value < table.rows[3].metrics["auc"].value, "the toy's answers come from other users"
@@ -136,7 +136,8 @@ def test_a_point_that_fails_is_told_and_the_others_go_on(own, monkeypatch):
     screen = Console(width=80, file=io.StringIO())
     screen.print(*table.tables())
     lines = screen.file.getvalue().splitlines()
-    assert any("top_" in line for line in lines) and any(line.split()[:1] == ["2"] for line in lines), "80 columns show what was set"
+    assert any("1: failed: " in line for line in lines)
+    assert any("top_" in line for line in lines) and any(line.split()[:1] == ["2"] for line in lines), lines
     assert len(table.tables()) == 1 and table.to_dict()["best"] == {"reranker.top_n": 2}
 
 
