@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from score_rag import RecommendWorkflow, open_recommender
+from score_rag.cli.explain import one as explained_one
 from score_rag.cli.ingest import ingested
 from score_rag.cli.recommend import staleness
 from score_rag.data.log import Item
@@ -182,8 +183,11 @@ def test_a_file_is_taken_in_by_the_rules_of_the_data_once(fresh, tmp_path):
     }  # fmt: skip
     file.write_text(file.read_text().replace("new,4,1", "new,4,0"))
     assert ingested(str(fresh.path), file, items=None, overrides=[], quiet=True)[1]["changed"] == 1
-    found = open_recommender(fresh).run.histories.log.of("new")
+    recommender = open_recommender(fresh)
+    found = recommender.run.histories.log.of("new")
     assert [(event.item_id, event.liked) for event in found] == [("4", False), ("5", False)]
+    explained = explained_one(str(fresh.path), "new", "2", history=None, as_of=None, overrides=[])
+    assert explained.recommendation.prompt == recommender.recommend("new", "2").prompt, "`explain` knows what `recommend` knows"
 
 
 def test_a_bulk_of_news_is_counted_anew_and_the_answers_are_the_same(fresh, monkeypatch):

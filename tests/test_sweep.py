@@ -136,7 +136,8 @@ def test_a_point_that_fails_is_told_and_the_others_go_on(own, monkeypatch):
     screen = Console(width=80, file=io.StringIO())
     screen.print(*table.tables())
     lines = screen.file.getvalue().splitlines()
-    assert any("top_" in line for line in lines) and any(line.split()[:1] == ["2"] for line in lines), "80 columns show what was set"
+    assert any("1: failed: " in line for line in lines)
+    assert any("top_" in line for line in lines) and any(line.split()[:1] == ["2"] for line in lines), lines
     assert len(table.tables()) == 1 and table.to_dict()["best"] == {"reranker.top_n": 2}
 
 

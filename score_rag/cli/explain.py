@@ -55,13 +55,13 @@ def one(name: str, user: str | None, item: str, *, history: str | None, as_of: s
     from score_rag.cli.screen import bars
     from score_rag.explain.explainer import explain_question
     from score_rag.pipeline.config import load_pipeline
-    from score_rag.pipeline.run import Run
-    from score_rag.pipeline.stages import STAGES
+    from score_rag.recommend.recommender import open_recommender
 
     when = read_time(as_of, where="--as-of")
     pipeline = load_pipeline(name, overrides=overrides)
     with bars(quiet=True):
-        found = explain_question(Run.open(pipeline, stages=STAGES), user, item, history=history, as_of=when)
+        # The run that `recommend` asks: feedback and the serving index count.
+        found = explain_question(open_recommender(pipeline).run, user, item, history=history, as_of=when)
     stale = staleness(pipeline)
     if not stale:
         return found

@@ -31,7 +31,8 @@ def report(pipeline: PipelineName, set_: Set = None, json: Json = False) -> None
         return
     screen = console()
     screen.print(
-        f"{found.feedback:,} judgements; {found.named:,} name an answer, {found.joined:,} of them one that is kept ({found.requests:,})"
+        f"{found.feedback:,} judgements; {found.named:,} name an answer (request_id); "
+        f"{found.joined:,} of those join one of the {found.requests:,} answers kept"
     )
     if found.damaged:
         screen.print(f"{found.damaged:,} lines of the log are damaged and left out", style="red")

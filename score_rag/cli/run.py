@@ -172,12 +172,12 @@ def line(stage: StageStatus) -> str:
 
 
 def facts(metrics: dict[str, Any], before: str = "") -> str:
-    """Numbers worth a glance, two levels deep: `lora: epoch 1, lora: valid_auc 0.71`."""
+    """Numbers worth a glance, two levels deep: `lora: epoch 1, lora: valid auc 0.71`."""
     said = []
     for name, value in metrics.items():
         if name == "guard":
             continue
-        name = f"{before}{name}"
+        name = f"{before}{name}".replace("_", " ")
         if isinstance(value, dict):
             said += [facts(value, f"{name}: ")]
         elif isinstance(value, float):

@@ -20,6 +20,9 @@ _KEPT = {
     "evaluate": "no table was stored",
     "score": "rows are kept as they were last written down",
     "embed": "rows are kept as they were last written down",
+    "ablate": "finished variants are kept",
+    "sweep": "finished points are kept",
+    "serve": "all feedback that was answered is kept",
 }
 """By command, what an interrupted one leaves."""
 

@@ -161,9 +161,11 @@ class SweepTable:
         first = (
             f"{self.events:,} events, UAUC over {self.users:,} users; bold: best in {self.by}; behind: less the best, paired 95 % interval"
         )
+        # A reason is a sentence: in a column of numbers it would push the others off the screen.
+        failed = [f"{', '.join(_spelled(value) for value in row.values.values())}: failed: {row.failed}" for row in self.rows if row.failed]
         table = Table(
             title=escape(self.title),
-            caption=escape("\n".join([first, *self.notes])),
+            caption=escape("\n".join([*failed, first, *self.notes])),
             title_justify="left",
             caption_justify="left",
             box=box.SIMPLE_HEAD,
@@ -178,7 +180,7 @@ class SweepTable:
         for place, row in enumerate(self.rows):
             cells = [escape(_spelled(row.values.get(name))) for name in self.names]
             if row.failed:
-                table.add_row(*cells, f"[red]failed: {escape(row.failed)}[/]")
+                table.add_row(*cells, "[red]failed[/]")
                 continue
             behind = row.behind[self.by]
             found = [f"{short(m.value)}\n[dim]{short(m.low, 3)}-{short(m.high, 3)}[/]" for m in (row.metrics[name] for name in METRICS)]
