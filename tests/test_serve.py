@@ -19,6 +19,7 @@ from score_rag.cli.feedback import exported, reported
 from score_rag.errors import InputError
 from score_rag.pipeline import serving_index
 from score_rag.serve.app import create_app
+from score_rag.serve.safety import Guarded
 from score_rag.serve.service import Service
 from score_rag.serve.settings import ServeSettings
 
@@ -350,3 +351,28 @@ async def test_the_examples_of_the_docs_are_answered(fresh):
             assert answer.status_code == 200, (line, answer.text)
         known = (await client.get("/v1/users/new")).json()["user"]
         assert known["judgements"] == 2 and {one["name"] for one in known["history"]} >= {"Heat (1995)"}
+
+
+async def test_an_answer_that_breaks_off_is_not_taken_for_a_whole_one():
+    async def breaks_off(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("amid the answer")
+
+    async def answers(scope, receive, send):
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        raise RuntimeError("answered and logged")
+
+    sent, told = [], []
+
+    async def send(message):
+        sent.append(message["status"])
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {"type": "http", "method": "GET", "path": "/health/live", "headers": [(b"host", b"127.0.0.1")]}
+    guarded = [Guarded(app, ServeSettings(), lambda *request: told.append(request[2])) for app in (breaks_off, answers)]
+    with pytest.raises(RuntimeError, match="amid"):
+        await guarded[0](dict(scope), receive, send)
+    await guarded[1](dict(scope), receive, send)
+    assert sent == told == [200, 500]

@@ -97,8 +97,9 @@ class Guarded:
             else:
                 await _refuse(refusal, request_id, sending)
         except Exception:
-            # The application has answered and logged it, and raises it again for servers that would like to know.
-            if not begun:
+            # With a 500 the application has answered and logged it, and raises it again for servers that would like to know. One that
+            # breaks off an answer that had begun is logged nowhere yet: the server does, and ends the connection.
+            if not begun or status != 500:
                 raise
         finally:
             # The pattern, never the path: that names users.
