@@ -33,8 +33,10 @@ def ablate(
     json: Json = False,
 ) -> None:
     """Ablate a finished run: variants on the same questions, tested against the full system, with the cost of each. Killed, it goes on."""
+    from score_rag.cli.screen import print_table
+
     table = ablation(pipeline, variants, split=split, rows=rows, overrides=set_ or [], quiet=json)
-    _print(table, json=json)
+    print_table(table, json=json)
     if table.failed:
         raise typer.Exit(1)
 
@@ -57,14 +59,3 @@ def ablation(name: str, variants: str, *, split: str | None, rows: int | None, o
     names = [part.strip() for part in variants.split(",") if part.strip()]
     with bars(quiet=quiet) as report:
         return ablate_run(load_pipeline(name, overrides=overrides), names, split=split, rows=rows, report=report, tell=tell)
-
-
-def _print(table: AblationTable, *, json: bool) -> None:
-    from score_rag.cli.screen import console, print_json
-
-    if json:
-        print_json(table.to_dict())
-        return
-    screen = console()
-    for part in table.tables():
-        screen.print(part)

@@ -174,14 +174,11 @@ def _refuse(options: dict[str, Any], of: str) -> None:
 
 
 def _print(tables: dict[str, Any], *, json: bool) -> None:
-    from score_rag.cli.screen import console, print_json
+    from score_rag.cli.screen import print_json, print_table
 
-    if json:
-        # One table is told as it is, two by their names.
-        found = {name: table.to_dict() for name, table in tables.items()}
-        print_json(found if len(found) > 1 else next(iter(found.values())))
+    if json and len(tables) > 1:
+        # One table is told as it is, several by their names.
+        print_json({name: table.to_dict() for name, table in tables.items()})
         return
-    screen = console()
     for table in tables.values():
-        for part in table.tables():
-            screen.print(part)
+        print_table(table, json=json)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from score_rag.errors import ScoreError
 
-__all__ = ["bars", "console", "print_json", "show_error"]
+__all__ = ["bars", "console", "print_json", "print_table", "show_error"]
 
 
 def console(*, error: bool = False) -> Console:
@@ -35,6 +35,16 @@ def print_json(value: Any) -> None:
     """One JSON document on standard output; letters that it cannot write stand there as JSON escapes."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     sys.stdout.write((text if writes(sys.stdout, text) else json.dumps(value, indent=2)) + "\n")
+
+
+def print_table(table: Any, *, json: bool) -> None:
+    """A stored table (`to_dict`, `tables`): one JSON document, or its parts for a person."""
+    if json:
+        print_json(table.to_dict())
+        return
+    screen = console()
+    for part in table.tables():
+        screen.print(part)
 
 
 @contextmanager

@@ -42,8 +42,10 @@ def sweep(
     json: Json = False,
 ) -> None:
     """Sweep settings on validation events: a grid, a list or a search. Serving settings retrain nothing; shared stages run once."""
+    from score_rag.cli.screen import print_table
+
     table = swept(pipeline, set_ or [], list_, search, rows=rows, by=by, retrain=retrain, plot=plot, quiet=json)
-    _print(table, json=json)
+    print_table(table, json=json)
     if table.failed:
         raise typer.Exit(1)
 
@@ -96,14 +98,3 @@ def _teller(quiet: bool) -> Any:
             screen.print(f"[red]✗[/] {told}: {escape(result.failed)}" if result.failed else f"[green]✓[/] {told}", soft_wrap=True)
 
     return tell
-
-
-def _print(table: SweepTable, *, json: bool) -> None:
-    from score_rag.cli.screen import console, print_json
-
-    if json:
-        print_json(table.to_dict())
-        return
-    screen = console()
-    for part in table.tables():
-        screen.print(part)
