@@ -1,11 +1,8 @@
-"""The index: one writer, whole generations for readers, nothing embedded twice; what is broken is refused."""
+"""The index: one writer, whole generations for readers, nothing embedded twice."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -13,7 +10,6 @@ import sys
 import textwrap
 import time
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -21,37 +17,16 @@ import pytest
 from conftest import write_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from index_world import built, history, people  # noqa: F401
 
-from score_rag.cli.remedies import advice, command
-from score_rag.documents.versions import DOCUMENT_COLUMNS, FOREVER
+from score_rag.cli.remedies import advice
+from score_rag.documents.versions import FOREVER
 from score_rag.errors import DataError, IndexMismatchError, InputError, LockedError
 from score_rag.index.check import check_index
-from score_rag.index.chroma import LocalChroma
 from score_rag.index.exact import best_places, search_at, search_many
 from score_rag.index.reader import BehaviourIndex, documents_of
 from score_rag.index.writer import build_index, update_index
 from score_rag.testing import WordEncoder
-
-TASTES = ("Heat Ronin Casino", "Grease Cabaret Chicago", "Alien Predator Tremors", "Amelie Delicatessen Leon")
-
-
-def people(count: int, *, extra: str = "") -> dict[str, str]:
-    return {str(n): f"Liked: {TASTES[n % 4]} film{n} film{n * 7 % 10}.{extra}" for n in range(count)}
-
-
-def history(count: int, *, seed: int = 0) -> pl.DataFrame:
-    """Users with one to four versions each, at moments of a small clock, so that many are equal."""
-    generator = np.random.default_rng(seed)
-    rows = []
-    for user in range(count):
-        times = np.sort(generator.choice(40, generator.integers(1, 5), replace=False)).tolist()
-        for version, known in enumerate(times):
-            superseded = times[version + 1] if version + 1 < len(times) else FOREVER
-            rows.append((f"{user}@{version}", str(user), f"{TASTES[user % 4]} film{version} user{user}", version, known, superseded))
-    return pl.DataFrame(rows, schema=DOCUMENT_COLUMNS, orient="row")
-
-
-# Exact search
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=30), st.integers(1, 12))
@@ -78,14 +53,6 @@ def test_the_prefix_one_by_one_in_blocks_and_brute_force_find_the_same(seed, now
             np.testing.assert_allclose(-(vectors[found] @ asked[row]), expected, atol=1e-5)
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """An index of 40 users with versions, in Chroma."""
-    folder = tmp_path_factory.mktemp("built") / "index"
-    build_index(history(40), WordEncoder(), folder)
-    return folder
-
-
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 39), st.one_of(st.none(), st.integers(0, 45)), st.booleans())
 def test_a_question_is_answered_alike_by_store_array_and_batch(built, user, now, own):
@@ -104,9 +71,6 @@ def test_a_question_is_answered_alike_by_store_array_and_batch(built, user, now,
         assert len({hit.user_id for hit in hits}) == len(hits), "one document of a user at a time"
     if now is not None:
         assert all(hit.known_until < now for hit in exact)
-
-
-# Generations
 
 
 def test_an_update_embeds_only_what_is_new_and_forgets_who_is_gone(tmp_path):
@@ -145,18 +109,6 @@ def test_some_users_can_be_updated_and_deleted_by_themselves(tmp_path):
     with pytest.raises(DataError, match="no documents"):
         update_index(tmp_path, encoder, documents_of({}), whole=True)
     assert BehaviourIndex.open(tmp_path, encoder).generation == index.generation, "what failed has changed nothing"
-
-
-def test_a_folder_with_other_things_is_not_written_to(tmp_path):
-    (tmp_path / "2024" / "letters").mkdir(parents=True)
-    with pytest.raises(InputError, match="other things"):
-        build_index(documents_of(people(3)), WordEncoder(), tmp_path)
-    (tmp_path / "index").mkdir()
-    build_index(documents_of(people(3)), WordEncoder(), tmp_path / "index")
-    (tmp_path / "index" / "2024").mkdir()
-    for _ in range(2):
-        build_index(documents_of(people(4)), WordEncoder(), tmp_path / "index")
-    assert (tmp_path / "index" / "2024").is_dir()
 
 
 def test_old_generations_go_but_for_the_one_that_readers_may_still_have(tmp_path):
@@ -233,90 +185,6 @@ def test_readers_beside_a_writer_that_is_killed_see_whole_generations_only(tmp_p
     assert sum(place.is_dir() for place in tmp_path.iterdir()) == 2, "what the killed writers left is swept away"
 
 
-# What is broken
-
-
-def test_what_is_broken_is_refused_with_the_command_to_type(built, tmp_path):
-    def broken(name: str) -> Path:
-        copy = tmp_path / name
-        shutil.copytree(built, copy)
-        return copy
-
-    def told(place: Path) -> IndexMismatchError:
-        with pytest.raises(IndexMismatchError) as caught:
-            index = BehaviourIndex.open(place, WordEncoder())
-            _ = index.store
-        assert shlex.split(command(caught.value.remedy)) == ["score-rag", "index", "rebuild", "PIPELINE", "--folder", str(place)]
-        assert not all(finding.ok for finding in check_index(place, WordEncoder()))
-        return caught.value
-
-    with pytest.raises(IndexMismatchError, match="another encoder"):
-        BehaviourIndex.open(built, WordEncoder(name="other"))
-    place = broken("older")
-    (place / "index.json").write_text(json.dumps({**json.loads((place / "index.json").read_text()), "format": 1}))
-    assert "of another version" in str(told(place))
-    place = broken("garbled")
-    (place / "index.json").write_text("{")
-    assert "cannot be read" in str(told(place))
-    place = broken("unfinished")
-    (place / "index.json").unlink()
-    assert "no finished index" in str(told(place))
-    place = broken("half a file")
-    with (place / "000001" / "vectors.npy").open("r+b") as stream:
-        stream.truncate(300)
-    assert "cannot be read" in str(told(place))
-    place = broken("other documents")
-    pl.read_parquet(place / "000001" / "documents.parquet").head(7).write_parquet(place / "000001" / "documents.parquet")
-    assert "not whole" in str(told(place))
-    place = broken("a store that lost some")
-    LocalChroma(place / "000001" / "chroma").remove(LocalChroma(place / "000001" / "chroma").nearest(np.ones(64), 3))
-    assert told(place).found == "37"
-    place = broken("no database")
-    (place / "000001" / "chroma" / "chroma.sqlite3").write_bytes(b"not a database, but long enough to look at" * 30)
-    assert "store" in str(told(place))
-
-
-def test_a_check_finds_what_opening_does_not_look_at(built, tmp_path):
-    def wrong(change) -> list[str]:
-        place = tmp_path / change.__name__
-        shutil.copytree(built, place)
-        change(place / "000001")
-        return [finding.name for finding in check_index(place, WordEncoder()) if not finding.ok]
-
-    def other_vectors(own: Path) -> None:
-        vectors = np.load(own / "vectors.npy")
-        np.save(own / "vectors.npy", vectors[::-1])
-
-    def long_vectors(own: Path) -> None:
-        np.save(own / "vectors.npy", np.load(own / "vectors.npy") * 2)
-
-    def other_texts(own: Path) -> None:
-        frame = pl.read_parquet(own / "documents.parquet").with_columns(text=pl.col("text") + " and more")
-        frame.write_parquet(own / "documents.parquet")
-
-    def other_store(own: Path) -> None:
-        store = LocalChroma(own / "chroma")
-        ids = store.collection.get(include=[])["ids"]
-        turned = np.zeros((len(ids), 64), dtype=np.float32)
-        turned[:, 0] = 1
-        store.collection.upsert(ids=ids, embeddings=turned, documents=["?"] * len(ids))
-
-    assert wrong(other_vectors) == ["encoder", "store"]
-    assert wrong(long_vectors)[0] == "vectors"
-    assert wrong(other_texts)[:1] == ["documents"]
-    assert wrong(other_store) == ["store"]
-
-
-def test_a_folder_that_must_not_be_written_to_is_read(built, tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda place, mode: False)
-    index = BehaviourIndex.open(built, WordEncoder())
-    index.exact_below = 0
-    assert index.store is None and len(index.query(np.asarray(index.vectors[0]), 5)) == 5
-
-
-# The serving index of a run
-
-
 def test_the_serving_index_follows_the_data_without_training(toy, toy_run, tmp_path):
     from score_rag.cli.index import facts, next_command
     from score_rag.pipeline import serving_index
@@ -365,15 +233,3 @@ def test_the_serving_index_follows_the_data_without_training(toy, toy_run, tmp_p
     assert 0 < done.embedded < done.documents / 4
     assert all(one.ok for one in serving_index.check(pipeline))
     assert serving_index.rebuild(pipeline, tmp_path / "runs" / "toy" / "retriever" / "index").users == 36
-
-
-def test_what_a_writer_that_was_killed_had_begun_is_no_stranger(tmp_path):
-    folder = tmp_path / "index"
-    (folder / "000001").mkdir(parents=True)
-    for name in ("000001/vectors.npy", ".index.json.abc12345.tmp", "..lock.json.abc12345.tmp", ".waiting.json.abc12345.tmp", ".lock"):
-        (folder / name).write_text("half of")
-    assert build_index(documents_of(people(3)), WordEncoder(), folder).users == 3
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "thesis.tmp").write_text("mine")
-    with pytest.raises(InputError, match="other things than an index"):
-        build_index(documents_of(people(3)), WordEncoder(), tmp_path / "other")

@@ -61,7 +61,7 @@ def test_a_resumed_recommender_leaves_the_generators_alone(toy, tmp_path):
     twice(train, same_bits)
 
 
-def test_an_encoder_leaves_the_generators_alone(folders, tmp_path):  # noqa: F811
+def test_an_encoder_leaves_the_generators_alone(folders, tmp_path):
     from safetensors.torch import load_file
 
     def train():
@@ -72,7 +72,7 @@ def test_an_encoder_leaves_the_generators_alone(folders, tmp_path):  # noqa: F81
     twice(train, same_bits)
 
 
-def test_a_cross_encoder_leaves_the_generators_alone(folders, tmp_path):  # noqa: F811
+def test_a_cross_encoder_leaves_the_generators_alone(folders, tmp_path):
     from safetensors.torch import load_file
 
     texts = ["liked heat", "liked ronin", "liked alien"]
