@@ -177,7 +177,8 @@ class Judges:
         found = [item for item in near[item_id] if self._judged(item, as_of)][:_NEAREST_ITEMS]
         if len(found) == _NEAREST_ITEMS or len(near[item_id]) < _CACHED_ITEMS:
             return found
-        return self.similarity.nearest(item_id, {item for item in self._times if self._judged(item, as_of)}, _NEAREST_ITEMS)
+        # A copy: another thread may put in a verdict on an item that nobody judged before.
+        return self.similarity.nearest(item_id, {item for item in list(self._times) if self._judged(item, as_of)}, _NEAREST_ITEMS)
 
     def _judged(self, item_id: str, as_of: int | None) -> bool:
         """Whether anybody had judged it before `as_of`: an item that is judged later must not take the place of another."""

@@ -158,7 +158,9 @@ class ServingRun(Run):
     def later_items(self) -> list[str]:
         """Items that no model was trained on."""
         known = self._trained[1]
-        return [] if len(self.interactions.catalogue) == len(known) else [item for item in self.interactions.catalogue if item not in known]
+        catalogue = self.interactions.catalogue
+        # A copy: another thread may take in an item that is new.
+        return [] if len(catalogue) == len(known) else [item for item in list(catalogue) if item not in known]
 
     @property
     def _outdated(self) -> bool:
