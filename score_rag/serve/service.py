@@ -154,6 +154,7 @@ class Service:
         """
         if self.batches.waiting + len(asked) > self.settings.waiting:
             raise self.busy()
+        self.metrics.waiting.set(self.batches.waiting + len(asked))
         return await self.batches.answers(run, asked, reranked=reranked, seconds=seconds)
 
     # Limits
@@ -176,7 +177,6 @@ class Service:
                 work.close()
             raise self.busy()
         self._under_way += 1
-        self.metrics.waiting.set(self.batches.waiting)
         task = asyncio.ensure_future(work)
         watcher = asyncio.ensure_future(disconnected())
         try:
@@ -192,6 +192,7 @@ class Service:
                 one.cancel()
                 with suppress(asyncio.CancelledError, Exception):
                     await one
+            self.metrics.waiting.set(self.batches.waiting)
 
     async def write(self, act: Callable[[], T]) -> T:
         """Something that writes feedback, one after the other."""

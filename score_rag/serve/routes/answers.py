@@ -65,7 +65,7 @@ def answers(service: Service, explainer: Explainer | None = None) -> APIRouter:
         request: Request,
         n: Annotated[int, Query(ge=1, le=100)] = 10,
         offset: Annotated[int, Query(ge=0, le=1000)] = 0,
-        category: Annotated[list[str] | None, Query(max_length=50)] = None,
+        category: Annotated[list[forms.Text] | None, Query(max_length=50)] = None,
         exclude_seen: bool = True,
         as_of: Annotated[str | None, Query(max_length=64)] = None,
     ) -> Any:
