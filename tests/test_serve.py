@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 import shlex
@@ -19,6 +18,7 @@ from score_rag import open_recommender
 from score_rag.cli.feedback import exported, reported
 from score_rag.crm.interface import UserHistory
 from score_rag.errors import InputError
+from score_rag.explain.explainer import explain_question
 from score_rag.pipeline import serving_index
 from score_rag.serve.app import create_app
 from score_rag.serve.safety import Guarded
@@ -29,10 +29,10 @@ KEY = "k" * 20
 
 
 @asynccontextmanager
-async def serving(pipeline, *, explainer=None, **settings):
+async def serving(pipeline, **settings):
     """A client of an application that is loaded."""
     service = Service(pipeline, ServeSettings(**{"refresh": 0.05, **settings}))
-    app = create_app(service, explainer=explainer)
+    app = create_app(service)
     await service.start()
     try:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
@@ -356,14 +356,21 @@ async def test_an_error_tells_nothing_of_the_inside(fresh, monkeypatch):
         assert answer.status_code == 500 and answer.json()["error"]["kind"] == "failed" and "division" not in answer.text
 
 
-async def test_an_explainer_adds_to_what_explain_says(fresh):
-    def explainer(run, asked, told):
-        return {"user": asked.question.user_id, "told": len(told.neighbours), "generation": run.generation}
-
-    async with serving(fresh, explainer=explainer) as client:
-        told = await posted(client, "/v1/explain", user_id="0", item="1")
-        assert told["explanation"] == {"user": "0", "told": len(told["result"]["neighbours"]), "generation": 0}
-        assert json.loads(json.dumps(told)) == told
+async def test_explain_takes_the_prompt_apart_where_that_is_asked_for(fresh):
+    own = explain_question(open_recommender(fresh).run, "0", "1")
+    async with serving(fresh) as client:
+        plain = await posted(client, "/v1/explain", user_id="0", item="1")
+        assert "explanation" not in plain
+        told = await posted(client, "/v1/explain", user_id="0", item="1", parts=True)
+        assert told["result"]["prompt"] == plain["result"]["prompt"] == own.look.text and told["as_of"] == plain["as_of"]
+        assert told["result"]["probability"] == pytest.approx(plain["result"]["probability"], abs=1e-5)
+        parts = told["explanation"]["segments"]
+        assert [one["name"] for one in parts] == [one.name for one in own.look.segments]
+        assert [one["effect"] for one in parts] == pytest.approx([one.effect for one in own.look.segments], abs=1e-5)
+        weights = client.service.run.attention
+        client.service.recommender._run = client.service.run.renewed()
+        await posted(client, "/v1/explain", user_id="0", item="1", parts=True)
+        assert client.service.run.attention is weights, "another generation of the index loads no weights again"
 
 
 CURLS = re.findall(r"^curl (.*)$", (Path(__file__).parent.parent / "docs" / "server.md").read_text(encoding="utf-8"), re.M)

@@ -35,7 +35,7 @@ __all__ = ["ServingRun"]
 
 _SHARED = (
     "_trained", "crm_items", "crm_vectors", "encoder", "scorer", "reranker", "predictor", "guard", "prompt", "provenance", "crm",
-    "trained_experts",
+    "trained_experts", "attention",
 )  # fmt: skip
 """Parts that training made: they stay when data and index change."""
 _MANY = 2000

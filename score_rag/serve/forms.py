@@ -54,6 +54,9 @@ class Explain(Who):
     """One answer with all that it rests on."""
 
     item: Id
+    parts: bool = Field(
+        False, description="Also what each part of the prompt changes and where the verdict looks; as long as a question a part takes."
+    )
 
 
 class TextDocument(BaseModel):
