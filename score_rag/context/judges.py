@@ -84,8 +84,15 @@ class Judges:
         self.rates.drop(event)
 
     def _set(self, item_id: str, times: list[int], verdicts: list[tuple[str, bool]]) -> None:
-        # Which items have judges, so which are near, may be otherwise now.
+        is_new = item_id not in self._times
         self._times[item_id], self._verdicts[item_id] = times, verdicts
+        if is_new:
+            # It may be near others now.
+            self._near_items = {}
+
+    def describe(self, item_id: str) -> None:
+        """An item is new in the catalogue, or is told otherwise."""
+        self.similarity.put(item_id)
         self._near_items = {}
 
     def before(self, item_id: str, as_of: int | None, exclude: str | None) -> dict[str, bool]:

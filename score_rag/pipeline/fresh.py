@@ -41,7 +41,7 @@ def _know(run: ServingRun, event: Event, item: Item | None) -> None:
         world.catalogue[event.item_id] = plain_item(item or Item(event.item_id, event.item_id))
         writer.witnesses.similarity.put(event.item_id)
         if judges is not None:
-            judges.similarity.put(event.item_id)
+            judges.describe(event.item_id)
     for log in (world.log, world.train_log):
         old = log.put(event)
         if old is not None and log is world.train_log:
