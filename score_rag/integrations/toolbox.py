@@ -14,9 +14,11 @@ from pydantic import Field
 
 from score_rag.arguments import read_count, read_id, read_text, read_time
 from score_rag.context.neighbours import Witnesses
+from score_rag.context.question import Question
 from score_rag.data.log import Event
 from score_rag.errors import InputError
 from score_rag.integrations.answers import Explanation, ItemFacts, Items, OtherUser, OtherUsers, PromptPart, Ranking, Score, Scores
+from score_rag.recommend.answering import find_alike
 from score_rag.recommend.question import find_history
 from score_rag.recommend.recommender import Recommender
 from score_rag.recommend.search import search_items
@@ -116,23 +118,20 @@ class Toolbox:
         return Items(items=[ItemFacts.of(item) for item in search_items(catalogue, asked, most=most)])
 
     def _neighbours(self, user_id: str | None, n: int, history: list[str] | None, as_of: str | None) -> OtherUsers:
-        from score_rag.retriever.query import UserQuery
-
         run, when = self.recommender.run, read_time(as_of)
         user = None if user_id is None else read_id(user_id, where="user_id")
         events = find_history(run.histories, user, history, when)
         if not events:
             raise InputError("nothing is known of this user by then: they are like nobody", hint='give a history, as ["Heat (1995)"]')
-        query = UserQuery(run.describer.describe(events), user_id=user, as_of=when, top_k=n)
         return OtherUsers(
             users=[
                 OtherUser(
-                    user_id=node.metadata["user_id"],
-                    similarity=float(node.score or 0.0),
-                    behaviour=node.text,
-                    in_common=_both_liked(run.writer.witnesses, events, node.metadata["user_id"], when),
+                    user_id=hit.user_id,
+                    similarity=hit.score,
+                    behaviour=hit.text,
+                    in_common=_both_liked(run.writer.witnesses, events, hit.user_id, when),
                 )
-                for node in run.retriever.retrieve(query)
+                for hit in find_alike(run, Question(user, "", events, when), n)
             ]
         )
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Request
 from score_rag.context.question import Question
 from score_rag.explain.explainer import Explainer
 from score_rag.pipeline.serving_run import ServingRun
-from score_rag.recommend.answering import explain_answer
+from score_rag.recommend.answering import explain_answer, find_alike
 from score_rag.recommend.question import FoundQuestion
 from score_rag.serve import forms
 from score_rag.serve.asking import Person, find_asked, find_items, find_person, item_route, questions_of
@@ -114,12 +114,7 @@ def answers(service: Service) -> APIRouter:
 
         def look(run: ServingRun) -> Any:
             person = find_person(run, user, None, as_of)
-            found = []
-            if person.history:
-                text = run.finder.query(Question(person.user_id, "", person.history, person.as_of))
-                vector = run.encoder.encode([text])[0]
-                found = run.index.query(vector, n, as_of=person.as_of, exclude_user=person.user_id)
-            return run, person, found
+            return run, person, find_alike(run, Question(person.user_id, "", person.history, person.as_of), n)
 
         async def work() -> Any:
             run, person, found = await asking.look_up(look)
