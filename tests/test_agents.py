@@ -46,7 +46,7 @@ def test_llama_index_tools_answer_sync_and_async(toolbox, expected):
 
 def test_langchain_tools_answer_sync_and_async(toolbox, expected):
     made = {tool.name: tool for tool in langchain_tools.recommend_tools(toolbox)}
-    assert tuple(made) == QUESTIONS and set(made["explain"].args) == {"item", "user_id", "history", "as_of", "with_prompt"}
+    assert tuple(made) == QUESTIONS and set(made["explain"].args) == {"item", "user_id", "history", "as_of", "with_prompt", "with_parts"}
     call = {"type": "tool_call", "id": "1", "name": "score", "args": {"user_id": "7", "items": ["17"]}}
     for answer in (made["score"].invoke(call), asyncio.run(made["score"].ainvoke(call))):
         assert answer.artifact.scores[0].probability == pytest.approx(expected, abs=1e-5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -110,6 +111,25 @@ def test_one_by_one_and_all_at_once_are_the_same(fresh):
     }
     assert a.writer.evidence.rates._all == b.writer.evidence.rates._all
     assert a.judges._times == b.judges._times
+
+
+def test_which_items_are_near_is_found_anew_only_where_items_are_new(fresh):
+    """Looking for the nearest of a large catalogue takes longer than a question."""
+    recommender = open_recommender(fresh)
+    recommender.run.warm()
+    judges = recommender.run.finder.judges
+    near = judges._items_near("4", None)
+    kept = judges._near_items
+    open_feedback(fresh).append(judged("new", ["4", "5"]))
+    assert recommender.run.finder.judges is judges and judges._near_items is kept and list(kept) == ["4"]
+    like = recommender.run.histories.catalogue["4"]
+    facts = replace(like, item_id="x1", title="Sunny Kite")
+    open_feedback(fresh).append([Feedback("x", "3", "x1", True, NOW, item=facts)])
+    assert "4" not in recommender.run.finder.judges._near_items
+    log = open_recommender(fresh).run
+    log.warm()
+    assert judges._items_near("4", None) == log.finder.judges._items_near("4", None) != near
+    assert judges._items_near("4", NOW) == near, "whoever is asked about the time before knows nothing of it"
 
 
 def test_a_new_item_can_be_asked_about_liked_and_recommended(fresh):

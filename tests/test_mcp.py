@@ -25,6 +25,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from score_rag import open_recommender
 from score_rag.errors import InputError
+from score_rag.explain.explainer import explain_question
 from score_rag.integrations.mcp_server import http_app, make_server
 from score_rag.integrations.toolbox import QUESTIONS, Toolbox
 
@@ -89,6 +90,11 @@ async def test_answers_are_the_recommender_s_own(toolbox):
         told = recommender.recommend(None, "17", history=["1", "-2"])
         assert why["prompt"] == told.prompt and [o["user_id"] for o in why["neighbours"]] == [o.user_id for o in told.neighbours]
         assert {one["name"] for one in why["evidence"]} == set(told.evidence) and why["user_id"] is None
+        assert why["prompt_parts"] == []
+        own = explain_question(recommender.run, "7", "17").look
+        parts = (await client.call_tool("explain", {"user_id": "7", "item": "17", "with_parts": True})).structured_content["prompt_parts"]
+        assert [(one["name"], one["label"]) for one in parts] == [(one.name, one.label) for one in own.segments]
+        assert [one["effect"] for one in parts] == pytest.approx([one.effect for one in own.segments], abs=1e-5)
 
         users = (await client.call_tool("neighbours", {"user_id": "7", "n": 4})).structured_content["users"]
         assert len(users) == 4 and "7" not in [one["user_id"] for one in users]

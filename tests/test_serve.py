@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 import shlex
@@ -12,11 +11,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from score_rag import open_recommender
 from score_rag.cli.feedback import exported, reported
+from score_rag.crm.interface import UserHistory
 from score_rag.errors import InputError
+from score_rag.explain.explainer import explain_question
 from score_rag.pipeline import serving_index
 from score_rag.serve.app import create_app
 from score_rag.serve.safety import Guarded
@@ -27,10 +29,10 @@ KEY = "k" * 20
 
 
 @asynccontextmanager
-async def serving(pipeline, *, explainer=None, **settings):
+async def serving(pipeline, **settings):
     """A client of an application that is loaded."""
     service = Service(pipeline, ServeSettings(**{"refresh": 0.05, **settings}))
-    app = create_app(service, explainer=explainer)
+    app = create_app(service)
     await service.start()
     try:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
@@ -102,6 +104,46 @@ async def test_routes_and_the_four_answers_that_are_no_list(fresh):
         assert (await client.get("/v1/nothing")).json()["error"]["kind"] == "unknown_path"
         both = await client.post("/v1/score", json={"user_id": "1", "history": "0", "items": ["1"]})
         assert both.status_code == 422
+
+
+async def test_what_was_seen_is_ranked_among_the_others_where_it_may_come_again(fresh, monkeypatch):
+    monkeypatch.setattr("score_rag.serve.asking._LEAST", 2)
+    async with serving(fresh) as client:
+        run = client.service.run
+        seen = {event.item_id for event in run.histories.log.of("0")}
+        (scores,) = run.crm.score_places([UserHistory(run.histories.log.of("0"), "0")], [np.arange(len(run.crm.item_ids))])
+        best = {run.crm.item_ids[place] for place in np.argsort(-scores, kind="stable")[:4].tolist()}
+        assert best & seen, "the toy's users are best at what they judged"
+        found = (await posted(client, "/v1/recommend", user_id="0", n=2, exclude_seen=False))["results"]
+        assert {one["item_id"] for one in found} <= best
+        others = (await posted(client, "/v1/recommend", user_id="0", n=2))["results"]
+        assert len(others) == 2 and not {one["item_id"] for one in others} & seen
+
+
+async def test_requests_that_are_malformed_by_their_address_or_headers(fresh):
+    async with serving(fresh) as client:
+        for long in ("", "x" * 2000):
+            answer = await client.get("/v1/recommend/0", params={"category": long})
+            assert answer.status_code == 422 and answer.json()["error"]["kind"] == "invalid", answer.text
+        for deadline in ("\u00b2", "9" * 5000, "-1", "soon"):
+            headers = {"x-deadline-ms": deadline.encode("latin-1")}
+            assert (await client.post("/v1/score", json={"user_id": "1", "items": ["1"]}, headers=headers)).status_code == 200
+        assert (await client.request("BREW", "/v1/score")).status_code == 405
+        assert "BREW" not in (await client.get("/metrics")).text
+        nan = b'{"user_id": "1", "item_id": "1", "rating": NaN}'
+        answer = await client.post("/v1/feedback", content=nan, headers={"content-type": "application/json"})
+        assert answer.status_code == 422
+
+
+async def test_an_answer_outlives_the_report_s_disk(fresh, monkeypatch, caplog):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    async with serving(fresh) as client:
+        monkeypatch.setattr("score_rag.serve.requests_log.os.write", full)
+        with caplog.at_level(logging.ERROR, logger="score_rag.serve"):
+            assert (await posted(client, "/v1/score", user_id="1", items=["1"]))["results"]
+        assert "is not kept for the report" in caplog.text
 
 
 async def test_categories_candidates_and_what_was_seen(fresh):
@@ -250,6 +292,7 @@ async def test_requests_under_way_are_limited(fresh, monkeypatch):
             assert (await client.get("/health/live")).status_code == 200
         assert [(await task).status_code for task in tasks] == [200, 200]
         assert client.service._under_way == 0
+        assert "score_rag_waiting_questions 0.0" in (await client.get("/metrics")).text
 
 
 async def test_who_gets_in(fresh):
@@ -313,14 +356,21 @@ async def test_an_error_tells_nothing_of_the_inside(fresh, monkeypatch):
         assert answer.status_code == 500 and answer.json()["error"]["kind"] == "failed" and "division" not in answer.text
 
 
-async def test_an_explainer_adds_to_what_explain_says(fresh):
-    def explainer(run, asked, told):
-        return {"user": asked.question.user_id, "told": len(told.neighbours), "generation": run.generation}
-
-    async with serving(fresh, explainer=explainer) as client:
-        told = await posted(client, "/v1/explain", user_id="0", item="1")
-        assert told["explanation"] == {"user": "0", "told": len(told["result"]["neighbours"]), "generation": 0}
-        assert json.loads(json.dumps(told)) == told
+async def test_explain_takes_the_prompt_apart_where_that_is_asked_for(fresh):
+    own = explain_question(open_recommender(fresh).run, "0", "1")
+    async with serving(fresh) as client:
+        plain = await posted(client, "/v1/explain", user_id="0", item="1")
+        assert "explanation" not in plain
+        told = await posted(client, "/v1/explain", user_id="0", item="1", parts=True)
+        assert told["result"]["prompt"] == plain["result"]["prompt"] == own.look.text and told["as_of"] == plain["as_of"]
+        assert told["result"]["probability"] == pytest.approx(plain["result"]["probability"], abs=1e-5)
+        parts = told["explanation"]["segments"]
+        assert [one["name"] for one in parts] == [one.name for one in own.look.segments]
+        assert [one["effect"] for one in parts] == pytest.approx([one.effect for one in own.look.segments], abs=1e-5)
+        weights = client.service.run.attention
+        client.service.recommender._run = client.service.run.renewed()
+        await posted(client, "/v1/explain", user_id="0", item="1", parts=True)
+        assert client.service.run.attention is weights, "another generation of the index loads no weights again"
 
 
 CURLS = re.findall(r"^curl (.*)$", (Path(__file__).parent.parent / "docs" / "server.md").read_text(encoding="utf-8"), re.M)

@@ -84,8 +84,15 @@ class Judges:
         self.rates.drop(event)
 
     def _set(self, item_id: str, times: list[int], verdicts: list[tuple[str, bool]]) -> None:
-        # Which items have judges, so which are near, may be otherwise now.
+        is_new = item_id not in self._times
         self._times[item_id], self._verdicts[item_id] = times, verdicts
+        if is_new:
+            # It may be near others now.
+            self._near_items = {}
+
+    def describe(self, item_id: str) -> None:
+        """An item is new in the catalogue, or is told otherwise."""
+        self.similarity.put(item_id)
         self._near_items = {}
 
     def before(self, item_id: str, as_of: int | None, exclude: str | None) -> dict[str, bool]:
@@ -177,7 +184,8 @@ class Judges:
         found = [item for item in near[item_id] if self._judged(item, as_of)][:_NEAREST_ITEMS]
         if len(found) == _NEAREST_ITEMS or len(near[item_id]) < _CACHED_ITEMS:
             return found
-        return self.similarity.nearest(item_id, {item for item in self._times if self._judged(item, as_of)}, _NEAREST_ITEMS)
+        # A copy: another thread may put in a verdict on an item that nobody judged before.
+        return self.similarity.nearest(item_id, {item for item in list(self._times) if self._judged(item, as_of)}, _NEAREST_ITEMS)
 
     def _judged(self, item_id: str, as_of: int | None) -> bool:
         """Whether anybody had judged it before `as_of`: an item that is judged later must not take the place of another."""

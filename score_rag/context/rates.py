@@ -11,6 +11,7 @@ __all__ = ["ItemRates"]
 
 _COUNTS = 5.0
 """Judgements of the mean that each like-rate is smoothed by."""
+_NONE: tuple[list[int], list[int]] = ([], [0])
 
 
 class ItemRates:
@@ -21,14 +22,13 @@ class ItemRates:
     """
 
     def __init__(self, interactions: Interactions) -> None:
-        self._times: dict[str, list[int]] = {}
-        self._liked: dict[str, list[int]] = {}
+        # Of each item the times of its judgements, and how many were likes up to each; replaced together, for others read meanwhile.
+        self._known: dict[str, tuple[list[int], list[int]]] = {}
         self._all: tuple[list[int], list[int]] = ([], [0])
         for event in event_rows(interactions.learned):
             if event.sampled:
                 continue
-            times, liked = self._times.setdefault(event.item_id, []), self._liked.setdefault(event.item_id, [0])
-            for known, likes in ((times, liked), self._all):
+            for known, likes in (self._known.setdefault(event.item_id, ([], [0])), self._all):
                 known.append(event.timestamp)
                 likes.append(likes[-1] + event.liked)
 
@@ -41,10 +41,7 @@ class ItemRates:
         self._change(event, insert=False)
 
     def _change(self, event: Event, *, insert: bool) -> None:
-        times, liked = self._times.get(event.item_id, []), self._liked.get(event.item_id, [0])
-        # A reader takes the times first and then the likes, which are therefore never fewer.
-        own = _changed(times, liked, event, insert)
-        self._liked[event.item_id], self._times[event.item_id] = own[1], own[0]
+        self._known[event.item_id] = _changed(*self._known.get(event.item_id, _NONE), event, insert)
         if insert and (not self._all[0] or event.timestamp >= self._all[0][-1]):
             # The usual case, and the only list that is as long as the data: in place.
             self._all[1].append(self._all[1][-1] + event.liked)
@@ -54,7 +51,7 @@ class ItemRates:
 
     def counts(self, item_id: str, as_of: int | None) -> tuple[int, int]:
         """(likes, judgements) of an item before `as_of`; of all training judgements where it is None."""
-        return _before(self._times.get(item_id, []), self._liked.get(item_id, [0]), as_of)
+        return _before(*self._known.get(item_id, _NONE), as_of)
 
     def mean(self, as_of: int | None) -> float:
         """Share of likes among all training judgements before `as_of`, with one of each added."""

@@ -66,7 +66,7 @@ class UserLog:
                 self._events.setdefault(event.user_id, []).append(event)
         for rows in self._events.values():
             rows.sort(key=lambda event: event.timestamp)
-        self._verdicts: dict[str, dict[str, list[Event]]] = {}
+        self._verdicts: dict[str, tuple[list[Event], dict[str, list[Event]]]] = {}
         self._times = {user: [event.timestamp for event in rows] for user, rows in self._events.items()}
 
     def put(self, event: Event) -> Event | None:
@@ -95,15 +95,14 @@ class UserLog:
         return old
 
     def _set(self, user_id: str, rows: list[Event]) -> None:
-        self._verdicts.pop(user_id, None)
         if not rows:
             self._events.pop(user_id, None)
             self._times.pop(user_id, None)
+            self._verdicts.pop(user_id, None)
             return
         times = [event.timestamp for event in rows]
         self._events[user_id] = rows
         self._times[user_id] = times
-        self._verdicts.pop(user_id, None)
 
     def __contains__(self, user_id: object) -> bool:
         return user_id in self._events
@@ -156,12 +155,17 @@ class UserLog:
 
     def verdict(self, user_id: str, item_id: str, timestamp: int | None) -> bool | None:
         """Whether the user had liked the item, by the last judgement strictly before `timestamp`; None if not judged by then."""
-        if user_id not in self._verdicts:
+        rows = self._events.get(user_id)
+        if rows is None:
+            return None
+        known = self._verdicts.get(user_id)
+        # Of the very list: another thread may have put an event in meanwhile.
+        if known is None or known[0] is not rows:
             own: dict[str, list[Event]] = {}
-            for event in self._events.get(user_id, ()):
+            for event in rows:
                 own.setdefault(event.item_id, []).append(event)
-            self._verdicts[user_id] = own
-        for event in reversed(self._verdicts[user_id].get(item_id, ())):
+            known = self._verdicts[user_id] = (rows, own)
+        for event in reversed(known[1].get(item_id, ())):
             if timestamp is None or event.timestamp < timestamp:
                 return event.liked
         return None

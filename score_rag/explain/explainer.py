@@ -15,13 +15,13 @@ from score_rag.context.segments import Span, kind_of, segment
 from score_rag.context.writer import Told
 from score_rag.explain.explanation import CAUTION, NO_ATTENTION, NO_TORCH, Explanation, PromptLook, SegmentLook, TokenLook
 from score_rag.explain.leave_out import leave_out
-from score_rag.pipeline.lazy import lazy
 from score_rag.pipeline.run import Run
 from score_rag.predictor.answer import Answer
 from score_rag.progress import Report, silent
+from score_rag.recommend.answering import warnings_of
 from score_rag.recommend.explain import explain
 from score_rag.recommend.labels import evidence_label
-from score_rag.recommend.question import History, find_question
+from score_rag.recommend.question import FoundQuestion, History, find_question
 
 if TYPE_CHECKING:
     from score_rag.predictor.attention import AttentionReader
@@ -33,7 +33,7 @@ __all__ = ["Explainer", "explain_question"]
 def explain_question(
     run: Run, user_id: str | int | None, item_id: str | int, *, history: History | None = None, as_of: Time | None = None
 ) -> Explanation:
-    """What one answer rests on; for many of them, keep an `Explainer`.
+    """What one answer rests on.
 
     Args:
         run: A finished run.
@@ -47,7 +47,7 @@ def explain_question(
 
 
 class Explainer:
-    """Explains answers of a run. Thread-safe; what it opens stays in memory.
+    """Explains answers of a run. Thread-safe; what it needs is opened by the run, and stays with it.
 
     Answers, also those without a part, are the run's own engine's. Attention is read with the run's own weights in torch, unless the run
     names an engine that tells none (`predictor.scoring.engine`: `onnx`, or a server).
@@ -55,16 +55,13 @@ class Explainer:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.lock = run.lock
 
-    @lazy
+    @property
     def reader(self) -> AttentionReader | None:
         """Reads attention; None where the run's engine tells none, or torch is not installed."""
         if self.run.pipeline.predictor.scoring.engine not in ("auto", "torch") or find_spec("torch") is None:
             return None
-        from score_rag.predictor.attention import AttentionReader
-
-        return AttentionReader.from_pretrained(self.run.folder("predictor"))
+        return self.run.attention
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -78,12 +75,15 @@ class Explainer:
         self, user_id: str | int | None, item_id: str | int, *, history: History | None = None, as_of: Time | None = None
     ) -> Explanation:
         """What the answer to one question rests on; see `explain_question`."""
+        return self.explain_found(find_question(self.run.histories, user_id, item_id, history=history, as_of=as_of))
+
+    def explain_found(self, asked: FoundQuestion) -> Explanation:
+        """The same for a question that was looked up already."""
         run = self.run
-        asked = find_question(run.histories, user_id, item_id, history=history, as_of=as_of)
         _, told = run.write([asked.question], keep_values=True)
         (look,) = self.look(told)
-        warnings = run.guard.warnings
-        found = explain(asked, told[0], look.answer, witnesses=run.writer.witnesses, parts=run.provenance, warnings=warnings)
+        witnesses, warnings = run.writer.witnesses, warnings_of(run)
+        found = explain(asked, told[0], look.answer, witnesses=witnesses, parts=run.provenance, warnings=warnings)
         return Explanation(found, look, self.notes)
 
     def look(self, told: Sequence[Told], *, report: Report = silent) -> list[PromptLook]:

@@ -144,3 +144,8 @@ class Explanation:
             "verdict": found.verdict,
         }
         return {**head, **self.look.to_dict(), "notes": list(self.notes), "warnings": list(found.warnings)}
+
+    def parts(self) -> dict[str, Any]:
+        """The prompt taken apart, for JSON that has the answer already."""
+        told = self.look.to_dict()
+        return {name: value for name, value in told.items() if name not in ("prompt", "probability")} | {"notes": list(self.notes)}

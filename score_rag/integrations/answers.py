@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
 from score_rag.data.log import Item
 from score_rag.recommend.recommendation import Recommendation
 
-__all__ = ["Evidence", "Explanation", "ItemFacts", "Items", "OtherUser", "OtherUsers", "Ranking", "Score", "Scores"]
+if TYPE_CHECKING:
+    from score_rag.explain.explanation import PromptLook
+
+__all__ = ["Evidence", "Explanation", "ItemFacts", "Items", "OtherUser", "OtherUsers", "PromptPart", "Ranking", "Score", "Scores"]
 
 
 class ItemFacts(BaseModel):
@@ -89,6 +92,20 @@ class OtherUsers(BaseModel):
     users: list[OtherUser]
 
 
+class PromptPart(BaseModel):
+    """A part of the prompt, and what it changes."""
+
+    name: str = Field(description="Such as `neighbour 1`, `history`, `expectation.lightgcn`, `target`.")
+    label: str
+    effect: float | None = Field(default=None, description="P(like) less what it is without this part; null where it cannot be left out.")
+    attention: float | None = Field(default=None, description="Share of where the verdict looks; null where that cannot be read.")
+
+    @classmethod
+    def of(cls, look: PromptLook) -> list[PromptPart]:
+        """From a prompt that was taken apart."""
+        return [cls(name=one.name, label=one.label, effect=one.effect, attention=one.attention) for one in look.segments]
+
+
 class Explanation(Score):
     """A score with everything that it rests on."""
 
@@ -100,6 +117,7 @@ class Explanation(Score):
         default="", description="What the prompt leaves out, since the model could not read it; empty where it tells all."
     )
     prompt: str | None = Field(default=None, description="What the language model read; null where it was not asked for.")
+    prompt_parts: list[PromptPart] = Field(default=[], description="What each part of the prompt changes; empty where not asked for.")
 
     @classmethod
     def told(cls, found: Recommendation, *, prompt: bool) -> Explanation:

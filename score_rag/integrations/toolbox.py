@@ -13,9 +13,12 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from score_rag.arguments import read_count, read_id, read_text, read_time
+from score_rag.context.neighbours import Witnesses
+from score_rag.context.question import Question
 from score_rag.data.log import Event
 from score_rag.errors import InputError
-from score_rag.integrations.answers import Explanation, ItemFacts, Items, OtherUser, OtherUsers, Ranking, Score, Scores
+from score_rag.integrations.answers import Explanation, ItemFacts, Items, OtherUser, OtherUsers, PromptPart, Ranking, Score, Scores
+from score_rag.recommend.answering import find_alike
 from score_rag.recommend.question import find_history
 from score_rag.recommend.recommender import Recommender
 from score_rag.recommend.search import search_items
@@ -81,11 +84,17 @@ class Toolbox:
         history: History = None,
         as_of: AsOf = None,
         with_prompt: Annotated[bool, Field(description="Whether to give the exact prompt too.")] = False,
+        with_parts: Annotated[bool, Field(description="Whether to measure what each part of the prompt changes; takes seconds.")] = False,
     ) -> Explanation:
         """Why: the answer for one item with its evidence, the similar users behind it and what they share with the user."""
         _asker(user_id, history)
-        found = await self.recommender.arecommend(user_id, item, history=history, as_of=as_of)
-        return Explanation.told(found, prompt=with_prompt)
+        if not with_parts:
+            return Explanation.told(await self.recommender.arecommend(user_id, item, history=history, as_of=as_of), prompt=with_prompt)
+        from score_rag.explain.explainer import explain_question
+
+        found = await asyncio.to_thread(lambda: explain_question(self.recommender.run, user_id, item, history=history, as_of=as_of))
+        told = Explanation.told(found.recommendation, prompt=with_prompt)
+        return told.model_copy(update={"prompt_parts": PromptPart.of(found.look)})
 
     async def neighbours(
         self,
@@ -109,32 +118,22 @@ class Toolbox:
         return Items(items=[ItemFacts.of(item) for item in search_items(catalogue, asked, most=most)])
 
     def _neighbours(self, user_id: str | None, n: int, history: list[str] | None, as_of: str | None) -> OtherUsers:
-        from score_rag.retriever.query import UserQuery
-
         run, when = self.recommender.run, read_time(as_of)
         user = None if user_id is None else read_id(user_id, where="user_id")
         events = find_history(run.histories, user, history, when)
         if not events:
             raise InputError("nothing is known of this user by then: they are like nobody", hint='give a history, as ["Heat (1995)"]')
-        query = UserQuery(run.describer.describe(events), user_id=user, as_of=when, top_k=n)
         return OtherUsers(
             users=[
                 OtherUser(
-                    user_id=node.metadata["user_id"],
-                    similarity=float(node.score or 0.0),
-                    behaviour=node.text,
-                    in_common=self._both_liked(events, node.metadata["user_id"], when),
+                    user_id=hit.user_id,
+                    similarity=hit.score,
+                    behaviour=hit.text,
+                    in_common=_both_liked(run.writer.witnesses, events, hit.user_id, when),
                 )
-                for node in run.retriever.retrieve(query)
+                for hit in find_alike(run, Question(user, "", events, when), n)
             ]
         )
-
-    def _both_liked(self, events: list[Event], other: str, when: int | None) -> list[str]:
-        """Names of what both liked, the other's most recent first; of training events, as documents are."""
-        witnesses = self.recommender.run.writer.witnesses
-        mine = {event.item_id for event in events if event.liked}
-        theirs = [event.item_id for event in witnesses.log.before(other, when) if event.liked and event.item_id in mine]
-        return [witnesses.catalogue[item_id].name for item_id in list(dict.fromkeys(reversed(theirs)))[:5]]
 
     def questions(self) -> dict[str, Callable[..., Coroutine[Any, Any, Any]]]:
         """The five by name, as frameworks take functions: types and descriptions stand in their signatures."""
@@ -142,6 +141,13 @@ class Toolbox:
 
 
 QUESTIONS = ("recommend", "score", "explain", "neighbours", "search_items")
+
+
+def _both_liked(witnesses: Witnesses, events: list[Event], other: str, when: int | None) -> list[str]:
+    """Names of what both liked, the other's most recent first; of training events, as documents are."""
+    mine = {event.item_id for event in events if event.liked}
+    theirs = [event.item_id for event in witnesses.log.before(other, when) if event.liked and event.item_id in mine]
+    return [witnesses.catalogue[item_id].name for item_id in list(dict.fromkeys(reversed(theirs)))[:5]]
 
 
 def _asker(user_id: str | None, history: list[str] | None) -> None:

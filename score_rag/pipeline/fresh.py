@@ -15,6 +15,7 @@ from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.state import run_folder
 
 if TYPE_CHECKING:
+    from score_rag.context.judges import Judges
     from score_rag.pipeline.serving_run import ServingRun
 
 __all__ = ["LaterItems", "open_feedback", "take_in"]
@@ -34,13 +35,13 @@ def take_in(run: ServingRun, changes: Sequence[Change]) -> None:
 
 
 def _know(run: ServingRun, event: Event, item: Item | None) -> None:
-    world, writer, judges = run.interactions, run.writer, run.finder.judges
+    world, writer, judges = run.interactions, run.writer, _judges(run)
     known = world.catalogue.get(event.item_id)
     if known is None or (item is not None and event.item_id not in run.source_items and plain_item(item) != known):
         world.catalogue[event.item_id] = plain_item(item or Item(event.item_id, event.item_id))
         writer.witnesses.similarity.put(event.item_id)
         if judges is not None:
-            judges.similarity.put(event.item_id)
+            judges.describe(event.item_id)
     for log in (world.log, world.train_log):
         old = log.put(event)
         if old is not None and log is world.train_log:
@@ -59,8 +60,13 @@ def _forget(run: ServingRun, event: Event) -> None:
 
 def _uncount(run: ServingRun, event: Event) -> None:
     run.writer.evidence.drop(event)
-    if run.finder.judges is not None:
-        run.finder.judges.drop(event)
+    if (judges := _judges(run)) is not None:
+        judges.drop(event)
+
+
+def _judges(run: ServingRun) -> Judges | None:
+    """Who judged what, where the finder chooses by it or the prompt tells the crowd."""
+    return run.finder.judges or run.writer.evidence.judges
 
 
 class LaterItems:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from score_rag.crm.interface import CollaborativeModel
     from score_rag.encoders.encoder import Encoder, TextEncoder
     from score_rag.index.reader import BehaviourIndex
+    from score_rag.predictor.attention import AttentionReader
     from score_rag.predictor.predictor import Predictor
     from score_rag.reranker.reranker import SelfAssessingReranker
     from score_rag.reranker.scorer import PairScorer, Scorer
@@ -247,3 +248,10 @@ class Run:
         from score_rag.predictor.predictor import Predictor
 
         return Predictor.from_pretrained(self.folder("predictor"), engine=self.pipeline.predictor.scoring)
+
+    @lazy
+    def attention(self) -> AttentionReader:
+        """Where the predictor's verdict looks; read with its weights in torch."""
+        from score_rag.predictor.attention import AttentionReader
+
+        return AttentionReader.from_pretrained(self.folder("predictor"))

@@ -35,7 +35,7 @@ __all__ = ["ServingRun"]
 
 _SHARED = (
     "_trained", "crm_items", "crm_vectors", "encoder", "scorer", "reranker", "predictor", "guard", "prompt", "provenance", "crm",
-    "trained_experts",
+    "trained_experts", "attention",
 )  # fmt: skip
 """Parts that training made: they stay when data and index change."""
 _MANY = 2000
@@ -158,7 +158,9 @@ class ServingRun(Run):
     def later_items(self) -> list[str]:
         """Items that no model was trained on."""
         known = self._trained[1]
-        return [] if len(self.interactions.catalogue) == len(known) else [item for item in self.interactions.catalogue if item not in known]
+        catalogue = self.interactions.catalogue
+        # A copy: another thread may take in an item that is new.
+        return [] if len(catalogue) == len(known) else [item for item in list(catalogue) if item not in known]
 
     @property
     def _outdated(self) -> bool:

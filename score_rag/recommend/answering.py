@@ -11,6 +11,7 @@ from score_rag.arguments import Time
 from score_rag.context.finder import RetrievedContext
 from score_rag.context.question import Question
 from score_rag.context.writer import Told
+from score_rag.index.reader import Hit
 from score_rag.pipeline.run import Run
 from score_rag.pipeline.serving_run import ServingRun
 from score_rag.predictor.predictor import Answer
@@ -19,7 +20,7 @@ from score_rag.recommend.explain import explain
 from score_rag.recommend.question import FoundQuestion, History, find_asker
 from score_rag.recommend.recommendation import Recommendation
 
-__all__ = ["Answered", "answer_questions", "explain_answer", "fewer", "find_ranking", "rank", "warnings_of"]
+__all__ = ["Answered", "answer_questions", "explain_answer", "fewer", "find_alike", "find_ranking", "rank", "warnings_of"]
 
 
 class Answered(NamedTuple):
@@ -52,6 +53,14 @@ def answer_questions(
     answers = run.predictor.score([one.text for one in told])
     spent |= {"neighbours": found - started, "prompt": written - found, "predictor": time.perf_counter() - written}
     return [Answered(*row) for row in zip(asked, told, answers, strict=True)]
+
+
+def find_alike(run: Run, question: Question, count: int) -> Sequence[Hit]:
+    """The users most like who asks, by the history as the retriever reads it; none where that is empty."""
+    text = run.finder.query(question)
+    if not text:
+        return []
+    return run.index.query(run.encoder.encode([text])[0], count, as_of=question.as_of, exclude_user=question.user_id)
 
 
 def explain_answer(run: Run, answered: Answered) -> Recommendation:

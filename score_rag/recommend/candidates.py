@@ -17,14 +17,14 @@ _NEW = 10
 """One candidate in so many may be an item that came into the catalogue after training."""
 
 
-def find_candidates(run: Run, user_id: str | None, history: Sequence[Event], count: int) -> list[str]:
-    """The `count` items that the recommender ranks highest among those not in `history`, best first.
+def find_candidates(run: Run, user_id: str | None, history: Sequence[Event], count: int, *, exclude_seen: bool = True) -> list[str]:
+    """The `count` items that the recommender ranks highest, best first; without those of `history`, unless they may come again.
 
     A training user who did nothing since is ranked by the vectors that the stage wrote, where the model scores by vectors: nothing is
     computed again, and torch is not loaded. Everybody else is ranked by the model from their history. Both stay in memory, so that a
     request reads no file. Where the catalogue has items that no model was trained on, the last places go to those most like what was liked.
     """
-    judged = {event.item_id for event in history}
+    judged = {event.item_id for event in history} if exclude_seen else set()
     new = _new_items(run, history, judged, count // _NEW)
     return [*_ranked(run, user_id, history, judged, count - len(new)), *new]
 

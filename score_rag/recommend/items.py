@@ -32,8 +32,10 @@ def find_noted_item(catalogue: Mapping[str, Item], name: str) -> tuple[Item, str
             found=", ".join(f"{item.item_id}: {item.name}" for item in match.items[:5]),
         )
     wanted = unquoted(name)[0].casefold()
-    names = [*(item.name for item in catalogue.values()), *catalogue]
-    part = [item.name for item in catalogue.values() if wanted in item.title.casefold()]
+    # Copies: another thread may take in an item that is new.
+    every = list(catalogue.values())
+    names = [*(item.name for item in every), *list(catalogue)]
+    part = [item.name for item in every if wanted in item.title.casefold()]
     near = f"did you mean {part[0]!r}?" if part else did_you_mean(name, names, show=0)
     raise InputError(
         f"there is no item {name!r}",

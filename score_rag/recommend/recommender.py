@@ -14,7 +14,7 @@ from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
 from score_rag.pipeline.serving_run import ServingRun
 from score_rag.pipeline.stages import STAGES
-from score_rag.recommend.answering import Answered, answer_questions, explain_answer, find_ranking, rank
+from score_rag.recommend.answering import answer_questions, explain_answer, find_ranking, rank
 from score_rag.recommend.gather import Gathered
 from score_rag.recommend.question import Asked, FoundQuestion, History, find_question
 from score_rag.recommend.recommendation import Recommendation
@@ -103,7 +103,7 @@ class Recommender:
             InputError: The user, the item or a name in the history is unknown, or an argument is of another form.
         """
         run = self.run
-        return _explained(run, answer_questions(run, [_find(run, Asked(user_id, item_id, history, as_of))])[0])
+        return explain_answer(run, answer_questions(run, [_find(run, Asked(user_id, item_id, history, as_of))])[0])
 
     async def arecommend(
         self, user_id: str | int | None, item_id: str | int, *, history: History | None = None, as_of: Time | None = None
@@ -169,7 +169,7 @@ class Recommender:
         found = [_or_error(partial(_find, run), one) for one in asked]
         known = [one for one in found if not isinstance(one, Exception)]
         try:
-            answers = iter([_or_error(partial(_explained, run), one) for one in answer_questions(run, known)] if known else [])
+            answers = iter([_or_error(partial(explain_answer, run), one) for one in answer_questions(run, known)] if known else [])
         except Exception as error:  # noqa: BLE001  # whoever asked gets it
             if len(asked) == 1:
                 return [error]
@@ -179,10 +179,6 @@ class Recommender:
 
 def _find(run: Run, asked: Asked) -> FoundQuestion:
     return find_question(run.histories, asked.user_id, asked.item_id, history=asked.history, as_of=asked.as_of)
-
-
-def _explained(run: Run, answered: Answered) -> Recommendation:
-    return explain_answer(run, answered)
 
 
 def _or_error(act: Callable[[T], R], given: T) -> R | Exception:

@@ -27,7 +27,9 @@ def search_items(catalogue: Mapping[str, Item], words: str, *, most: int = 10) -
     found: dict[str, Item] = {item.item_id: item for item in item_names(catalogue).find(words).items}
     parts = asked.split()
     ranked: list[tuple[int, Item]] = []
-    for item in catalogue.values():
+    # A copy: another thread may take in an item that is new.
+    every = list(catalogue.values())
+    for item in every:
         name = fold(item.name)
         if name.startswith(asked):
             ranked.append((0, item))
@@ -39,6 +41,6 @@ def search_items(catalogue: Mapping[str, Item], words: str, *, most: int = 10) -
                 ranked.append((2, item))
     found |= {item.item_id: item for _, item in sorted(ranked, key=lambda one: one[0])}
     if not found:
-        names = {fold(item.title): item for item in catalogue.values()}
+        names = {fold(item.title): item for item in every}
         found = {names[name].item_id: names[name] for name in difflib.get_close_matches(asked, names, n=most, cutoff=0.6)}
     return list(found.values())[:most]

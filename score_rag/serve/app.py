@@ -19,7 +19,7 @@ from score_rag.errors import ScoreError
 from score_rag.pipeline.config import load_pipeline
 from score_rag.serve.explorer.router import explorer
 from score_rag.serve.refusals import Refusal, of_error
-from score_rag.serve.routes.answers import Explainer, answers
+from score_rag.serve.routes.answers import answers
 from score_rag.serve.routes.catalogue import catalogue
 from score_rag.serve.routes.feedback import feedback
 from score_rag.serve.routes.health import health
@@ -38,12 +38,11 @@ def open_app(pipeline: str, overrides: Sequence[str], settings: ServeSettings) -
     return create_app(Service(load_pipeline(pipeline, overrides=overrides), settings))
 
 
-def create_app(service: Service, *, explainer: Explainer | None = None, routers: Sequence[Callable[[Service], APIRouter]] = ()) -> Guarded:
+def create_app(service: Service, *, routers: Sequence[Callable[[Service], APIRouter]] = ()) -> Guarded:
     """The application.
 
     Args:
         service: Who answers; it is started and stopped with the application.
-        explainer: Adds to what `/v1/explain` says.
         routers: Of further pages.
     """
 
@@ -55,7 +54,7 @@ def create_app(service: Service, *, explainer: Explainer | None = None, routers:
 
     about = "Will this user like this item, and on what evidence?"
     app = FastAPI(title=f"score-rag: {service.pipeline.name}", description=about, docs_url=None, redoc_url=None, lifespan=life)
-    for router in (answers(service, explainer), feedback(service), catalogue(service), health(service), pages(app), explorer(service)):
+    for router in (answers(service), feedback(service), catalogue(service), health(service), pages(app), explorer(service)):
         app.include_router(router)
     for make in routers:
         app.include_router(make(service))

@@ -68,7 +68,7 @@ def find_person(run: ServingRun, user_id: str | None, history: Any, as_of: Any) 
             hint="of somebody else, give the history; feedback makes a user known at once",
         )
     events = world.log.before(found, when)
-    return Person(found, events, when, *_route(run, found, events), run.index.vector_of(found) is not None)
+    return Person(found, events, when, *_route(run, found, events), run.index.visible_place(found) is not None)
 
 
 def _route(run: ServingRun, user_id: str | None, events: Sequence[Event]) -> tuple[str, str]:
@@ -139,9 +139,7 @@ def propose(
         # A stored vector knows all that a user did; a time in the past must not.
         user = person.user_id if person.as_of is None else None
         most = len(catalogue) if categories else max(_LEAST, 2 * wanted)
-        ids = find_candidates(run, user, person.history, most)
-        if not exclude_seen:
-            ids += [item_id for item_id in dict.fromkeys(event.item_id for event in person.history) if item_id not in ids]
+        ids = find_candidates(run, user, person.history, most, exclude_seen=exclude_seen)
     items = [catalogue[item_id] for item_id in dict.fromkeys(ids) if item_id not in seen]
     if categories:
         genres = {name.casefold() for name in categories}

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Explain", "FeedbackIn", "FeedbackList", "ItemIn", "Recommend", "Rerank", "Score", "TextDocument"]
+__all__ = ["Explain", "FeedbackIn", "FeedbackList", "ItemIn", "Recommend", "Rerank", "Score", "Text", "TextDocument"]
 
 Id = Annotated[str, Field(min_length=1, max_length=512)]
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -54,6 +54,9 @@ class Explain(Who):
     """One answer with all that it rests on."""
 
     item: Id
+    parts: bool = Field(
+        False, description="Also what each part of the prompt changes and where the verdict looks; as long as a question a part takes."
+    )
 
 
 class TextDocument(BaseModel):
@@ -89,7 +92,7 @@ class FeedbackIn(Form):
     user_id: Id
     item_id: Id
     liked: bool | None = None
-    rating: float | None = Field(None, description="In place of liked: compared with data.threshold.")
+    rating: float | None = Field(None, allow_inf_nan=False, description="In place of liked: compared with data.threshold.")
     timestamp: int | str | None = Field(None, description="When it was given: seconds since 1970 or an ISO time; by default now.")
     request_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = None
     item: ItemIn | None = None

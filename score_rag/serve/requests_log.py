@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,10 @@ class RequestsLog:
             self._day, name = day, self.folder / f"requests-{day}.jsonl"
             self._handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o666)
             for old in self.folder.glob("requests-*.jsonl"):
-                if time.time() - old.stat().st_mtime > _DAYS * 86400:
-                    old.unlink(missing_ok=True)
+                # Another worker may remove it at the same time.
+                with suppress(FileNotFoundError):
+                    if time.time() - old.stat().st_mtime > _DAYS * 86400:
+                        old.unlink()
         return self._handle
 
     def close(self) -> None:

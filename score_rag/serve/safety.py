@@ -45,6 +45,7 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "cache-control": "no-store",
 }
+_METHODS = ("GET", "POST", "PUT", "HEAD", "OPTIONS", "DELETE", "PATCH")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PATIENCE = 15.0
 """Seconds that a body may take to arrive."""
@@ -105,8 +106,10 @@ class Guarded:
             # The pattern, never the path: that names users.
             pattern = getattr(scope.get("route"), "path_format", "other")
             seconds = time.perf_counter() - started
-            self.told(pattern, scope["method"], status, seconds)
-            _log.info("%s %s %s %s %.1f ms", request_id, scope["method"], pattern, status, seconds * 1000)
+            # Any word may stand for a method; what is counted by made-up ones would grow for ever.
+            method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+            self.told(pattern, method, status, seconds)
+            _log.info("%s %s %s %s %.1f ms", request_id, method, pattern, status, seconds * 1000)
 
     def _check(self, scope: Scope, headers: dict[str, str]) -> None:
         host = headers.get("host", "")

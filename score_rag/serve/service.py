@@ -115,8 +115,8 @@ class Service:
             _settle()
 
     @property
-    def run(self) -> ServingRun:
-        """The run to ask now.
+    def loaded(self) -> ServingRun:
+        """The run that answers, without a look at what came in: taking that in may last, and the event loop must not wait for it.
 
         Raises:
             Refusal: It is not loaded yet, or could not be.
@@ -127,6 +127,16 @@ class Service:
             raise Refusal(503, "starting", "the models are being loaded", retry=2)
         found = self.recommender.held()
         assert isinstance(found, ServingRun)
+        return found
+
+    @property
+    def run(self) -> ServingRun:
+        """The run to ask now, with everything that was acknowledged before; in a thread.
+
+        Raises:
+            Refusal: As `loaded`.
+        """
+        found = self.loaded
         found.catch_up()
         return found
 
@@ -134,15 +144,16 @@ class Service:
 
     async def looked_up(self, act: Callable[[ServingRun], T]) -> T:
         """Something that reads the data, in a thread, with everything that was acknowledged before."""
-        if not self.ready.is_set() or self.failure is not None:
-            _ = self.run
-        return await asyncio.get_running_loop().run_in_executor(self.lookups, lambda: act(self.run))
+        return await self._in(self.lookups, act)
 
     async def slowly(self, act: Callable[[ServingRun], T]) -> T:
         """Something that asks a model several times over, or reads much; one such thing after the other."""
-        if not self.ready.is_set() or self.failure is not None:
-            _ = self.run
-        return await asyncio.get_running_loop().run_in_executor(self._slow, lambda: act(self.run))
+        return await self._in(self._slow, act)
+
+    async def _in(self, pool: ThreadPoolExecutor, act: Callable[[ServingRun], T]) -> T:
+        # Where nothing is loaded, that is said at once.
+        _ = self.loaded
+        return await asyncio.get_running_loop().run_in_executor(pool, lambda: act(self.run))
 
     async def answers(
         self, run: ServingRun, asked: Sequence[FoundQuestion], *, reranked: bool, seconds: dict[str, float]
@@ -154,6 +165,7 @@ class Service:
         """
         if self.batches.waiting + len(asked) > self.settings.waiting:
             raise self.busy()
+        self.metrics.waiting.set(self.batches.waiting + len(asked))
         return await self.batches.answers(run, asked, reranked=reranked, seconds=seconds)
 
     # Limits
@@ -176,7 +188,6 @@ class Service:
                 work.close()
             raise self.busy()
         self._under_way += 1
-        self.metrics.waiting.set(self.batches.waiting)
         task = asyncio.ensure_future(work)
         watcher = asyncio.ensure_future(disconnected())
         try:
@@ -192,6 +203,7 @@ class Service:
                 one.cancel()
                 with suppress(asyncio.CancelledError, Exception):
                     await one
+            self.metrics.waiting.set(self.batches.waiting)
 
     async def write(self, act: Callable[[], T]) -> T:
         """Something that writes feedback, one after the other."""

@@ -12,7 +12,7 @@ import polars as pl
 
 from score_rag.progress import Report, silent
 from score_rag.shards.manifest import read_manifest
-from score_rag.shards.record import faults, read_record
+from score_rag.shards.record import faults, stored_record
 from score_rag.shards.shard import Shard
 from score_rag.shards.source import INPUT_ROW
 
@@ -81,7 +81,8 @@ def check_shards(output: Path | str, *, report: Report = silent) -> ShardsReport
     for done, shard in enumerate(shards, start=1):
         if fault := faults(output, shard, manifest["fingerprint"]):
             bad[str(shard)] = fault
-        elif (record := read_record(output, shard, manifest["fingerprint"])) is not None:
+        else:
+            record = stored_record(output, shard)
             failed += record.failed
             for name in record.files:
                 for numbers in _rows(output / name):

@@ -10,7 +10,7 @@ from score_rag.errors import DataError
 from score_rag.files import digest_file, read_json
 from score_rag.shards.shard import Shard
 
-__all__ = ["Record", "faults", "read_record"]
+__all__ = ["Record", "faults", "read_record", "stored_record"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Record:
 
 def read_record(output: Path, shard: Shard, fingerprint: str) -> Record | None:
     """The record of a shard that is done, and whose files are what it says; None where it has to be done (again)."""
-    return None if faults(output, shard, fingerprint) else _read(output, shard)
+    return None if faults(output, shard, fingerprint) else stored_record(output, shard)
 
 
 def faults(output: Path, shard: Shard, fingerprint: str) -> str:
@@ -43,7 +43,7 @@ def faults(output: Path, shard: Shard, fingerprint: str) -> str:
     if not (output / shard.record).is_file():
         return "not done"
     try:
-        record = _read(output, shard)
+        record = stored_record(output, shard)
     except DataError as error:
         return error.what
     if record.fingerprint != fingerprint or record.shard != str(shard):
@@ -57,7 +57,12 @@ def faults(output: Path, shard: Shard, fingerprint: str) -> str:
     return ""
 
 
-def _read(output: Path, shard: Shard) -> Record:
+def stored_record(output: Path, shard: Shard) -> Record:
+    """The record of a shard as it is written, whether or not its files are what it says.
+
+    Raises:
+        DataError: It is not there, or of another form.
+    """
     file = output / shard.record
     found = read_json(file)
     try:

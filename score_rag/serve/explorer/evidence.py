@@ -16,41 +16,23 @@ from score_rag.recommend.recommendation import ROUTES
 from score_rag.serve.asking import item_route
 from score_rag.serve.explorer.ask import Ask, Look, find_look
 
-__all__ = ["Explaining", "history_rows", "of_explanation"]
+__all__ = ["explained", "history_rows", "of_explanation"]
 
 _SHOWN = 40
 """Judgements of a history that a page lists, the latest."""
 
 
-class Explaining:
-    """One explainer for all requests; a renewed run goes on with the weights that are loaded. For one thread at a time."""
-
-    def __init__(self) -> None:
-        self._explainer: Explainer | None = None
-
-    def of(self, run: ServingRun) -> Explainer:
-        """The explainer of a run."""
-        old = self._explainer
-        if old is None or old.run is not run:
-            self._explainer = Explainer(run)
-            if old is not None and "reader" in old.__dict__:
-                self._explainer.__dict__["reader"] = old.__dict__["reader"]
-        assert self._explainer is not None
-        return self._explainer
-
-    def explain(self, run: ServingRun, ask: Ask) -> tuple[Look, Explanation, float | None]:
-        """(What was asked, the answer to the history with its changes, P(like) without them; None where nothing is changed)."""
-        look = find_look(run, ask)
-        explainer = self.of(run)
-        user, item, when = look.person.user_id, look.item.item_id, look.person.as_of
-        if not ask.changes:
-            # Of a user of the data the history is looked up again, so that the answer says what was judged already.
-            found = explainer.explain(user, item, history=look.before if user is None else None)
-            return look, found, None
-        found = explainer.explain(user, item, history=look.after, as_of=when)
-        _, (told,) = run.write([Question(user, item, look.before, when)])
-        (answer,) = run.predictor.score([told.text])
-        return look, found, answer.probability
+def explained(run: ServingRun, ask: Ask) -> tuple[Look, Explanation, float | None]:
+    """(What was asked, the answer to the history with its changes, P(like) without them; None where nothing is changed)."""
+    look, explainer = find_look(run, ask), Explainer(run)
+    user, item, when = look.person.user_id, look.item.item_id, look.person.as_of
+    if not ask.changes:
+        # Of a user of the data the history is looked up again, so that the answer says what was judged already.
+        return look, explainer.explain(user, item, history=look.before if user is None else None), None
+    found = explainer.explain(user, item, history=look.after, as_of=when)
+    _, (told,) = run.write([Question(user, item, look.before, when)])
+    (answer,) = run.predictor.score([told.text])
+    return look, found, answer.probability
 
 
 def of_explanation(run: ServingRun, ask: Ask, look: Look, found: Explanation, before: float | None) -> dict[str, Any]:
@@ -79,7 +61,7 @@ def of_explanation(run: ServingRun, ask: Ask, look: Look, found: Explanation, be
         "scale": most,
         "looked_scale": most_looked,
         "notes": found.notes,
-        "warnings": list(dict.fromkeys([*told.warnings, *run.notes])),
+        "warnings": told.warnings,
         "history": history_rows(run, look.before, ask),
         "judgements": len(look.before),
         "added": [{"name": run.histories.catalogue[one.item_id].name, "liked": one.liked} for one in look.added],

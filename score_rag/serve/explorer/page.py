@@ -88,7 +88,7 @@ def _refused(service: Service, request: Request, error: Exception) -> Response:
     service.metrics.refused.labels(refusal.kind).inc()
     users: list[str] = []
     if refusal.kind == "unknown_user" and service.ready.is_set():
-        users = service.run.histories.log.users[:8]
+        users = service.loaded.histories.log.users[:8]
     title = _TITLES.get(refusal.kind, "This is no answer")
     answer = page(request, "refused.html", status=refusal.status, title=title, refusal=refusal, request_id=request_id, users=users)
     if refusal.retry is not None:

@@ -13,7 +13,7 @@ from score_rag.pipeline.serving_run import ServingRun
 from score_rag.serve import forms
 from score_rag.serve.asking import find_items, item_route
 from score_rag.serve.explorer.ask import Ask, find_look
-from score_rag.serve.explorer.evidence import Explaining, history_rows, of_explanation
+from score_rag.serve.explorer.evidence import explained, history_rows, of_explanation
 from score_rag.serve.explorer.login import login
 from score_rag.serve.explorer.measured import Measuring, near
 from score_rag.serve.explorer.page import page, page_route
@@ -32,7 +32,6 @@ Asked = Annotated[Ask, Query()]
 def explorer(service: Service) -> APIRouter:
     """The router."""
     router = APIRouter(include_in_schema=False, route_class=page_route(service))
-    explaining = Explaining()
     measuring = Measuring(service.pipeline)
 
     @router.get("/")
@@ -82,7 +81,7 @@ def explorer(service: Service) -> APIRouter:
         asking = Asking(service, request)
 
         def act(run: ServingRun) -> dict[str, Any]:
-            look, found, before = explaining.explain(run, ask)
+            look, found, before = explained(run, ask)
             bins = measuring.bins()
             return {**of_explanation(run, ask, look, found, before), "near": near(bins, found.look.answer.probability)}
 

@@ -35,7 +35,8 @@ def suggested_items(run: ServingRun, typed: str) -> list[Item]:
     typed = typed.rpartition(";")[2].strip().removeprefix("-").strip().casefold()
     begin: list[Item] = []
     inside: list[Item] = []
-    for item in run.histories.catalogue.values():
+    # A copy: another thread may take in an item that is new.
+    for item in list(run.histories.catalogue.values()):
         name = item.name.casefold()
         if name.startswith(typed):
             begin.append(item)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -18,6 +20,7 @@ __all__ = ["Asking", "result_of"]
 
 T = TypeVar("T")
 DEADLINE = "x-deadline-ms"
+_log = logging.getLogger("score_rag.serve")
 
 
 class Asking:
@@ -39,7 +42,8 @@ class Asking:
         """Some work, while somebody waits for it and there is time: the server's, or less where the header `X-Deadline-Ms` says so."""
         given = self.request.headers.get(DEADLINE, "")
         most = self.service.settings.deadline
-        deadline = min(most, int(given) / 1000) if given.isdigit() else most
+        # Ten digits are months; what is no such number says nothing.
+        deadline = min(most, int(given) / 1000) if re.fullmatch("[0-9]{1,10}", given) else most
         return await self.service.within(self._disconnected, work, deadline)
 
     async def _disconnected(self) -> None:
@@ -81,7 +85,11 @@ class Asking:
     def keep(self, run: ServingRun, path: str, route: str, items: Sequence[tuple[str, float]]) -> None:
         """Let the report know of this answer."""
         if self.service.requests is not None and items:
-            self.service.requests.write(self.id, path, route, run.generation, items)
+            try:
+                self.service.requests.write(self.id, path, route, run.generation, items)
+            except OSError as error:
+                # A full disk takes the report, not the answer.
+                _log.error("%s is not kept for the report: %s", self.id, error)
 
 
 def result_of(run: ServingRun, person: Person, one: Answered) -> dict[str, Any]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 
 from score_rag.context.question import Question
+from score_rag.explain.explainer import Explainer
 from score_rag.pipeline.serving_run import ServingRun
-from score_rag.recommend.answering import explain_answer
+from score_rag.recommend.answering import explain_answer, find_alike
 from score_rag.recommend.question import FoundQuestion
-from score_rag.recommend.recommendation import Recommendation
 from score_rag.serve import forms
 from score_rag.serve.asking import Person, find_asked, find_items, find_person, item_route, questions_of
 from score_rag.serve.routes.about import Asking, result_of
@@ -19,14 +18,12 @@ from score_rag.serve.routes.ranking import ranked
 from score_rag.serve.routes.rerank import rerank
 from score_rag.serve.service import Service
 
-__all__ = ["Explainer", "answers"]
+__all__ = ["answers"]
 
-Explainer = Callable[[ServingRun, FoundQuestion, Recommendation], Mapping[str, Any]]
-"""Adds to what `/v1/explain` says: told the run, the question as it was looked up, and the answer; gives what is JSON."""
 UserPath = Annotated[str, Path(min_length=1, max_length=512)]
 
 
-def answers(service: Service, explainer: Explainer | None = None) -> APIRouter:
+def answers(service: Service) -> APIRouter:
     """The router."""
     router = APIRouter(prefix="/v1", tags=["answers"])
 
@@ -65,7 +62,7 @@ def answers(service: Service, explainer: Explainer | None = None) -> APIRouter:
         request: Request,
         n: Annotated[int, Query(ge=1, le=100)] = 10,
         offset: Annotated[int, Query(ge=0, le=1000)] = 0,
-        category: Annotated[list[str] | None, Query(max_length=50)] = None,
+        category: Annotated[list[forms.Text] | None, Query(max_length=50)] = None,
         exclude_seen: bool = True,
         as_of: Annotated[str | None, Query(max_length=64)] = None,
     ) -> Any:
@@ -80,7 +77,7 @@ def answers(service: Service, explainer: Explainer | None = None) -> APIRouter:
 
     @router.post("/explain")
     async def explain(form: forms.Explain, request: Request) -> Any:
-        """One answer with its evidence, its prompt and the other users in it, as `score-rag recommend` shows it."""
+        """One answer with its evidence, its prompt and its users, as `score-rag recommend` shows it; with `parts`, taken apart."""
         asking = Asking(service, request)
 
         def look(run: ServingRun) -> tuple[ServingRun, Person, list[FoundQuestion]]:
@@ -89,11 +86,15 @@ def answers(service: Service, explainer: Explainer | None = None) -> APIRouter:
 
         async def work() -> Any:
             run, person, asked = await asking.look_up(look)
-            (found,) = await service.answers(run, asked, reranked=True, seconds=asking.seconds)
-            told = await asking.look_up(lambda _: explain_answer(run, found))
-            out: dict[str, Any] = {"result": told.to_dict(), "as_of": person.as_of}
-            if explainer is not None:
-                out["explanation"] = await asking.look_up(lambda _: explainer(run, asked[0], told))
+            out: dict[str, Any] = {"as_of": person.as_of}
+            if form.parts:
+                explanation = await service.slowly(lambda _: Explainer(run).explain_found(asked[0]))
+                told = explanation.recommendation
+                out["explanation"] = explanation.parts()
+            else:
+                (found,) = await service.answers(run, asked, reranked=True, seconds=asking.seconds)
+                told = await asking.look_up(lambda _: explain_answer(run, found))
+            out["result"] = told.to_dict()
             route = item_route(run, person, told.item.item_id)
             why = "no model was trained on this item: what is known of it is what the catalogue says" if route == "cold item" else None
             asking.keep(run, "/v1/explain", route, [(told.item.item_id, told.probability)])
@@ -113,12 +114,7 @@ def answers(service: Service, explainer: Explainer | None = None) -> APIRouter:
 
         def look(run: ServingRun) -> Any:
             person = find_person(run, user, None, as_of)
-            found = []
-            if person.history:
-                text = run.finder.query(Question(person.user_id, "", person.history, person.as_of))
-                vector = run.encoder.encode([text])[0]
-                found = run.index.query(vector, n, as_of=person.as_of, exclude_user=person.user_id)
-            return run, person, found
+            return run, person, find_alike(run, Question(person.user_id, "", person.history, person.as_of), n)
 
         async def work() -> Any:
             run, person, found = await asking.look_up(look)

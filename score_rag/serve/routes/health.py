@@ -27,7 +27,7 @@ def health(service: Service) -> APIRouter:
         if service.failure is not None or not service.ready.is_set():
             status = "failed" if service.failure is not None else "starting"
             return JSONResponse({"status": status}, status_code=503, headers={"retry-after": "2"})
-        told = {"index_generation": service.run.generation, "models": service.models, "feedback": len(service.feedback.events)}
+        told = {"index_generation": service.loaded.generation, "models": service.models, "feedback": len(service.feedback.events)}
         return {"status": "ready", **told, "damaged_lines": service.feedback.damaged}
 
     @router.get("/metrics", response_class=Response)
