@@ -196,3 +196,15 @@ def test_several_items_of_one_title_are_told_apart_by_name():
         find_item(items, "heat")
     with pytest.raises(InputError, match="did you mean 'Heat"):
         find_item(items, "hea")
+
+
+def test_a_history_that_is_given_for_a_user_leaves_nothing_behind_for_their_own(toy_run):
+    when = 10**9 * 2
+    own = open_recommender(toy_run).recommend("7", "17", as_of=when)
+    mine = open_recommender(toy_run)
+    other = [event._replace(liked=True) for event in mine.run.histories.log.before("7", when)]
+    changed = mine.recommend("7", "17", history=other, as_of=when)
+    assert changed.evidence["mood"] != own.evidence["mood"], "it is asked about the history that is given"
+    assert mine.recommend("7", "17", as_of=when) == own
+    # And the other way round.
+    assert mine.recommend("7", "17", history=other, as_of=when) == changed

@@ -20,17 +20,19 @@ class Question:
         item_id: The item in question.
         history: The user's events strictly before `as_of`, oldest first.
         as_of: Time of the question, seconds; None means now: everything that the index holds is known.
+        given: Whether the history is the caller's: then it may be another one than the data's for this user and time.
     """
 
     user_id: str | None
     item_id: str
     history: Sequence[Event]
     as_of: int | None = None
+    given: bool = False
 
     @cached_property
     def key(self) -> tuple[str, str, int] | None:
-        """What names a question that is always the same: who, what, when; None for strangers and for now, whose histories may differ."""
-        return None if self.user_id is None or self.as_of is None else (self.user_id, self.item_id, self.as_of)
+        """What names a question that is always the same: who, what, when; None where histories may differ: strangers, now, a given one."""
+        return None if self.user_id is None or self.as_of is None or self.given else (self.user_id, self.item_id, self.as_of)
 
 
 def told_questions(question: Question, events: Sequence[Event]) -> list[Question]:
@@ -46,5 +48,5 @@ def told_questions(question: Question, events: Sequence[Event]) -> list[Question
         end = len(earlier)
         while end and earlier[end - 1].timestamp >= event.timestamp:
             end -= 1
-        out.append(Question(question.user_id, event.item_id, earlier[:end], event.timestamp))
+        out.append(Question(question.user_id, event.item_id, earlier[:end], event.timestamp, question.given))
     return out

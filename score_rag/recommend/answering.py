@@ -100,7 +100,10 @@ def find_ranking(
         notes = fewer(k, candidates, len(item_ids))
     else:
         item_ids, notes = list(candidates), ()
-    return [FoundQuestion(Question(user, item_id, events, when), interactions.catalogue[item_id], notes) for item_id in item_ids]
+    return [
+        FoundQuestion(Question(user, item_id, events, when, history is not None), interactions.catalogue[item_id], notes)
+        for item_id in item_ids
+    ]
 
 
 def rank(run: Run, asked: Sequence[FoundQuestion], k: int) -> list[Recommendation]:

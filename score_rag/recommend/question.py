@@ -74,7 +74,7 @@ def find_question(
         verdict = "liked" if judged.liked else "disliked"
         notes.append(f"user {user_id} has judged this item already ({verdict} it): answered as of just before")
     events = find_history(interactions, user_id, history, as_of, notes=notes)
-    return FoundQuestion(Question(user_id, target.item_id, events, as_of), target, tuple(notes))
+    return FoundQuestion(Question(user_id, target.item_id, events, as_of, history is not None), target, tuple(notes))
 
 
 class Asker(NamedTuple):
