@@ -30,6 +30,8 @@ _UNITS = {"minute": ("1m", 60), "hour": ("1h", 3600), "day": ("1d", 86_400), "we
 _UNITS |= {"month": ("1mo", 2_629_746), "quarter": ("1q", 7_889_238), "year": ("1y", 31_556_952)}
 _MOST_BINS = 120
 _RULE = "#555555"
+_LEGEND: dict[str, Any] = {"frameon": True, "framealpha": 1, "facecolor": "white", "edgecolor": "white", "borderaxespad": 0}
+"""Over the lines of the grid."""
 
 
 class _Course(NamedTuple):
@@ -124,7 +126,7 @@ def _draw_events(axes: Axes, course: _Course) -> None:
     axes.set_ylabel("events" if course.unit == "place" else f"events a {course.unit}")
     _whole_numbers(axes.yaxis)
     axes.set_ylim(0, 1.2 * bottom.max())
-    axes.legend(ncols=3, loc="upper right")
+    axes.legend(ncols=3, loc="upper right", **_LEGEND)
 
 
 def _draw_users(axes: Axes, counts: np.ndarray) -> None:
@@ -176,7 +178,7 @@ def _draw_likes(axes: Axes, course: _Course, resting: str) -> None:
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     axes.set_title("Share liked" + (f" ({resting})" if resting else ""))
     axes.set_ylabel("liked, 95 % interval" if course.unit == "place" else f"liked a {course.unit}, 95 % interval")
-    axes.legend(ncols=2, loc="upper right")
+    axes.legend(ncols=2, loc="upper right", **_LEGEND)
 
 
 def _wilson(liked: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
