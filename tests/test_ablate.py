@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 
 from score_rag.data.interactions import event_rows
 from score_rag.errors import InputError, PromptError
@@ -21,6 +23,7 @@ from score_rag.evaluation.ablate.results import Result
 from score_rag.evaluation.ablate.table import AblationTable
 from score_rag.evaluation.ablate.variant_run import VariantRun
 from score_rag.evaluation.ablate.variants import FULL, Variant, choose, known_names
+from score_rag.evaluation.intervals import signed
 from score_rag.metrics.auc import auc, log_loss
 from score_rag.pipeline.adopt import adopt
 from score_rag.pipeline.run import Run
@@ -215,7 +218,12 @@ def test_the_table_is_paired_corrected_and_exact():
     assert broken.metrics == {} and table.failed == ["broken"]
     told = json.loads(json.dumps(table.to_dict()))
     assert told["rows"][3]["failed"] == "no such model" and told["rows"][1]["cost"]["tokens"] == 30.0
-    assert len(table.tables()) == 2
+    screen = Console(width=80, file=io.StringIO())
+    screen.print(*table.tables())
+    printed = screen.file.getvalue()
+    assert len(table.tables()) == 2 and "…" not in printed and "broken: failed: no such model" in printed
+    gain = noise.metrics["auc"].gain
+    assert f"({signed(gain.low)} {signed(gain.high)})" in printed and f"{signed(gain.value)} " in printed
 
 
 # The whole

@@ -18,7 +18,7 @@ from score_rag.reranker.answers import errors_path, read_answers, read_failures,
 from score_rag.reranker.batch import assess_in_batches
 from score_rag.reranker.batch_state import batch_path
 from score_rag.reranker.settings import AssessmentSettings
-from score_rag.reranker.spend import Limits, journal_path, read_spend
+from score_rag.reranker.spend import Journal, Limits, Usage, journal_path, read_spend
 from score_rag.testing import BatchServer
 
 # LiteLLM's own types make pydantic warn when they are first used.
@@ -213,3 +213,13 @@ def test_a_job_that_is_killed_while_it_reads_keeps_each_answer_once(tmp_path, mo
         found = batched(server, out, requests)
         assert is_right(requests, found) and None not in found and len(out.read_text().splitlines()) == 12
         assert len(server.requests) == 12 and read_spend(journal_path(out)).cost == pytest.approx(half_billed(server))
+
+
+def test_a_batch_of_this_process_is_taken_over_with_what_was_counted_for_it(tmp_path):
+    with Journal(tmp_path / "spend.jsonl", {"a", "b"}, Limits(max_tokens=400)) as journal:
+        call = journal.reserve("a", Usage(100, 10, None))
+        journal.take_over([call])
+        journal.settle(call, Usage(200, 10, None))
+        # Twice as many tokens were billed as counted: the next call may take as much more.
+        with pytest.raises(SpendLimitError, match="max_tokens"):
+            journal.reserve("b", Usage(100, 10, None), wait=False)

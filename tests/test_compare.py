@@ -91,6 +91,17 @@ def test_of_equal_scorers_one_in_twenty_is_called_different():
         assert (share >= 0.05 - 0.033).all() and (share <= 0.05 + (0.033 if name == "permutation_p" else 0.045)).all(), (name, share)
 
 
+def test_what_is_undefined_does_not_count_among_the_tests():
+    user, labels, scores = _drawn(np.random.default_rng(3))
+    liked = labels == 1
+    scores = {name: values[liked] for name, values in scores.items()}
+    scores["b"] = scores["b"] ** 0.5
+    found = compare(Joined(pl.Series(user[liked]), labels[liked], scores, frozenset(scores), ()), resamples=50, permutations=500)
+    by = {test.measure: test for test in found.tests}
+    assert all(np.isnan([by[name].permutation_p, by[name].holm_p]).all() for name in ("auc", "uauc")), "nobody disliked anything"
+    assert by["log_loss"].holm_p == by["log_loss"].permutation_p < 0.05
+
+
 def test_a_true_difference_is_found_and_marked_and_many_tests_are_corrected():
     generator = np.random.default_rng(0)
     user, labels, scores = _drawn(generator, users=150)

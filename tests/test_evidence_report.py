@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 
 from score_rag.context.finder import RetrievedContext
 from score_rag.context.question import Question
@@ -27,6 +29,7 @@ from score_rag.evaluation.evidence import (
     without_effect,
 )
 from score_rag.evaluation.evidence_report import EvidenceReport
+from score_rag.evaluation.intervals import short_p, signed
 from score_rag.evaluation.scorecard import Scorecard
 from score_rag.index.reader import BehaviourIndex, Hit
 from score_rag.pipeline.fit_predictor import OTHERS
@@ -179,6 +182,23 @@ def test_a_better_way_of_asking_is_called_better_and_a_report_comes_back_from_js
     assert EvidenceReport.from_dict(json.loads(json.dumps(report.to_dict(), allow_nan=False))).to_dict() == report.to_dict()
     one_class = EvidenceReport.from_scores(["a", "b"], np.array([1, 1]), noise[:2], {("removed", "mood"): noise[:2]}, resamples=20)
     assert one_class.rows[0].finding == "same" and json.dumps(one_class.to_dict(), allow_nan=False)
+
+
+def test_at_80_columns_words_take_further_lines_and_no_number_is_cut():
+    users, labels = np.repeat(np.arange(40), 10).astype(str).tolist(), np.tile([0, 1], 200)
+    generator = np.random.default_rng(0)
+    full = labels + generator.normal(size=400)
+    ways = [("removed", ALL_OTHERS), ("neighbours in the prompt", RANDOM), ("alone", "expectation.of-a-recommender-with-a-long-name")]
+    report = EvidenceReport.from_scores(users, labels, full, {way: generator.normal(size=400) for way in ways}, resamples=100)
+    screen = Console(width=80, file=io.StringIO())
+    screen.print(*report.tables())
+    printed = screen.file.getvalue()
+    assert "…" not in printed and max(map(len, printed.splitlines())) <= 80
+    for row in report.rows:
+        assert row.finding == "worse" and short_p(row.auc_p) in printed and short_p(row.uauc_p) in printed
+        for loss in (row.auc_loss, row.uauc_loss):
+            assert f"({signed(loss.low)} {signed(loss.high)})" in printed
+    assert printed.count("worse ") == 3 and all(word in printed for word in ["asked", "AUC", "UAUC", "loss", "finding"])
 
 
 def test_a_finished_run_is_asked_otherwise_and_its_tables_are_shown_again(toy_run):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from score_rag.cli.app import app
@@ -155,6 +157,13 @@ def test_the_average_is_of_all_questions(toy_run):
         assert row["gain"]["low"] <= row["gain"]["value"] <= row["gain"]["high"]
     again = AveragePicture.from_dict(stored)
     assert [row.name for row in again.rows] == [row["name"] for row in told["rows"]]
+    screen = Console(width=80, file=io.StringIO())
+    screen.print(*again.tables())
+    printed = screen.file.getvalue()
+    assert "…" not in printed
+    for row in again.rows:
+        if row.gain is not None:
+            assert f"{row.gain.low:+.3f} to {row.gain.high:+.3f}" in printed and f"{row.gain.value:+.3f}" in printed
     assert sum(row["attention"]["value"] for row in told["rows"] if row["prompts"] == told["events"]) <= 1
 
 

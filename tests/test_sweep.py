@@ -72,6 +72,10 @@ def test_a_wrong_setting_is_told_before_anything_is_asked(own):
     name, overrides = own
     with pytest.raises(ConfigError, match="top_m"):
         sweep(name, [{"reranker.top_n": 1}, {"reranker.top_m": 1}], overrides=overrides)
+    with pytest.raises(ConfigError, match="top_n"):
+        search(name, [read_axis("reranker.top_n=1,two")], 2, overrides=overrides)
+    with pytest.raises(ConfigError, match="dropout"):
+        search(name, [read_axis("crm.dropout=0.1..7.0")], 2, overrides=overrides)
     assert not (run_folder(load_pipeline(name, overrides=overrides)) / "sweep").exists()
 
 

@@ -8,14 +8,15 @@ Two controls say what can be guessed: made-up titles of the same words, and the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from score_rag.audit.titles import Completed, complete_titles, halves, made_up_titles, plain_text_encoder
+from score_rag.data.interactions import event_rows
 from score_rag.errors import DataError
-from score_rag.metrics.auc import auc
+from score_rag.evaluation.rows import choose_rows
 from score_rag.metrics.bootstrap import Bootstrap, Interval
 from score_rag.progress import Report, silent
 
@@ -40,7 +41,8 @@ class Contamination:
         titles: How many were tried.
         exact: Share of the catalogue's titles that are completed to the letter, with its 95 % interval over titles.
         exact_made_up: The same of made-up titles.
-        told_apart: Chance that a title's own rest fits it better than another title's rest: .5 where nothing is known.
+        told_apart: Share of titles that their own rest fits better than another title's rest, equal fits counting half: .5 where nothing
+            is known.
         events: Held-out events that were asked with and without names; 0 where they were not.
         auc: With names.
         auc_loss: With names less without, paired over users.
@@ -115,29 +117,13 @@ def probe_run(run: Run, *, titles: int = 200, rows: int | None = 1000, report: R
         len(asked),
         _share(true.exact, run.pipeline.seed),
         _share(made.exact, run.pipeline.seed),
-        auc(np.repeat([1, 0], len(asked)), np.concatenate([true.fit, others.fit])),
+        float(np.mean((true.fit > others.fit) + 0.5 * (true.fit == others.fit))),
     )
     return found if rows is None else _without_names(run, found, rows, report)
 
 
 def _without_names(run: Run, found: Contamination, rows: int, report: Report) -> Contamination:
-    from dataclasses import replace
-
-    from score_rag.data.interactions import event_rows
-
-    split = run.pipeline.evaluation.split
-    frame = run.interactions.events.filter(run.interactions.events["split"] == split)
-    users = frame["user_id"].unique(maintain_order=True)
-    order = users.gather(np.random.default_rng(run.pipeline.seed).permutation(len(users)))
-    count = dict(frame.group_by("user_id").len().rows())
-    kept: list[str] = []
-    total = 0
-    for user in order:
-        if kept and total + count[user] > rows:
-            break
-        kept.append(user)
-        total += count[user]
-    frame = frame.filter(frame["user_id"].is_in(kept))
+    frame = choose_rows(run.interactions, run.pipeline.evaluation.split, rows, seed=run.pipeline.seed)
     questions = run.finder.questions(list(event_rows(frame)))
     contexts, told = run.write(questions, report=report)
     bare = run.writer.write(questions, contexts, hide=("name",))

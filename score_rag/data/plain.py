@@ -3,8 +3,8 @@
 What stands in a prompt may end neither its line nor its block, nor be read as a token with a meaning of its own. So line breaks and control
 signs become spaces; what is invisible or turns the direction of reading goes; angle brackets, of which chat formats make their special
 tokens, become the quotation marks ‹ and ›; instruction brackets become round ones; and nothing is longer than a title is. Prompts tell what
-is known as two digits (a level of 00 to 99), and a text full of such numbers was seen to move a small model's answer by as much as .7: so a
-text ends before its fifth number of two digits and before its fourteenth digit, which no title of MovieLens (without its year) has.
+is known as two digits (a level of 00 to 99), and a small model can take a text full of such numbers for what is known: so a text ends
+before its fifth number of two digits and before its fourteenth digit, which no title of MovieLens (without its year) has.
 """
 
 from __future__ import annotations

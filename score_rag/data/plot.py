@@ -5,7 +5,6 @@ Needs matplotlib: `pip install 'score-rag[plot]'`.
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,9 +14,8 @@ import polars as pl
 
 from score_rag.data.describe import BINS, Spread, event_counts
 from score_rag.data.interactions import SPLITS, Interactions
-from score_rag.errors import DataError, InputError
-from score_rag.extras import names_extras
-from score_rag.files.modes import new_file
+from score_rag.errors import DataError
+from score_rag.pages.chart import check_picture, new_figure, save_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +30,8 @@ _UNITS = {"minute": ("1m", 60), "hour": ("1h", 3600), "day": ("1d", 86_400), "we
 _UNITS |= {"month": ("1mo", 2_629_746), "quarter": ("1q", 7_889_238), "year": ("1y", 31_556_952)}
 _MOST_BINS = 120
 _RULE = "#555555"
+_LEGEND: dict[str, Any] = {"frameon": True, "framealpha": 1, "facecolor": "white", "edgecolor": "white", "borderaxespad": 0}
+"""Over the lines of the grid."""
 
 
 class _Course(NamedTuple):
@@ -63,23 +63,14 @@ def plot(interactions: Interactions, path: Path | str, *, title: str = "") -> Pa
         DataError: There are no events.
         MissingPackageError: matplotlib is not installed.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise InputError("pictures are written as PNG", where=path, expected="a name such as data.png", found=path.name)
+    path = check_picture(Path(path), (".png",))
     if interactions.events["sampled"].all():
         raise DataError("there are no events to draw")
-    with names_extras():
-        import matplotlib
-        from matplotlib.figure import Figure
     events = interactions.events
     judged = events.filter(~pl.col("sampled")) if interactions.sampled else events
     users, items = (counts[counts > 0] for counts in (event_counts(judged, name) for name in ("user_id", "item_id")))
     course = _course(interactions)
-    look: dict[Any, Any] = {"font.size": 11, "axes.titlesize": 12, "axes.titleweight": "bold", "axes.titlelocation": "left"}
-    look |= {"axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "axes.grid": True, "grid.color": "#dddddd"}
-    look |= {"legend.edgecolor": "white", "legend.framealpha": 1, "legend.borderaxespad": 0, "savefig.bbox": "standard"}
-    with matplotlib.rc_context(look):
-        figure: Any = Figure(figsize=(12, 8), dpi=100, layout="constrained")
+    with new_figure(12, 8, dpi=100) as figure:
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
         axes = figure.subplots(2, 2)
         _draw_events(axes[0, 0], course)
@@ -89,21 +80,8 @@ def plot(interactions: Interactions, path: Path | str, *, title: str = "") -> Pa
         told = f"{len(users):,} users, {len(items):,} items with events, {len(judged):,} events"
         told += f" and {len(events) - len(judged):,} sampled negatives" if interactions.sampled else ""
         figure.suptitle(f"{title}: {told}" if title else told, fontsize=14, parse_math=False)
-        _save(figure, path)
+        save_picture(figure, path)
     return path
-
-
-def _save(figure: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = new_file(path)
-    with os.fdopen(handle, "wb") as stream:
-        try:
-            figure.savefig(stream, format="png", dpi=100)
-            stream.flush()
-            aside.replace(path)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
 
 
 def _course(interactions: Interactions) -> _Course:
@@ -148,7 +126,7 @@ def _draw_events(axes: Axes, course: _Course) -> None:
     axes.set_ylabel("events" if course.unit == "place" else f"events a {course.unit}")
     _whole_numbers(axes.yaxis)
     axes.set_ylim(0, 1.2 * bottom.max())
-    axes.legend(ncols=3, loc="upper right")
+    axes.legend(ncols=3, loc="upper right", **_LEGEND)
 
 
 def _draw_users(axes: Axes, counts: np.ndarray) -> None:
@@ -200,7 +178,7 @@ def _draw_likes(axes: Axes, course: _Course, resting: str) -> None:
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     axes.set_title("Share liked" + (f" ({resting})" if resting else ""))
     axes.set_ylabel("liked, 95 % interval" if course.unit == "place" else f"liked a {course.unit}, 95 % interval")
-    axes.legend(ncols=2, loc="upper right")
+    axes.legend(ncols=2, loc="upper right", **_LEGEND)
 
 
 def _wilson(liked: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

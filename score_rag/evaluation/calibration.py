@@ -68,18 +68,10 @@ class Calibration:
 
     def to_table(self) -> Table:
         """For the screen."""
-        from rich import box
-        from rich.markup import escape
-        from rich.table import Table
+        from score_rag.evaluation.screen_table import screen_table
 
-        table = Table(
-            title=f"reliability of {escape(self.name)}: log-loss {self.log_loss:.4f}, expected calibration error {self.error:.4f}",
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-        )
-        for column in ("questions", "predicted", "liked"):
-            table.add_column(column, justify="right")
+        title = f"reliability of {self.name}: log-loss {self.log_loss:.4f}, expected calibration error {self.error:.4f}"
+        table = screen_table(title, "", ("questions", "predicted", "liked"))
         for one in self.bins:
             table.add_row(f"{one.questions:,}", f"{one.said:.3f}", f"{one.liked:.3f}")
         return table

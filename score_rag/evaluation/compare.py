@@ -45,12 +45,12 @@ def compare(joined: Joined, *, resamples: int = 1000, permutations: int = 10_000
     # Users who are drawn together are swapped together: as exact a test, of fewer units.
     grouped = [np.bincount(bootstrap.group_of_user, weights=part, minlength=bootstrap.groups) for part in parts]
     swapped = sign_test(np.stack(grouped, axis=1), permutations=permutations, seed=seed)
+    drawn = [(taken[first].values[name], taken[second].values[name]) for first, second, name in pairs]
+    # What is undefined is no test, and makes the correction of the others no harder.
+    swapped[[np.isnan(one[0] - other[0]) for one, other in drawn]] = np.nan
     tests = []
-    for (first, second, name), p, corrected in zip(pairs, swapped, holm(swapped), strict=True):
-        one, other = taken[first].values[name], taken[second].values[name]
+    for (first, second, name), (one, other), p, corrected in zip(pairs, drawn, swapped, holm(swapped), strict=True):
         difference = Bootstrap.interval(one[0] - other[0], one[1] - other[1])
-        if np.isnan(difference.value):
-            p = corrected = float("nan")
         tests.append(PairTest(first, second, name, difference, Bootstrap.p_value(one[1], other[1]), float(p), float(corrected)))
     systems = tuple(
         Compared(name, *(Bootstrap.interval(*found.values[one]) if one in found.values else None for one in ("auc", "uauc", "log_loss")))

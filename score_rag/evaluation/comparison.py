@@ -116,27 +116,13 @@ class Comparison:
 
     def tables(self) -> list[Table]:
         """Both tables, for the screen."""
-        from rich import box
         from rich.markup import escape
-        from rich.table import Table
+
+        from score_rag.evaluation.screen_table import screen_table
 
         out = []
         for title, columns, rows, caption in self._content():
-            table = Table(
-                title=escape(title),
-                caption=escape("\n".join(caption)),
-                title_justify="left",
-                caption_justify="left",
-                box=box.SIMPLE_HEAD,
-                padding=(0, 1, 0, 0),
-            )
-            for place, column in enumerate(columns):
-                table.add_column(
-                    column,
-                    justify="left" if column in ("system", "pair", "measure", "finding") else "right",
-                    no_wrap=place > 0,
-                    min_width=None if place else 12,
-                )
+            table = screen_table(title, "\n".join(caption), columns, words=columns[:1], whole=("measure", "finding"))
             for row in rows:
                 # Below its value, an interval takes no width: 80 columns hold the table.
                 table.add_row(*(escape(cell if not place else cell.replace(" (", "\n(", 1)) for place, cell in enumerate(row)))

@@ -165,21 +165,13 @@ class EvidenceReport:
 
     def tables(self) -> list[Table]:
         """For the screen."""
-        from rich import box
         from rich.markup import escape
-        from rich.table import Table
+
+        from score_rag.evaluation.screen_table import screen_table
 
         first = f"{self.events:,} events, UAUC over {self.users:,} users; loss: full predictor less this row, 95 % CI paired over users"
-        table = Table(
-            title=escape(self.title),
-            caption=escape("\n".join([first, *self.notes])),
-            title_justify="left",
-            caption_justify="left",
-            box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-        )
-        for column in ("asked", "AUC", "loss", "UAUC", "loss", "p", "finding"):
-            table.add_column(column, justify="left" if column in ("asked", "finding") else "right", no_wrap=column != "asked")
+        columns = ("asked", "AUC", "loss", "UAUC", "loss", "p AUC\np UAUC", "finding")
+        table = screen_table(self.title, "\n".join([first, *self.notes]), columns, words=("asked",), whole=("finding",))
         table.add_row("as it is", short(self.auc.value), "", short(self.uauc.value), "", "", "")
         group = ""
         for row in self.rows:
@@ -187,7 +179,7 @@ class EvidenceReport:
                 table.add_section()
                 table.add_row(f"[bold]{row.group}[/]")
                 group = row.group
-            losses = [f"{signed(loss.value)} ({signed(loss.low)} {signed(loss.high)})" for loss in (row.auc_loss, row.uauc_loss)]
-            p = f"{short_p(row.auc_p)} / {short_p(row.uauc_p)}"
+            losses = [f"{signed(loss.value)}\n({signed(loss.low)} {signed(loss.high)})" for loss in (row.auc_loss, row.uauc_loss)]
+            p = f"{short_p(row.auc_p)}\n{short_p(row.uauc_p)}"
             table.add_row(escape(row.name), short(row.auc), losses[0], short(row.uauc), losses[1], p, row.finding)
         return [table]

@@ -51,7 +51,8 @@ def short_p(value: float | None) -> str:
 def signed(value: float) -> str:
     """A difference of shares.
 
-    >>> signed(0.0126), signed(-0.5), signed(float("nan"))
-    ('+.013', '-.500', '-')
+    >>> signed(0.0126), signed(-0.5), signed(10.25), signed(float("nan"))
+    ('+.013', '-.500', '+10.250', '-')
     """
-    return "-" if np.isnan(value) else f"{value:+.3f}".replace("0.", ".", 1)
+    told = f"{value:+.3f}"
+    return "-" if np.isnan(value) else told[0] + told[1:].removeprefix("0")

@@ -70,21 +70,18 @@ class OrderTable:
 
     def to_table(self) -> Table:
         """For the screen."""
-        from rich import box
-        from rich.table import Table
+        from rich.markup import escape
+
+        from score_rag.evaluation.screen_table import screen_table
 
         found = "no difference beyond chance" if self.gain.low <= 0 <= self.gain.high else "better" if self.gain.low > 0 else "worse"
-        table = Table(
-            title=f"ranking for {self.users:,} users with a newly liked item",
-            caption=f"SCORE gains {self.gain.value:+.4f} NDCG (95 % {self.gain.low:+.4f} to {self.gain.high:+.4f}): {found}",
-            title_justify="left",
-            caption_justify="left",
-            box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
+        table = screen_table(
+            f"ranking for {self.users:,} users with a newly liked item",
+            f"SCORE gains {self.gain.value:+.4f} NDCG (95 % {self.gain.low:+.4f} to {self.gain.high:+.4f}): {found}",
+            ("order", f"NDCG@{self.k}", "95 %", f"Recall@{self.k}", "95 %"),
+            words=("order",),
         )
-        for column in ("order", f"NDCG@{self.k}", "95 %", f"Recall@{self.k}", "95 %"):
-            table.add_column(column, justify="left" if column == "order" else "right")
         for row in self.rows:
             cells = [cell for one in (row.ndcg, row.recall) for cell in (f"{one.value:.4f}", f"{one.low:.4f}-{one.high:.4f}")]
-            table.add_row(row.name, *cells)
+            table.add_row(escape(row.name), *cells)
         return table

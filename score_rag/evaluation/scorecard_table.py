@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from score_rag.evaluation.intervals import short, short_p
+from score_rag.evaluation.screen_table import screen_table
 from score_rag.metrics.bootstrap import Interval
 
 if TYPE_CHECKING:
@@ -19,25 +20,10 @@ __all__ = ["measures_table", "parts_table", "scorecard_table"]
 
 def scorecard_table(card: Scorecard) -> Table:
     """Scorers with AUC and UAUC, notes below."""
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(
-        title=escape(card.title),
-        caption=escape(_caption(card)),
-        caption_justify="left",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    for column, justify in (("scorer", "left"), ("AUC", "right"), ("95 %", "right"), ("UAUC", "right"), ("95 %", "right")):
-        table.add_column(column, justify=justify, no_wrap=column != "scorer")  # type: ignore[arg-type]  # the words are rich's own
-    if card.reference is not None:
-        table.add_column("p", justify="right", no_wrap=True)
-    if card.ranked:
-        table.add_column("NDCG", justify="right")
-        table.add_column("Recall", justify="right")
+    more = [*(["p"] if card.reference is not None else []), *(["NDCG", "Recall"] if card.ranked else [])]
+    table = _table(card.title, _caption(card), ("scorer", "AUC", "95 %", "UAUC", "95 %", *more))
     for row in card.rows:
         table.add_row(*map(escape, _cells(card, row)), *([short(row.ndcg), short(row.recall)] if card.ranked else []))
     return table
@@ -81,23 +67,7 @@ def parts_table(card: Scorecard) -> Table:
 
 
 def _table(title: str, caption: str, columns: tuple[str, ...]) -> Table:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(
-        title=escape(title),
-        caption=escape(caption),
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    for column in columns:
-        words = column in ("scorer", "part", "best other by AUC")
-        # Numbers stay whole at 80 columns, words take further lines.
-        table.add_column(column, justify="left" if words else "right", no_wrap=not words, min_width=12 if words else None)
-    return table
+    return screen_table(title, caption, columns, words=("scorer", "part", "best other by AUC"))
 
 
 def _spread(found: Interval) -> str:

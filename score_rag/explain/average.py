@@ -11,7 +11,7 @@ import numpy as np
 from score_rag.context.segments import SpanKind, kind_of
 from score_rag.evaluation.intervals import rounded, unrounded
 from score_rag.explain.explanation import PromptLook
-from score_rag.metrics.bootstrap import Bootstrap, Interval
+from score_rag.metrics.bootstrap import Interval, mean_over_users
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -103,7 +103,9 @@ class AveragePicture:
             who = [users[place] for place in there]
 
             def mean(values: Sequence[float | None], who: Sequence[str] = who) -> Interval | None:
-                return None if any(value is None for value in values) else _mean(values, who, resamples, seed)  # type: ignore[arg-type]
+                if any(value is None for value in values):
+                    return None
+                return mean_over_users(np.array(values, dtype=np.float64), who, resamples=resamples, seed=seed)
 
             change = mean([None if one.effect is None else abs(one.effect) for one in own])
             gains = [
@@ -218,17 +220,3 @@ def _layers(looks: Sequence[PromptLook], name: str, there: Sequence[int]) -> tup
 def _log(probability: float, label: int) -> float:
     said = probability if label else 1.0 - probability
     return float(np.log(max(said, 1e-12)))
-
-
-def _mean(values: Sequence[float], users: Sequence[str], resamples: int, seed: int) -> Interval:
-    """The mean of all rows, with its 95 % interval over users: each draw takes whole users.
-
-    >>> found = _mean([1.0, 1.0, 4.0], ["a", "a", "b"], 200, 0)
-    >>> found.value, found.low, found.high
-    (2.0, 1.0, 4.0)
-    """
-    names = {user: place for place, user in enumerate(dict.fromkeys(users))}
-    places = [names[user] for user in users]
-    sums, counts = np.bincount(places, values), np.bincount(places)
-    times = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    return Bootstrap.interval(float(np.mean(values)), (times @ sums) / (times @ counts))

@@ -29,8 +29,11 @@ _KINDS = (".png", ".svg")
 
 
 @contextmanager
-def new_figure(width: float, height: float) -> Iterator[Any]:
+def new_figure(width: float, height: float, *, dpi: int = 150) -> Iterator[Any]:
     """A figure of so many inches, in the style that all charts have.
+
+    Args:
+        dpi: Pixels an inch, of a PNG.
 
     Raises:
         MissingPackageError: matplotlib is not installed.
@@ -43,7 +46,7 @@ def new_figure(width: float, height: float) -> Iterator[Any]:
     look |= dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), _INK)
     look |= {"svg.fonttype": "none", "svg.hashsalt": "score-rag", "text.parse_math": False, "legend.frameon": False}
     with matplotlib.rc_context(look):
-        yield Figure(figsize=(width, height), dpi=100, layout="constrained")
+        yield Figure(figsize=(width, height), dpi=dpi, layout="constrained")
 
 
 def to_svg(figure: Any, *, label: str) -> str:
@@ -99,7 +102,8 @@ def check_picture(path: Path, kinds: Sequence[str] = _KINDS) -> Path:
         InputError: It says another.
     """
     if path.suffix.lower() not in kinds:
-        raise InputError("a picture's name says what it is", where=path, expected=" or ".join(f"a name in {kind}" for kind in kinds))
+        told = " or ".join(kind[1:].upper() for kind in kinds)
+        raise InputError(f"pictures are written as {told}", where=path, expected=f"a name in {' or '.join(kinds)}", found=path.name)
     return path
 
 
@@ -111,7 +115,7 @@ def save_picture(figure: Any, path: Path) -> None:
     with os.fdopen(handle, "wb") as stream:
         try:
             kind = path.suffix.lower().removeprefix(".")
-            figure.savefig(stream, format=kind, dpi=150, **({"metadata": {"Date": None}} if kind == "svg" else {}))
+            figure.savefig(stream, format=kind, dpi="figure", **({"metadata": {"Date": None}} if kind == "svg" else {}))
             stream.flush()
             aside.replace(path)
         except BaseException:

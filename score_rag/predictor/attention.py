@@ -43,17 +43,13 @@ class AttentionReader:
         Raises:
             ModelError: A part is missing or does not fit.
         """
-        from score_rag.predictor.load import check_base, load_adapter, load_causal_model
+        from score_rag.predictor.load import load_tuned
 
         folder = Path(folder)
         facts = read_json(folder / "predictor.json")
         bundled = bool(facts["bundled"])
         base = str(folder / "base") if bundled else str(facts["base"])
-        check_base(base, facts.get("base_digest"))
-        model = load_causal_model(base, dtype=facts["dtype"], device=device)
-        if (folder / "adapter").is_dir():
-            model = load_adapter(model, folder / "adapter")
-        return cls(model, place_tokens(base, bundled=bundled))
+        return cls(load_tuned(folder, facts, device=device), place_tokens(base, bundled=bundled))
 
     def read(self, prompt: str) -> tuple[PlacedTokens, np.ndarray]:
         """(the prompt's tokens, attention [layers, heads, tokens] of its last place); each head's weights sum to 1."""

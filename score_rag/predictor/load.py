@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from score_rag.errors import ChangeSetting, ModelError, RunStage
 from score_rag.extras import names_extras
 from score_rag.settings import BUNDLED
 
-__all__ = ["base_digest", "base_folder", "check_base", "load_adapter", "load_causal_model"]
+__all__ = ["base_digest", "base_folder", "check_base", "load_adapter", "load_causal_model", "load_tuned"]
 
 
 @names_extras()
@@ -41,6 +42,22 @@ def load_causal_model(name: str, *, dtype: str = "float32", device: str | None =
         ) from error
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return model.to(place).eval()
+
+
+def load_tuned(folder: Path, facts: Mapping[str, Any], *, device: str | None = None) -> Any:
+    """The model of a finished predictor: its base, with the adapter where it has one.
+
+    Args:
+        folder: What `fit_predictor` saved.
+        facts: Content of `predictor.json`.
+
+    Raises:
+        ModelError: A part is missing, or the base is not the one that the adapter was trained on.
+    """
+    base = str(folder / "base") if facts["bundled"] else str(facts["base"])
+    check_base(base, facts.get("base_digest"))
+    model = load_causal_model(base, dtype=facts["dtype"], device=device)
+    return load_adapter(model, folder / "adapter") if (folder / "adapter").is_dir() else model
 
 
 def load_adapter(model: Any, folder: Path) -> Any:

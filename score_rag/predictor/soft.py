@@ -174,15 +174,13 @@ def open_soft(folder: Path, soft: SoftTokens, *, batch_tokens: int = 8192) -> An
 
     from score_rag.files import read_json
     from score_rag.predictor.engines.torch import TorchEngine
-    from score_rag.predictor.load import load_adapter, load_causal_model
+    from score_rag.predictor.load import load_tuned
     from score_rag.predictor.predictor import Predictor
     from score_rag.predictor.tokens import plain_encoder, wrap_chat
 
     facts = read_json(folder / "predictor.json")
     base = str(folder / "base") if facts["bundled"] else str(facts["base"])
-    model = load_causal_model(base, dtype=facts["dtype"])
-    if (folder / "adapter").is_dir():
-        model = load_adapter(model, folder / "adapter")
+    model = load_tuned(folder, facts)
     soft.load(folder)
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     soft.attach(inner)

@@ -5,19 +5,17 @@ Needs matplotlib: `pip install "score-rag[plot]"`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from score_rag.errors import DataError, InputError
+from score_rag.errors import DataError
 from score_rag.extras import require
-from score_rag.files.modes import new_file
+from score_rag.pages.chart import check_picture, new_figure, save_picture
 from score_rag.reranker.assess_report import ReportRow
 
 __all__ = ["check_plot_path", "plot_report"]
 
-_KINDS = (".png", ".svg")
 # Told apart by hue in every common kind of colour blindness, and by lightness in grey.
 _COLOURS = {"": "#555555", "activity": "#0072B2", "strength": "#E69F00"}
 _SECOND = "#CC79A7"
@@ -30,8 +28,7 @@ def check_plot_path(path: Path) -> None:
         InputError: The file's name ends in neither `.png` nor `.svg`.
         MissingPackageError: matplotlib is not installed.
     """
-    if path.suffix.lower() not in _KINDS:
-        raise InputError("pictures are written as PNG or SVG", where=path, expected="a name such as report.png", found=path.name)
+    check_picture(path)
     require("matplotlib")
 
 
@@ -45,13 +42,7 @@ def plot_report(rows: Sequence[ReportRow], path: Path, *, title: str = "") -> Pa
     check_plot_path(path)
     if not rows or not (rows[0].answered or rows[0].failed):
         raise DataError("there are no assessments to draw", hint="ask for them first")
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    look: dict[Any, Any] = {"font.size": 10, "axes.titlesize": 12, "axes.titleweight": "bold", "axes.titlelocation": "left"}
-    look |= {"axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "svg.hashsalt": "score-rag"}
-    with matplotlib.rc_context(look):
-        figure: Any = Figure(figsize=(12, 8), dpi=100, layout="constrained")
+    with new_figure(12, 8, dpi=100) as figure:
         axes = figure.subplots(2, 2)
         _bars(axes[0, 0], rows, lambda row: row.words, "length: words in an assessment")
         _bars(axes[0, 1], rows, _failed, "failed: share of the questions asked")
@@ -64,7 +55,7 @@ def plot_report(rows: Sequence[ReportRow], path: Path, *, title: str = "") -> Pa
         _agreement(axes[1, 1], rows)
         told = f"{rows[0].answered:,} of {rows[0].questions:,} questions answered"
         figure.suptitle(f"{title}: {told}" if title else told, fontsize=14, parse_math=False)
-        _save(figure, path)
+        save_picture(figure, path)
     return path
 
 
@@ -95,17 +86,3 @@ def _groups(axes: Any, rows: Sequence[ReportRow], title: str) -> None:
     axes.set_xticks(range(len(rows)), names, fontsize=8, parse_math=False)
     axes.set_xlim(-0.6, len(rows) - 0.4)
     axes.set_title(title)
-
-
-def _save(figure: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kind = path.suffix.lower()[1:]
-    handle, aside = new_file(path)
-    with os.fdopen(handle, "wb") as stream:
-        try:
-            figure.savefig(stream, format=kind, dpi=100, metadata={"Date": None} if kind == "svg" else None)
-            stream.flush()
-            aside.replace(path)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise

@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from score_rag.metrics.bootstrap import Interval
+from score_rag.metrics.bootstrap import Interval, mean_over_users
 from score_rag.reranker.assessment import Assessment, AssessmentRequest
-from score_rag.reranker.usefulness import mean_over_users
 
 __all__ = ["ReportRow", "likeness", "report_assessments"]
 
@@ -91,8 +90,14 @@ def report_assessments(
     if agreement is None:
         return rows
     users = [request.user_id for request in requests]
-    found = [mean_over_users(agreement[list(places)], [users[place] for place in places]) for _, _, places in groups]
-    return [replace(row, agreement=one) for row, one in zip(rows, found, strict=True)]
+    return [replace(row, agreement=_agreement(agreement, users, places)) for row, (_, _, places) in zip(rows, groups, strict=True)]
+
+
+def _agreement(agreement: np.ndarray, users: Sequence[str], places: Sequence[int]) -> Interval | None:
+    """The mean of those that are there; None where fewer than two users have one."""
+    there = [place for place in places if not np.isnan(agreement[place])]
+    whose = [users[place] for place in there]
+    return mean_over_users(agreement[there], whose) if len(set(whose)) > 1 else None
 
 
 def _thirds(by: str, values: np.ndarray, form: str) -> list[tuple[str, str, list[int]]]:

@@ -78,7 +78,7 @@ class Batches:
         rows: list[BatchRow] = []
         lines: list[str] = []
         size, stopped = 0, None
-        for key, line in zip(keys, self._model.lines([self._asked(key) for key in keys], form), strict=True):
+        for key, line in zip(keys, self._model.lines((self._asked(key) for key in keys), form), strict=True):
             size += len(line.encode("utf-8", "replace"))
             if len(rows) >= LARGEST[0] or size > LARGEST[1]:
                 break
@@ -174,7 +174,8 @@ class Batches:
         if told is None or not isinstance(body, dict):
             return None
         if response.get("status_code") != 200 or "choices" not in body:
-            reason = str((body.get("error") or {}).get("message") or body)[:300]
+            error = body.get("error")
+            reason = str((error.get("message") if isinstance(error, dict) else error) or body)[:300]
             return Failed("unavailable", f"status {response.get('status_code')}: {reason}"), Usage(0, 0, 0.0)
         asked = self._asked(row.key) if row.key in self._requests else []
         reply = self._model.reply(body, asked, self._ladder.start())

@@ -162,11 +162,12 @@ class Journal:
 
     def take_over(self, calls: Collection[str]) -> None:
         """Calls that another process reserved and left open can be settled by this one."""
-        if self.path is not None:
+        others = [call for call in calls if not self.is_open(call)]
+        if self.path is not None and others:
             known = open_calls(self.path)
             with self._changed:
-                self._open |= {call: known[call] for call in calls if call in known}
-                self._counted |= {call: 0 for call in calls if call in known}
+                self._open |= {call: known[call] for call in others if call in known}
+                self._counted |= {call: 0 for call in others if call in known}
 
     def is_open(self, call: str) -> bool:
         """Whether a call was reserved and neither settled nor lost."""

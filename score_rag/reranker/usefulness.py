@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import rankdata
 
-from score_rag.metrics.bootstrap import Interval
-
-__all__ = ["mean_over_users", "rank_correlations"]
+__all__ = ["rank_correlations"]
 
 
 def rank_correlations(similarities: Sequence[np.ndarray], gains: Sequence[np.ndarray]) -> np.ndarray:
@@ -27,20 +25,3 @@ def rank_correlations(similarities: Sequence[np.ndarray], gains: Sequence[np.nda
         if len(gain) >= 3 and np.ptp(like) > 0 and np.ptp(gain) > 0:
             out[place] = np.corrcoef(rankdata(like), rankdata(gain))[0, 1]
     return out
-
-
-def mean_over_users(values: np.ndarray, users: Sequence[str], *, resamples: int = 1000, seed: int = 0) -> Interval | None:
-    """The mean of the values that are there, with its 95 % interval by bootstrap over users; None where fewer than two users have one.
-
-    >>> found = mean_over_users(np.array([1.0, 1.0, 0.0, np.nan]), ["a", "a", "b", "c"])
-    >>> round(found.value, 2), found.low, found.high
-    (0.67, 0.0, 1.0)
-    """
-    there = ~np.isnan(values)
-    known, whose = values[there], np.unique(np.asarray(users, dtype=object)[there].astype(str), return_inverse=True)[1]
-    if len(known) == 0 or (count := int(whose.max()) + 1) < 2:
-        return None
-    sums, sizes = np.bincount(whose, weights=known, minlength=count), np.bincount(whose, minlength=count)
-    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
-    low, high = np.percentile((draws @ sums) / (draws @ sizes), [2.5, 97.5])
-    return Interval(float(known.mean()), float(low), float(high))

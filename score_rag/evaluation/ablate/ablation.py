@@ -14,9 +14,8 @@ import polars as pl
 from score_rag.context.finder import RetrievedContext
 from score_rag.data.interactions import event_rows
 from score_rag.data.log import Event
-from score_rag.errors import ScoreError
 from score_rag.evaluation.ablate.cost import Cost, metered
-from score_rag.evaluation.ablate.results import Result, read_result, write_result
+from score_rag.evaluation.ablate.results import EXPECTED, Result, failure, read_result, write_result
 from score_rag.evaluation.ablate.table import AblationTable
 from score_rag.evaluation.ablate.training import own_folders
 from score_rag.evaluation.ablate.variant_run import VariantRun, prompt_of
@@ -45,8 +44,6 @@ _FORM = 1
 """Of what is kept of a variant."""
 Found = dict[tuple[Any, ...], tuple[Sequence[RetrievedContext], float]]
 """By how users are chosen: who was found for each question, and in how many seconds."""
-_EXPECTED = (ScoreError, OSError, MemoryError, RuntimeError, ValueError)
-"""What may go wrong with one variant (a model that is not there, a prompt that cannot be changed, no memory left) and concerns no other."""
 
 
 def ablate(
@@ -140,9 +137,8 @@ def _result(
             if not variant.trained and variant.place and prompt_of(run.prompt, variant).body.strip() == run.prompt.body.strip():
                 return replace(full, same_as=FULL.name)
             result = _ask(run, variant, events, folder.parent, found, report)
-        except _EXPECTED as error:
-            told = error.what if isinstance(error, ScoreError) else f"{type(error).__name__}: {error}"
-            return Result(None, None, failed=told + (f" (found: {error.found})" if isinstance(error, ScoreError) and error.found else ""))
+        except EXPECTED as error:
+            return failure(error)
     write_result(folder, key, result, frame)
     return result
 

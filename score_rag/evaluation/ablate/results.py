@@ -9,16 +9,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from score_rag.errors import DataError
+from score_rag.errors import DataError, ScoreError
 from score_rag.evaluation.ablate.cost import Cost
 from score_rag.files import read_json, staged_folder, write_json
 
-__all__ = ["Result", "read_result", "write_result"]
+__all__ = ["EXPECTED", "Result", "failure", "read_result", "write_result"]
+
+EXPECTED = (ScoreError, OSError, MemoryError, RuntimeError, ValueError)
+"""What may go wrong with one variant (a model that is not there, a prompt that cannot be changed, no memory left) and concerns no other."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a variant.
+    """What became of a variant, or of a point of a sweep.
 
     Attributes:
         scores: float64 [n], P(like) of each question; None where it failed.
@@ -31,6 +34,13 @@ class Result:
     cost: Cost | None
     failed: str = ""
     same_as: str = ""
+
+
+def failure(error: BaseException) -> Result:
+    """The result of what failed, with the reason."""
+    if not isinstance(error, ScoreError):
+        return Result(None, None, failed=f"{type(error).__name__}: {error}")
+    return Result(None, None, failed=error.what + (f" (found: {error.found})" if error.found else ""))
 
 
 def write_result(folder: Path, belongs: str, result: Result, frame: pl.DataFrame) -> None:

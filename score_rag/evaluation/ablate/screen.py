@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from score_rag.evaluation.ablate.table import AblationRow, Measured
 from score_rag.evaluation.intervals import short, short_p, signed
+from score_rag.evaluation.screen_table import screen_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,7 +27,10 @@ def quality_table(table: AblationTable) -> Table:
         "users; bold: p < .05 after Holm's correction for the number of variants, each metric by itself",
         *table.notes,
     ]
-    found = _new(escape(table.title), escape("\n".join(told)), ("variant", "predictor", "AUC", "UAUC", "log-loss"))
+    # A reason is a sentence: in a column of numbers it would push the others off the screen.
+    failed = [f"{row.variant.name}: failed: {row.failed}" for row in table.rows if row.failed]
+    columns = ("variant", "predictor", "AUC", "UAUC", "log-loss")
+    found = screen_table(table.title, "\n".join([*failed, *told]), columns, words=("variant",), whole=("predictor",))
     group = ""
     for row in table.rows:
         if row.variant.group != group:
@@ -35,9 +39,9 @@ def quality_table(table: AblationTable) -> Table:
             group = row.variant.group
         name = f"{escape(row.variant.name)}\n[dim]{escape(row.variant.told)}[/]"
         if row.failed:
-            found.add_row(name, "[red]failed[/]", f"[red]{escape(row.failed)}[/]")
+            found.add_row(name, "[red]failed[/]")
         elif row.same_as:
-            found.add_row(name, _how(row), f"the very questions of {row.same_as}")
+            found.add_row(name, _how(row), f"as {row.same_as}")
         else:
             found.add_row(name, _how(row), *(_cell(row.metrics[metric]) for metric in ("auc", "uauc", "log_loss")))
     return found
@@ -50,7 +54,8 @@ def cost_table(table: AblationTable) -> Table:
     told = (
         "train: what is the variant's own; find: choosing users and writing; memory: of the whole process at its peak, open parts included"
     )
-    found = _new("cost", told, ("variant", "train s", "find s", "ask s", "ms a question", "tokens a question", "memory MB", "GPU MB"))
+    columns = ("variant", "train s", "find s", "ask s", "ms a\nquestion", "tokens a\nquestion", "memory\nMB", "GPU\nMB")
+    found = screen_table("cost", told, columns, words=("variant",))
     for row in table.rows:
         if row.cost is None or row.same_as:
             continue
@@ -70,16 +75,5 @@ def _cell(found: Measured) -> str:
     if found.gain is None:
         return f"{short(found.value.value)}\n[dim]{short(found.value.low)}-{short(found.value.high)}[/]"
     gain = found.gain
-    told = f"{short(found.value.value)}  p {short_p(found.p)}\n{signed(gain.value)} ({signed(gain.low)} {signed(gain.high)})"
+    told = f"{short(found.value.value)} p {short_p(found.p)}\n{signed(gain.value)}\n({signed(gain.low)} {signed(gain.high)})"
     return f"[bold]{told}[/]" if found.p is not None and found.p < _LEVEL else told
-
-
-def _new(title: str, caption: str, columns: tuple[str, ...]) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in columns:
-        words = column in ("variant", "predictor")
-        table.add_column(column, justify="left" if words else "right", no_wrap=False)
-    return table

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from score_rag.errors import InputError
-from score_rag.extras import names_extras
+from score_rag.pages.chart import check_picture, new_figure, save_picture
 
 if TYPE_CHECKING:
     from score_rag.evaluation.sweep.table import SweepTable
@@ -31,28 +30,19 @@ def plot_sweep(table: SweepTable, path: Path | str) -> Path:
     Raises:
         InputError: The name ends otherwise, matplotlib is not installed, or no swept setting is a number.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise InputError("pictures are written as PNG", where=path, expected="a name such as sweep.png", found=path.name)
-    with names_extras():
-        from matplotlib.figure import Figure
+    path = check_picture(Path(path), (".png",))
     rows = [row for row in table.rows if not row.failed]
     names = [name for name in table.names if len({_number(row.values.get(name)) for row in rows} - {None}) > 1]
     if not names:
         raise InputError("no swept setting is a number with several values, so there is no curve to draw", where="--plot")
     metrics = list(dict.fromkeys((table.by, "auc", "uauc")))[:2]
-    figure: Any = Figure(figsize=(6 * len(names), 4 * len(metrics)), dpi=100, layout="constrained")
-    axes = figure.subplots(len(metrics), len(names), squeeze=False)
-    for column, name in enumerate(names):
-        for line, metric in enumerate(metrics):
-            _draw(axes[line][column], table, name, metric)
-    figure.suptitle(f"{table.title}: {table.events:,} events, 95 % intervals over users", parse_math=False)
-    out = io.BytesIO()
-    figure.savefig(out, format="png")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.tmp")
-    aside.write_bytes(out.getvalue())
-    aside.replace(path)
+    with new_figure(6 * len(names), 4 * len(metrics), dpi=100) as figure:
+        axes = figure.subplots(len(metrics), len(names), squeeze=False)
+        for column, name in enumerate(names):
+            for line, metric in enumerate(metrics):
+                _draw(axes[line][column], table, name, metric)
+        figure.suptitle(f"{table.title}: {table.events:,} events, 95 % intervals over users", parse_math=False)
+        save_picture(figure, path)
     return path
 
 
@@ -79,7 +69,6 @@ def _draw(axis: Any, table: SweepTable, name: str, metric: Any) -> None:
     axis.set_xticks(values)
     axis.set_xlabel(name)
     axis.set_ylabel(_NAMES[metric])
-    axis.grid(visible=True, color="#dddddd")
     if len(lines) > 1:
         axis.legend(fontsize=8)
 

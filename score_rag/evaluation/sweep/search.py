@@ -48,7 +48,8 @@ def search(
     whole = Sweep(name, overrides, rows=rows, retrain=retrain, report=report)
     for axis in axes:
         # A wrong name or value is told before anything is asked.
-        whole.point({axis.name: axis.values[0] if axis.values else axis.low})
+        for value in axis.values or (axis.low, axis.high):
+            whole.point({axis.name: value})
         if not all(value is None or isinstance(value, bool | int | float | str) for value in axis.values):
             raise InputError("a search chooses among numbers and texts", where=axis.name, hint="a grid or a list takes any values")
     facts = {"axes": [vars(axis) for axis in axes], "by": by, "retrain": retrain, "rows": len(whole.frame), "made_from": whole.made}

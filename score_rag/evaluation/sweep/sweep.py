@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 
 from score_rag.data.interactions import event_rows
-from score_rag.errors import InputError, ScoreError, StageError
-from score_rag.evaluation.ablate.results import Result, read_result, write_result
+from score_rag.errors import InputError, StageError
+from score_rag.evaluation.ablate.results import EXPECTED, Result, failure, read_result, write_result
 from score_rag.evaluation.notes import table_notes
 from score_rag.evaluation.rows import choose_rows
 from score_rag.evaluation.stored import made_from, store_table, table_name
@@ -26,7 +26,6 @@ __all__ = ["SPLIT", "SWEEP", "Sweep", "sweep"]
 
 SWEEP, SPLIT = "sweep", "valid"
 """What is chosen here is chosen on validation events, never on those that the result is reported on."""
-_EXPECTED = (ScoreError, OSError, MemoryError, RuntimeError, ValueError)
 Tell = Callable[[Mapping[str, Any], Result], None]
 
 
@@ -75,8 +74,8 @@ class Sweep:
                 if not point.ran:
                     raise  # the pipeline's own run is not finished: no point could be asked
                 found = Result(None, None, failed="its run is not finished")
-            except _EXPECTED as error:
-                found = Result(None, None, failed=error.what if isinstance(error, ScoreError) else f"{type(error).__name__}: {error}")
+            except EXPECTED as error:
+                found = failure(error)
         self.results.append((dict(point.values), found))
         return found
 

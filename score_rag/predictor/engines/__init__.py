@@ -42,12 +42,9 @@ def open_engine(folder: Path, facts: dict[str, Any], settings: EngineSettings, *
         return _server(base, facts, settings, answers)
 
     from score_rag.predictor.engines.torch import TorchEngine
-    from score_rag.predictor.load import check_base, load_adapter, load_causal_model
+    from score_rag.predictor.load import load_tuned
 
-    check_base(base, facts.get("base_digest"))
-    model = load_causal_model(base, dtype=facts["dtype"], device=device)
-    if (folder / "adapter").is_dir():
-        model = load_adapter(model, folder / "adapter")
+    model = load_tuned(folder, facts, device=device)
     return TorchEngine(model, _encoder(base, facts)[0], answers, max_tokens=most, batch_tokens=batch)
 
 
