@@ -31,6 +31,7 @@ from score_rag.pipeline.stages import stages
 from score_rag.pipeline.state import judge, run_folder
 from score_rag.predictor.soft import SoftTokens
 from score_rag.prompts import find_prompt
+from score_rag.report.kinds import show_table
 
 
 @pytest.fixture
@@ -217,6 +218,9 @@ def test_the_table_is_paired_corrected_and_exact():
     assert same.metrics["auc"].gain.value == 0 and same.metrics["auc"].p == 1.0
     assert broken.metrics == {} and table.failed == ["broken"]
     told = json.loads(json.dumps(table.to_dict()))
+    assert AblationTable.from_dict(told).to_dict() == table.to_dict()
+    title, pages, _ = show_table("ablation", told)
+    assert title == "What each part is worth" and [len(page.rows) for page in pages] == [len(part.rows) for part in table.tables()]
     assert told["rows"][3]["failed"] == "no such model" and told["rows"][1]["cost"]["tokens"] == 30.0
     screen = Console(width=80, file=io.StringIO())
     screen.print(*table.tables())

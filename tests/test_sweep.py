@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 
 import numpy as np
@@ -182,6 +183,8 @@ def made(by: str = "auc") -> SweepTable:
 
 def test_the_best_is_best_in_what_was_asked_for_and_the_curve_is_drawn(tmp_path):
     table = made()
+    again = SweepTable.from_dict(json.loads(json.dumps(table.to_dict())))
+    assert again.to_dict() == table.to_dict() and again.best == 3 and len(again.tables()[0].rows) == 4
     assert table.best == 3 and table.rows[3].behind["auc"].value == 0 and table.rows[0].behind["auc"].high < 0
     assert made("log_loss").best == int(np.argmin([row.metrics["log_loss"].value for row in table.rows]))
     path = plot_sweep(table, tmp_path / "deep" / "sweep.png")

@@ -49,8 +49,10 @@ def register(kind: str, shown: StoredKind) -> None:
 
 
 def _known() -> dict[str, StoredKind]:
+    from score_rag.evaluation.ablate.table import AblationTable
     from score_rag.evaluation.evidence_report import EvidenceReport
     from score_rag.evaluation.scorecard import Scorecard
+    from score_rag.evaluation.sweep.table import SweepTable
     from score_rag.explain.average import AveragePicture
     from score_rag.report.charts import losses_chart, parts_chart, scorecard_charts
 
@@ -59,6 +61,8 @@ def _known() -> dict[str, StoredKind]:
         "evidence": StoredKind("What the evidence is worth", EvidenceReport.from_dict, losses_chart),
         "shuffled": StoredKind("Evidence shuffled across users", EvidenceReport.from_dict, losses_chart),
         "explained": StoredKind("What verdicts look at, and what each part changes", AveragePicture.from_dict, parts_chart),
+        "ablation": StoredKind("What each part is worth", AblationTable.from_dict),
+        "sweep": StoredKind("Settings on validation events", SweepTable.from_dict),
         **_KINDS,
     }
 

@@ -11,7 +11,7 @@ import numpy as np
 from score_rag.evaluation.ablate.cost import Cost
 from score_rag.evaluation.ablate.results import Result
 from score_rag.evaluation.ablate.variants import FULL, Variant
-from score_rag.evaluation.intervals import known, rounded
+from score_rag.evaluation.intervals import known, rounded, unrounded
 from score_rag.metrics.auc import uauc
 from score_rag.metrics.bootstrap import Bootstrap, Interval
 from score_rag.metrics.paired import holm
@@ -127,6 +127,12 @@ class AblationTable:
             "made_from": dict(self.made_from),
         }
 
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """What `to_dict` gave, as far as a table shows it: of a variant its name, group and words."""
+        rows = tuple(_read_row(row) for row in value["rows"])
+        return cls(value["title"], rows, value["events"], value["users"], tuple(value["notes"]), value["made_from"])
+
     def tables(self) -> list[Table]:
         """For the screen."""
         from score_rag.evaluation.ablate.screen import cost_table, quality_table
@@ -142,6 +148,17 @@ def _row(row: AblationRow) -> dict[str, Any]:
         told[name] = {"value": rounded(found.value), "gain": gain, "p_holm": known(found.p)}
     cost = None if row.cost is None else row.cost.to_dict()
     return {**told, "cost": cost, **({"failed": row.failed} if row.failed else {}), **({"same_as": row.same_as} if row.same_as else {})}
+
+
+def _read_row(told: Mapping[str, Any]) -> AblationRow:
+    variant = Variant(told["name"], told["group"], told["told"], trained=told["trained"])
+    metrics = {
+        name: Measured(unrounded(found["value"]), None if found["gain"] is None else unrounded(found["gain"]), found["p_holm"])
+        for name in METRICS
+        if (found := told.get(name)) is not None
+    }
+    cost = None if told["cost"] is None else Cost(**told["cost"])
+    return AblationRow(variant, metrics, cost, told.get("failed", ""), told.get("same_as", ""))
 
 
 def draws_of(bootstrap: Bootstrap, scores: np.ndarray) -> dict[str, tuple[float, np.ndarray]]:

@@ -12,7 +12,7 @@ import polars as pl
 
 from score_rag.evaluation.ablate.results import Result
 from score_rag.evaluation.ablate.table import METRICS, draws_of
-from score_rag.evaluation.intervals import rounded, short, signed
+from score_rag.evaluation.intervals import rounded, short, signed, unrounded
 from score_rag.metrics.auc import uauc
 from score_rag.metrics.bootstrap import Bootstrap, Interval
 
@@ -151,6 +151,24 @@ class SweepTable:
             "notes": list(self.notes),
             "made_from": dict(self.made_from),
         }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """What `to_dict` gave."""
+        rows = tuple(
+            SweepRow(
+                row["values"],
+                {name: unrounded(row[name]) for name in METRICS if name in row},
+                {name: unrounded(found) for name, found in row["behind"].items()},
+                row["tokens"],
+                None if row["seconds"] is None else (row["seconds"][0], row["seconds"][1]),
+                row.get("failed", ""),
+            )
+            for row in value["rows"]
+        )
+        best = next((place for place, row in enumerate(rows) if row.values == value["best"]), None)
+        notes, made_from = tuple(value["notes"]), value["made_from"]
+        return cls(value["title"], rows, value["by"], best, value["events"], value["users"], notes, made_from)
 
     def tables(self) -> list[Table]:
         """For the screen."""
