@@ -13,6 +13,7 @@ from score_rag.errors import DataError
 from score_rag.metrics.bootstrap import Interval
 from score_rag.pipeline.state import run_folder
 from score_rag.predictor.base import fit_tokenizer, new_llama
+from score_rag.report.report import contamination_sections
 
 ONE, TWO = ["Red", "Blue", "Old", "Lost", "Wild", "Cold"], ["River", "Garden", "House", "Story", "Planet", "Song"]
 TITLES = [f"{one} {two}" for place, one in enumerate(ONE) for two in (TWO[place], TWO[(place + 1) % 6])]
@@ -92,6 +93,10 @@ def test_a_run_is_probed_and_says_so_on_the_command_line(toy_run, toy_parts, mon
     assert left == 0 and told["own"] and told["titles"] == 16 and 0 <= told["told_apart"] <= 1
     assert told["events"] > 0 and told["auc_loss"]["low"] <= told["auc_loss"]["value"] <= told["auc_loss"]["high"]
     assert json.loads((run_folder(toy_run) / "evaluation" / "contamination.json").read_text()) == told
+    found = Contamination.from_dict(told)
+    assert found.to_dict() == told
+    (section,) = contamination_sections(toy_run)
+    assert [*found.lines(), *found.warnings()] == [*section.notes, *section.warnings] and "made-up" in section.notes[1]
     left, out, _ = typed(monkeypatch, capsys, "doctor", "--contamination", "--pipeline", str(toy_run.path))
     assert left == 0 and "made-up titles" in out and "without the items' names" in out
     # Other tests read all that lies beside it in the run that they share.

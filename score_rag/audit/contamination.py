@@ -7,9 +7,9 @@ Two controls say what can be guessed: made-up titles of the same words, and the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -71,6 +71,29 @@ class Contamination:
         if self.own:
             return [f"the bundled base completes {share}: it was trained on them here, and knows nothing else"]
         return [f"{self.base} completes {share}: it has read this catalogue elsewhere, and may have read who liked what"]
+
+    def lines(self) -> list[str]:
+        """What was measured, a line each."""
+        shares = (("titles of the catalogue", self.exact), ("made-up titles of the same words", self.exact_made_up))
+        out = [
+            f"{told}: {share.value:.1%} completed to the letter (95 % {share.low:.1%} to {share.high:.1%}; {self.titles} tried)"
+            for told, share in shares
+        ]
+        out.append(f"a title's own rest fits better than another's: {self.told_apart:.3f} (.5 knows nothing)")
+        if self.auc is not None and self.auc_loss is not None:
+            loss = self.auc_loss
+            out.append(
+                f"AUC {self.auc:.4f}; without the items' names it loses {loss.value:+.4f} (95 % {loss.low:+.4f} to {loss.high:+.4f}), "
+                f"{self.events:,} events"
+            )
+        return out
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """What `to_dict` gave."""
+        facts = {name: value[name] for name in cls.__dataclass_fields__}
+        read = {name: Interval(**facts[name]) for name in ("exact", "exact_made_up", "auc_loss") if facts[name] is not None}
+        return cls(**{**facts, **read})
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

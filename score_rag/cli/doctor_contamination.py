@@ -39,15 +39,8 @@ def show(found: Contamination) -> None:
     from score_rag.cli.screen import console
 
     screen = console()
-    for told, share in (("titles of the catalogue", found.exact), ("made-up titles of the same words", found.exact_made_up)):
-        screen.print(f"{told}: {share.value:.1%} completed to the letter (95 % {share.low:.1%} to {share.high:.1%}; {found.titles} tried)")
-    screen.print(f"a title's own rest fits better than another's: {found.told_apart:.3f} (.5 knows nothing)")
-    if found.auc is not None and found.auc_loss is not None:
-        loss = found.auc_loss
-        screen.print(
-            f"AUC {found.auc:.4f}; without the items' names it loses {loss.value:+.4f} (95 % {loss.low:+.4f} to {loss.high:+.4f}), "
-            f"{found.events:,} events"
-        )
+    for line in found.lines():
+        screen.print(line, soft_wrap=True)
     for warning in found.warnings():
         screen.print(f"[bold red]✗ {escape(warning)}[/]" if not found.own else f"[dim]{escape(warning)}[/]", soft_wrap=True)
     if not found.knows:

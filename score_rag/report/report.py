@@ -19,7 +19,7 @@ from score_rag.report.kinds import show_table
 from score_rag.report.ran import cost_section, data_section, ran_section
 from score_rag.report.section import Section
 
-__all__ = ["default_path", "tables_sections", "to_html", "to_markdown", "write_sections"]
+__all__ = ["contamination_sections", "default_path", "tables_sections", "to_html", "to_markdown", "write_sections"]
 
 
 def write_sections(pipeline: Pipeline, *, report: Report = silent) -> list[Section]:
@@ -36,6 +36,7 @@ def write_sections(pipeline: Pipeline, *, report: Report = silent) -> list[Secti
     out = [ran_section(run), data_section(run)]
     report("writing the report", 2, 5)
     out += tables_sections(pipeline)
+    out += contamination_sections(pipeline)
     report("writing the report", 3, 5)
     if finished_record(pipeline, "predictor") is not None:
         out.append(_or_note(run))
@@ -70,6 +71,18 @@ def tables_sections(pipeline: Pipeline) -> list[Section]:
         return [Section("tables", "Scores", notes=[f"nothing is evaluated yet: score-rag evaluate {pipeline.words}"])]
     first = sorted(chapters, key=lambda kind: (kind != "scorecard", kind))
     return [Section(f"kind-{kind}", chapters[kind][0], parts=chapters[kind][1]) for kind in first]
+
+
+def contamination_sections(pipeline: Pipeline) -> list[Section]:
+    """What the probe of the base found, with its warning; none where it was not probed."""
+    from score_rag.audit.contamination import Contamination
+
+    file = run_folder(pipeline) / "evaluation" / "contamination.json"
+    if not file.is_file():
+        return []
+    found = Contamination.from_dict(read_json(file))
+    notes = found.lines() if not found.own else [*found.lines(), *found.warnings()]
+    return [Section("contamination", "Does the base know the catalogue?", () if found.own else found.warnings(), notes)]
 
 
 def to_html(pipeline: Pipeline, sections: list[Section]) -> str:
