@@ -241,8 +241,7 @@ def did_you_mean(word: str, choices: Iterable[str], *, show: int = 8) -> str:
     >>> did_you_mean("zzz", ["data", "crm"], show=0)
     'nothing is called like it'
     """
-    # A copy first: of a catalogue, for one, that grows meanwhile.
-    options = [str(choice) for choice in list(choices)]
+    options = [str(choice) for choice in list(choices)]  # a copy first: a catalogue may grow meanwhile
     if near := difflib.get_close_matches(str(word), options, n=1, cutoff=0.6):
         return f"did you mean {near[0]!r}?"
     if not show:

@@ -174,21 +174,9 @@ class Run:
 
     def make_finder(self, scorer: Scorer | None, encoder: Encoder | None = None) -> ContextFinder:
         """Retrieves for many questions at once, and reranks with a scorer."""
-        from score_rag.context.finder import ContextFinder
+        from score_rag.pipeline.writing import make_finder
 
-        choice = self.pipeline.predictor.neighbours
-        return ContextFinder(
-            self.interactions,
-            self.describer,
-            self.index,
-            encoder or self.encoder,
-            scorer,
-            judges=self.judges if choice == "judges" else None,
-            similarity_top_k=self.pipeline.retriever.similarity_top_k,
-            top_n=self.pipeline.reranker.top_n,
-            choice=choice,
-            kind=self.pipeline.data.history,
-        )
+        return make_finder(self, scorer, encoder or self.encoder)
 
     @lazy
     def judges(self) -> Judges:

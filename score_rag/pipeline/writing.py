@@ -1,4 +1,4 @@
-"""How a run's questions are written: its prompt, its evidence, its recommenders."""
+"""How a run's questions are told: who is found for them, and their prompt with its evidence."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from score_rag.context.writer import QuestionWriter
 from score_rag.crm.experts import read_expectations
 
 if TYPE_CHECKING:
+    from score_rag.context.finder import ContextFinder
+    from score_rag.encoders.encoder import Encoder
     from score_rag.pipeline.run import Run
+    from score_rag.reranker.scorer import Scorer
 
-__all__ = ["make_writer"]
+__all__ = ["make_finder", "make_writer"]
 
 
 def make_writer(run: Run, levels: Levels, count_tokens: Callable[[str], int] | None = None) -> QuestionWriter:
@@ -46,3 +49,22 @@ def make_writer(run: Run, levels: Levels, count_tokens: Callable[[str], int] | N
         count_tokens=count_tokens,
     )
     return QuestionWriter(builder, evidence, levels, Witnesses(run.interactions.train_log, run.interactions.catalogue, levels))
+
+
+def make_finder(run: Run, scorer: Scorer | None, encoder: Encoder) -> ContextFinder:
+    """Who finds a run's users for questions, and reranks them with a scorer."""
+    from score_rag.context.finder import ContextFinder
+
+    choice = run.pipeline.predictor.neighbours
+    return ContextFinder(
+        run.interactions,
+        run.describer,
+        run.index,
+        encoder,
+        scorer,
+        judges=run.judges if choice == "judges" else None,
+        similarity_top_k=run.pipeline.retriever.similarity_top_k,
+        top_n=run.pipeline.reranker.top_n,
+        choice=choice,
+        kind=run.pipeline.data.history,
+    )
