@@ -56,10 +56,10 @@ def names(tmp_path) -> Path:
     return folder
 
 
-def done(folder: Path, output: Path, shards: int, **options) -> list[Lengths]:
+def done(folder: Path, output: Path, shards: int, *, batch_rows: int = 5, **options) -> list[Lengths]:
     jobs = [Lengths(find_source(folder)) for _ in range(shards)]
     for index, job in enumerate(jobs):
-        run_shard(job, Shard(index, shards), output, batch_rows=5, **options)
+        run_shard(job, Shard(index, shards), output, batch_rows=batch_rows, **options)
     return jobs
 
 
@@ -206,24 +206,27 @@ def test_inputs_that_are_none_say_why(tmp_path):
         ScoreJob(None, find_source(tmp_path / "c.parquet"))
 
 
-def test_a_kill_at_any_moment_leaves_nothing_that_looks_whole(names, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("batch_rows", "least", "least_resumed"), [(34, 30, 5), pytest.param(5, 100, 50, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_a_kill_at_any_moment_leaves_nothing_that_looks_whole(names, tmp_path, monkeypatch, batch_rows, least, least_resumed):
     """Killed before each call of the file system in turn; the same call then ends as if nothing had been."""
     output, whole = tmp_path / "out", tmp_path / "whole"
-    done(names, whole, 1, checkpoint=0)
+    done(names, whole, 1, checkpoint=0, batch_rows=batch_rows)
     expected = results(whole)
 
     def act() -> None:
-        done(names, output, 1, checkpoint=0)
+        done(names, output, 1, checkpoint=0, batch_rows=batch_rows)
 
     moments = resumed = 0
-    total = len(done(names, tmp_path / "count", 1)[0].asked)
+    total = len(done(names, tmp_path / "count", 1, batch_rows=batch_rows)[0].asked)
     for _ in killed_everywhere(monkeypatch, lambda: shutil.rmtree(output, ignore_errors=True), act):
         moments += 1
         if (output / "part-00000-of-00001.json").exists():
             assert check_shards(output).ok
         elif (output / "manifest.json").exists():
             assert check_shards(output).faults == {"0/1": "not done"}
-        (job,) = done(names, output, 1, checkpoint=0)
+        (job,) = done(names, output, 1, checkpoint=0, batch_rows=batch_rows)
         resumed += 0 < len(job.asked) < total
         assert results(output) == expected and check_shards(output).ok
-    assert moments > 100 and resumed > 50
+    assert moments > least and resumed > least_resumed
