@@ -59,17 +59,18 @@ def test_a_packed_question_is_scored_as_if_it_stood_alone(name, beginning, endin
     np.testing.assert_allclose(together, expected, atol=1e-5)
 
 
-def test_the_loss_is_the_mean_of_what_each_question_loses_alone():
+@pytest.mark.parametrize("targets", [None, [0.9, 0.25, 0.5]])
+def test_the_loss_is_the_mean_of_what_each_question_loses_alone(targets):
     model, rows, labels = MODELS["grouped queries"], [[1, 2, 3], [1, 2, 9, 4], [1, 7]], [1, 0, 1]
     training = PackTraining(8, 1e-3, 0.0, "answers", 0.5)
-    packed = pack_loss(model, collate([pack(rows, labels)]), ANSWERS, training).item()
+    packed = pack_loss(model, collate([pack(rows, labels, targets)]), ANSWERS, training).item()
     losses, whole = [], []
-    for row, label in zip(rows, labels, strict=True):
+    for row, aim in zip(rows, targets or labels, strict=True):
         with torch.inference_mode():
             logits = model(input_ids=torch.tensor([row])).logits[0, -1]
-        wanted = ANSWERS[0] if label else ANSWERS[1]
-        losses.append(float(torch.logsumexp(logits[list(ANSWERS)], 0) - logits[wanted]))
-        whole.append(float(torch.logsumexp(logits, 0) - logits[wanted]))
+        said = aim * logits[ANSWERS[0]] + (1 - aim) * logits[ANSWERS[1]]
+        losses.append(float(torch.logsumexp(logits[list(ANSWERS)], 0) - said))
+        whole.append(float(torch.logsumexp(logits, 0) - said))
     assert packed == pytest.approx(np.mean(losses) + 0.5 * np.mean(whole), abs=1e-5)
 
 
@@ -90,9 +91,10 @@ def test_tokens_that_questions_share_stand_once():
 
 def test_a_group_is_cut_where_its_tree_would_be_too_long_and_nothing_is_lost():
     rows = [[number, number + 1, number + 2] for number in range(0, 30, 3)]
-    packs = pack_all([(rows, [1, 0] * 5), ([[0] * 50], [1])], most=10)
+    packs = pack_all([(rows, [1, 0] * 5, [0.75, 0.25] * 5), ([[0] * 50], [1], [1])], most=10)
     assert [len(one) for one in packs] == [9, 9, 9, 3, 50]
     assert np.concatenate([one.labels for one in packs]).tolist() == [1, 0] * 5 + [1]
+    assert np.concatenate([one.targets for one in packs]).tolist() == [0.75, 0.25] * 5 + [1]
 
 
 def test_batches_hold_each_pack_once_and_like_lengths_together():

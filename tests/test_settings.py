@@ -72,6 +72,7 @@ WORDS: dict[str, list[Any]] = {
     "predictor.scoring.model": ["llama"],
     "predictor.scoring.api_key_env": ["KEY"],
     "crm.experts": [["sasrec"], []],
+    "crm.weight_average": [0.5, 0.9],
     **{f"{section}.trainer.report_to": ["tensorboard"] for section in ("retriever", "reranker", "predictor")},
 }
 CHANGEABLE = [name for name in EVERY if name not in ("name", "runs", "data.path", "predictor.scoring.url")]

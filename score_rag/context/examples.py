@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -49,6 +49,7 @@ def group_questions(
     *,
     generator: np.random.Generator,
     hide: Collection[str] = (),
+    targets: Mapping[Event, float] | None = None,
     report: Report = silent,
 ) -> list[PromptGroup]:
     """Write training events as groups of questions that begin alike.
@@ -64,6 +65,7 @@ def group_questions(
         events: In time order.
         settings: How many questions a group has, and how often what is hidden.
         hide: What is never told.
+        targets: P(Yes) that training aims at, of each event; without, its answer.
     """
     most = writer.builder.history if "history" in writer.builder.prompt.variables else 0
     grouped = _groups(events, settings.questions if most else _GROUPED, generator, by_user=most > 0)
@@ -91,7 +93,8 @@ def group_questions(
     out, start = [], 0
     for group in grouped:
         end = start + len(group)
-        out.append(PromptGroup(told[start:end], [int(event.liked) for event in group]))
+        aims = None if targets is None else [targets[event] for event in group]
+        out.append(PromptGroup(told[start:end], [int(event.liked) for event in group], aims))
         start = end
     report("writing questions", 1, 1)
     return out

@@ -22,19 +22,22 @@ def write_checkpoint(
     network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     generator: np.random.Generator,
+    average: dict[str, torch.Tensor],
     best: dict[str, torch.Tensor] | None,
     progress: dict[str, Any],
 ) -> None:
-    """Weights, optimizer, both generators, best weights and progress: written aside, then moved into place.
+    """Weights, optimizer, both generators, average and best weights, and progress: written aside, then moved into place.
 
     Args:
         made_from: A word for settings and data; another one is never resumed.
+        average: Of the weights over the steps; empty where none is made.
         progress: JSON values of the loop's own.
     """
     import torch
     from safetensors.torch import save_file
 
     tensors = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in average.items()}
     tensors |= {f"best.{name}": tensor for name, tensor in (best or {}).items()}
     for place, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{place}.{name}": torch.as_tensor(value) for name, value in state.items()}
@@ -47,9 +50,15 @@ def write_checkpoint(
 
 
 def read_checkpoint(
-    folder: Path, *, made_from: str, network: torch.nn.Module, optimizer: torch.optim.Optimizer, generator: np.random.Generator
+    folder: Path,
+    *,
+    made_from: str,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    generator: np.random.Generator,
+    average: dict[str, torch.Tensor],
 ) -> tuple[dict[str, torch.Tensor] | None, dict[str, Any]] | None:
-    """Put everything back; (best weights, progress), or None where there is nothing of the same making."""
+    """Put everything back, `average` in place; (best weights, progress), or None where there is nothing of the same making."""
     import torch
     from safetensors.torch import load_file
 
@@ -60,12 +69,14 @@ def read_checkpoint(
     if state["made_from"] != made_from:
         return None
     tensors = load_file(str(folder / "state.safetensors"))
-    parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
+    parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "average": {}, "best": {}, "optimizer": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         if part in parts:
             parts[part][rest] = tensor
     network.load_state_dict(parts["model"])
+    for name, tensor in average.items():
+        tensor.copy_(parts["average"][name])
     slots: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in parts["optimizer"].items():
         place, _, slot = name.partition(".")

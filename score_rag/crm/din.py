@@ -45,7 +45,9 @@ class DIN(LearnedModel):
     kind: ClassVar[str] = "din"
     name: ClassVar[str] = "DIN"
     batch: ClassVar[int] = 512
-    rate: ClassVar[float] = 2e-3
+    rate: ClassVar[float] = 8e-3
+    patience: ClassVar[int] = 4
+    weight_average: ClassVar[float] = 0.98
 
     settings_model: ClassVar[type[DINSettings]] = DINSettings
     settings: DINSettings

@@ -43,10 +43,14 @@ class LearnedModel(CollaborativeModel):
     Attributes:
         batch: Rows of a batch, where `fit` is not told.
         rate: Learning rate, likewise.
+        patience: Epochs without gain before stopping, likewise.
+        weight_average: Share that a step keeps of the weights' moving average, likewise; 0 makes none.
     """
 
     batch: ClassVar[int] = 1024
     rate: ClassVar[float] = 3e-3
+    patience: ClassVar[int] = 8
+    weight_average: ClassVar[float] = 0.0
 
     def __init__(self, settings: RecommenderSettings | None = None, *, history: History = "all", **changes: Any) -> None:
         super().__init__(settings, history=history, **changes)
@@ -116,6 +120,8 @@ class LearnedModel(CollaborativeModel):
             training,
             learning_rate=self.rate if training.learning_rate is None else training.learning_rate,
             batch_size=self.batch if training.batch_size is None else training.batch_size,
+            patience=self.patience if training.patience is None else training.patience,
+            weight_average=self.weight_average if training.weight_average is None else training.weight_average,
             seed=seed,
             checkpoint=checkpoint,
             report=report,

@@ -122,7 +122,7 @@ class CrmTraining(Settings):
     negatives: int = Field(0, ge=0, description="bce: items sampled for each judgement, as weaker dislikes (ranks better, judges worse)")
     negative_weight: float = Field(0.2, ge=0, description="bce: weight of their loss")
     epochs: int = Field(40, ge=1, description="at most; the best epoch on valid is kept")
-    patience: int = Field(8, ge=1, description="epochs without gain before stopping")
+    patience: int | None = Field(None, ge=1, description="epochs without gain before stopping; null is the model's own: 8, din 4")
     choose_by: ChooseBy = Field("auc", description="auc | ndcg (full ranking): what the best epoch is best in, on valid")
     batch_size: int | None = Field(
         None,
@@ -131,6 +131,12 @@ class CrmTraining(Settings):
     )
     learning_rate: float | None = Field(None, gt=0, description="of AdamW; null is the model's own: 0.002 to 0.01")
     weight_decay: float = Field(0.01, ge=0, description="of matrices")
+    weight_average: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="share that a step keeps of the weights' moving average, the result; null is the model's own: 0 (no average), din 0.98",
+    )
     device: Annotated[Device, serving()] = Field("auto", description="auto (a GPU where there is one) | cpu | cuda")
 
 

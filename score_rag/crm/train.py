@@ -19,6 +19,7 @@ from score_rag.data.interactions import Interactions
 from score_rag.files import digest_json
 from score_rag.progress import Report, silent
 from score_rag.seeds import seeded
+from score_rag.training.average import WeightAverage
 
 if TYPE_CHECKING:
     import torch
@@ -82,11 +83,13 @@ def fit_network(
     *,
     learning_rate: float,
     batch_size: int,
+    patience: int,
+    weight_average: float,
     seed: int,
     checkpoint: Path | None = None,
     report: Report = silent,
 ) -> dict[str, Any]:
-    """Train until `training.patience` epochs brought nothing better; leave the best epoch's weights in `network`, on the CPU.
+    """Train until `patience` epochs brought nothing better; leave the best epoch's weights in `network`, on the CPU.
 
     On a GPU the forward pass runs in bfloat16 where that is safe (autocast); on the CPU everything is float32, and a training that was
     killed and resumed ends with the same bits. Weight decay acts on matrices only.
@@ -95,6 +98,8 @@ def fit_network(
         training: At most so many epochs, and the like.
         learning_rate: Of AdamW, the model's own where `training` says none.
         batch_size: Rows of the task, likewise.
+        patience: Epochs without gain before stopping, likewise.
+        weight_average: Decay of the weights' average that is validated and kept, likewise; 0 keeps the weights themselves.
         checkpoint: Folder of the state after each epoch. One that was made from the same settings and data is resumed (a finished one
             returns at once); any other is written over.
 
@@ -111,43 +116,39 @@ def fit_network(
     groups = [{"params": matrices, "weight_decay": training.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate)
     told = training.model_dump(mode="json", include=set(CrmTraining.model_fields) - {"device"})
-    said = [task.made_from, told, learning_rate, batch_size, seed, where, torch.__version__]
+    said = [task.made_from, told, learning_rate, batch_size, patience, weight_average, seed, where, torch.__version__]
     made_from = digest_json([*said, [[name, *tensor.shape] for name, tensor in network.state_dict().items()]])
+    average = WeightAverage(network, weight_average)
     best: dict[str, torch.Tensor] | None = None
     progress: dict[str, Any] = {"epoch": 0, "best": 0, "score": None, "scores": []}
     found = None
+    trained: dict[str, Any] = {"network": network, "optimizer": optimizer, "generator": generator, "average": average.weights}
     if checkpoint is not None:
-        found = read_checkpoint(checkpoint, made_from=made_from, network=network, optimizer=optimizer, generator=generator)
+        found = read_checkpoint(checkpoint, made_from=made_from, **trained)
     if found is not None:
         best, progress = found
     mixed = torch.autocast("cuda", dtype=torch.bfloat16) if where == "cuda" else nullcontext()
-    epochs, patience = training.epochs, training.patience
+    epochs, steps = training.epochs, -(-task.rows // batch_size)
     while progress["epoch"] < epochs and progress["epoch"] - progress["best"] < patience:
         network.train()
         order = generator.permutation(task.rows)
-        for start in range(0, len(order), batch_size):
+        for step, start in enumerate(range(0, len(order), batch_size), start=progress["epoch"] * steps + 1):
             with mixed:
                 loss = task.loss(network, order[start : start + batch_size], generator)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            average.update(network, step)
         network.eval()
-        score = task.validation()
-        progress = {**progress, "epoch": progress["epoch"] + 1, "scores": [*progress["scores"], score]}
-        # Without a score (one class only) the last epoch is as good a choice as any.
-        if score is None or progress["score"] is None or score > progress["score"]:
-            progress |= {"score": score, "best": progress["epoch"]}
-            best = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        with average.shown(network):
+            score = task.validation()
+            progress = {**progress, "epoch": progress["epoch"] + 1, "scores": [*progress["scores"], score]}
+            # Without a score (one class only) the last epoch is as good a choice as any.
+            if score is None or progress["score"] is None or score > progress["score"]:
+                progress |= {"score": score, "best": progress["epoch"]}
+                best = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
         if checkpoint is not None:
-            write_checkpoint(
-                checkpoint,
-                made_from=made_from,
-                network=network,
-                optimizer=optimizer,
-                generator=generator,
-                best=best,
-                progress=progress,
-            )
+            write_checkpoint(checkpoint, made_from=made_from, **trained, best=best, progress=progress)
         stop = progress["epoch"] - progress["best"] >= patience
         report("training the recommender (CRM)", epochs if stop else progress["epoch"], epochs)
     if best is not None:

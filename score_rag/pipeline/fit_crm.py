@@ -55,9 +55,10 @@ def _fit_experts(context: StageContext, teacher: Any, interactions: Interactions
         model: Any = make_model(name, **kept, history=context.pipeline.data.history)
         if name in ("item-knn", "ease"):
             return model.fit(world)
-        own = {} if name == settings.model else {"batch_size": None, "learning_rate": None}
+        own = {} if name == settings.model else {"batch_size": None, "learning_rate": None, "weight_average": None}
         # Earlier blocks are only asked once, and are not worth the last thousandth.
-        training = {**settings.training(), **own, "choose_by": "auc", **({} if final else {"patience": min(3, settings.patience)})}
+        brief = {} if final else {"patience": min(3, settings.patience or 3)}
+        training = {**settings.training(), **own, "choose_by": "auc", **brief}
         return model.fit(world, **training, seed=context.seed)
 
     return fit_experts(names, fit, interactions, folder, teacher=teacher if teacher.kind in names else None, report=context.report)

@@ -12,9 +12,12 @@ import numpy as np
 from score_rag.context.evidence import FROM_OTHERS
 from score_rag.context.examples import group_questions, sample_events, spread_out
 from score_rag.context.levels import Levels
+from score_rag.crm.expectations import EXPECTATION_COLUMNS
+from score_rag.crm.experts import read_expectations
 from score_rag.data.log import Event
 from score_rag.errors import DataError
 from score_rag.files import local_model, write_json
+from score_rag.pipeline.distillation import distilled_targets
 from score_rag.pipeline.guard import Guard, compare
 from score_rag.pipeline.ranking import compare_orders
 from score_rag.predictor.packing import PromptGroup
@@ -112,9 +115,6 @@ def fit_from_run(
 
 def askable(run: Run, events: Sequence[Event]) -> list[Event]:
     """Events that are asked about in training: where recommenders expect something, only those that they had not seen."""
-    from score_rag.crm.expectations import EXPECTATION_COLUMNS
-    from score_rag.crm.experts import read_expectations
-
     if "expectation" not in run.prompt.variables:
         return list(events)
     frame = read_expectations(run.folder("crm"))
@@ -174,8 +174,12 @@ def fit_bundled_base(
     settings, own = run.pipeline.predictor, run.pipeline.predictor.bundled_base
     generator = np.random.default_rng(run.pipeline.seed)
     asked = spread_out(events, own.examples, seed=run.pipeline.seed)
+    told = "expectation" in run.prompt.variables and "expectation" not in hide
+    frame, experts = read_expectations(run.folder("crm")), run.pipeline.crm.experts
+    targets = distilled_targets(frame, experts, asked, own.teacher_weight) if told else None
     epochs = [
-        group_questions(asked, run.make_finder(None), writer, own, generator=generator, hide=hide, report=report) for _ in range(own.epochs)
+        group_questions(asked, run.make_finder(None), writer, own, generator=generator, hide=hide, targets=targets, report=report)
+        for _ in range(own.epochs)
     ]
     return fit_base(
         epochs,

@@ -24,7 +24,9 @@ def both_answers(train: Sequence[PromptGroup], valid: Sequence[PromptGroup]) -> 
 
 
 def packs_of(groups: Sequence[PromptGroup], encode: Callable[[str], list[int]]) -> list[Pack]:
-    return pack_all((([encode(prompt) for prompt in group.prompts], group.labels) for group in groups), most=PACKED)
+    return pack_all(
+        (([encode(prompt) for prompt in group.prompts], group.labels, group.targets or group.labels) for group in groups), most=PACKED
+    )
 
 
 def validation_of(packs: Sequence[Pack], answers: tuple[int, int]) -> Callable[[Any], Scores]:

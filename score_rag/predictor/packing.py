@@ -22,10 +22,17 @@ __all__ = ["Pack", "PromptGroup", "collate", "pack", "pack_all"]
 
 @dataclass(frozen=True)
 class PromptGroup:
-    """Prompts for one sequence, which begin alike, and their answers (1 = Yes)."""
+    """Prompts for one sequence, which begin alike.
+
+    Attributes:
+        prompts: The questions.
+        labels: Their answers, 1 = Yes.
+        targets: P(Yes) that training aims at; None aims at the answers.
+    """
 
     prompts: list[str]
     labels: list[int]
+    targets: list[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class Pack:
         depths: int64 [tokens]: positions.
         ends: int64 [questions]: the last token of each question's prompt, after which the answer stands.
         labels: int64 [questions]: 1 = Yes.
+        targets: float32 [questions]: P(Yes) that training aims at.
     """
 
     ids: np.ndarray
@@ -45,6 +53,7 @@ class Pack:
     depths: np.ndarray
     ends: np.ndarray
     labels: np.ndarray
+    targets: np.ndarray
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -58,16 +67,16 @@ class Pack:
         return out
 
 
-def pack(rows: Sequence[Sequence[int]], labels: Sequence[int]) -> Pack:
-    """One tree of some prompts' token rows (none empty), shared beginnings once.
+def pack(rows: Sequence[Sequence[int]], labels: Sequence[int], targets: Sequence[float] | None = None) -> Pack:
+    """One tree of some prompts' token rows (none empty), shared beginnings once; without targets, training aims at the answers.
 
     >>> tree = pack([[1, 2, 3], [1, 2, 4, 5]], [1, 0])
     >>> tree.ids.tolist(), tree.parents.tolist(), tree.depths.tolist(), tree.ends.tolist()
     ([1, 2, 3, 4, 5], [-1, 0, 1, 1, 3], [0, 1, 2, 2, 3], [2, 4])
     """
     tree = _Tree()
-    for row, label in zip(rows, labels, strict=True):
-        tree.add(row, label)
+    for row, label, target in zip(rows, labels, targets or labels, strict=True):
+        tree.add(row, label, target)
     return tree.pack()
 
 
@@ -80,6 +89,7 @@ class _Tree:
         self._depths: list[int] = []
         self._ends: list[int] = []
         self._labels: list[int] = []
+        self._targets: list[float] = []
         self._known: dict[tuple[int, int], int] = {}
 
     def new_tokens(self, row: Sequence[int]) -> int:
@@ -92,7 +102,7 @@ class _Tree:
             place = here
         return 0
 
-    def add(self, row: Sequence[int], label: int) -> None:
+    def add(self, row: Sequence[int], label: int, target: float) -> None:
         place = -1
         for depth, token in enumerate(row):
             here = self._known.get((place, token))
@@ -104,25 +114,28 @@ class _Tree:
             place = here
         self._ends.append(place)
         self._labels.append(label)
+        self._targets.append(target)
 
     def pack(self) -> Pack:
-        columns = (self.ids, self._parents, self._depths, self._ends, self._labels)
-        return Pack(*(np.array(column, dtype=np.int64) for column in columns))
+        ids, parents, depths, ends, labels = (
+            np.array(column, dtype=np.int64) for column in (self.ids, self._parents, self._depths, self._ends, self._labels)
+        )
+        return Pack(ids, parents, depths, ends, labels, np.array(self._targets, dtype=np.float32))
 
 
-def pack_all(groups: Iterable[tuple[Sequence[Sequence[int]], Sequence[int]]], *, most: int) -> list[Pack]:
-    """A pack for each group of (token rows, labels); a group whose tree would pass `most` tokens is cut into several.
+def pack_all(groups: Iterable[tuple[Sequence[Sequence[int]], Sequence[int], Sequence[float]]], *, most: int) -> list[Pack]:
+    """A pack for each group of (token rows, labels, targets); a group whose tree would pass `most` tokens is cut into several.
 
     A single row that is longer than `most` has a pack of its own.
     """
     out = []
-    for rows, labels in groups:
+    for rows, labels, targets in groups:
         tree = _Tree()
-        for row, label in zip(rows, labels, strict=True):
+        for row, label, target in zip(rows, labels, targets, strict=True):
             if tree.ids and len(tree.ids) + tree.new_tokens(row) > most:
                 out.append(tree.pack())
                 tree = _Tree()
-            tree.add(row, label)
+            tree.add(row, label, target)
         if tree.ids:
             out.append(tree.pack())
     return out
@@ -134,7 +147,7 @@ def collate(packs: Sequence[Pack]) -> dict[str, torch.Tensor]:
     Returns:
         `input_ids`, `position_ids` [packs, longest]; `attention_mask` bool [packs, 1, longest, longest];
         `before` [targets, 2] (pack, token) and `following` [targets]: every token with the one before it, for the language-model loss;
-        `ends` [questions, 2] and `labels` [questions].
+        `ends` [questions, 2], `labels` and `targets` [questions].
     """
     import torch
 
@@ -161,5 +174,6 @@ def collate(packs: Sequence[Pack]) -> dict[str, torch.Tensor]:
         "following": np.concatenate(following),
         "ends": np.concatenate(ends),
         "labels": np.concatenate([one.labels for one in packs]),
+        "targets": np.concatenate([one.targets for one in packs]),
     }
     return {name: torch.from_numpy(value) for name, value in found.items()}

@@ -67,6 +67,9 @@ class BaseTraining(Settings):
     learning_rate: float = Field(2e-3, gt=0, description="highest; it warms up, then falls as a cosine")
     weight_decay: float = Field(0.5, ge=0, description="of matrices")
     language_weight: float = Field(0.3, ge=0, description="weight of the language-model loss beside that of Yes against No")
+    teacher_weight: float = Field(
+        0.5, ge=0, le=1, description="how much training aims at what the recommenders expect, where the prompt tells it, beside the answer"
+    )
     evidence_dropout: float = Field(0.1, ge=0, lt=1, description="chance that a kind of evidence is hidden from a sequence")
     neighbour_dropout: float = Field(0.3, ge=0, lt=1, description="chance that a sequence shows no neighbours")
     name_dropout: float = Field(0.8, ge=0, le=1, description="chance that items of a sequence have no names: a small model remembers them")

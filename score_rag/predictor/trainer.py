@@ -91,12 +91,12 @@ def pack_loss(model: Any, batch: Mapping[str, torch.Tensor], answers: tuple[int,
     states, head = _states(model, batch), _head(model)
     ends = batch["ends"].to(states.device)
     logits = head(states[ends[:, 0], ends[:, 1]]).float()
-    labels = batch["labels"].to(states.device)
-    loss = cross_entropy(logits[:, list(answers)], 1 - labels)
+    yes = batch["targets"].to(states.device)[:, None]
+    aims = torch.cat([yes, 1 - yes], dim=1)
+    loss = cross_entropy(logits[:, list(answers)], aims)
     if not training.language_weight:
         return loss
-    wanted = torch.tensor([answers[1], answers[0]], device=states.device)[labels]
-    language = cross_entropy(logits, wanted)
+    language: torch.Tensor = -(aims * logits.log_softmax(dim=1)[:, list(answers)]).sum(dim=1).mean()
     if training.language == "all":
         before = batch["before"].to(states.device)
         every = head(states[before[:, 0], before[:, 1]]).float()

@@ -1,0 +1,49 @@
+"""What the bundled Llama aims at in training: a mixture of the answers and of what the recommenders expected (arXiv 1503.02531)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import polars as pl
+
+from score_rag.crm.expectations import EXPECTATION_COLUMNS
+from score_rag.data.log import Event
+from score_rag.predictor.calibration import fit_calibration
+
+__all__ = ["distilled_targets"]
+
+
+def distilled_targets(
+    expectations: pl.DataFrame, experts: Collection[str], events: Sequence[Event], weight: float
+) -> dict[Event, float] | None:
+    """P(Yes) by event: `(1 - weight) * answer + weight * teacher`.
+
+    Answers are noisy, and a small model has few of them; an expectation has none of that noise. The teacher is the plain mean of the
+    recommenders' expectations, each at unit spread, calibrated on the answers. Every expectation is of a recommender that had seen earlier
+    events only (see `crm.expectations`): no answer teaches its own question twice. Where nothing is expected, the answer is the aim.
+
+    Args:
+        expectations: As of `expectations_frame`.
+        experts: The recommenders that teach; those that the frame does not have are passed over.
+        events: Training events.
+        weight: Of the teacher, 0 to 1.
+
+    Returns:
+        None where nothing is expected of any event or the weight is 0.
+    """
+    names = [name for name in expectations.columns[len(EXPECTATION_COLUMNS) :] if name in experts]
+    if not weight or not names:
+        return None
+    frame = expectations.drop_nulls(names)
+    known = dict(zip(frame.select(EXPECTATION_COLUMNS).iter_rows(), frame.select(names).to_numpy(), strict=True))
+    found = [known.get((event.user_id, event.item_id, event.timestamp)) for event in events]
+    rows = [row for row, value in enumerate(found) if value is not None]
+    if not rows:
+        return None
+    expected = np.array([found[row] for row in rows])
+    mean = ((expected - expected.mean(axis=0)) / np.maximum(expected.std(axis=0), 1e-9)).mean(axis=1)
+    targets = np.array([float(event.liked) for event in events])
+    teacher = fit_calibration(mean, targets[rows]).probabilities(mean)
+    targets[rows] = (1 - weight) * targets[rows] + weight * teacher
+    return dict(zip(events, targets.tolist(), strict=True))
