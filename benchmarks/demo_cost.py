@@ -1,9 +1,9 @@
 """What `make demo` costs, in units of this machine: a unit embeds 1,000 of the sample's documents in float32.
 
-    python benchmarks/demo_cost.py [--set ...]
+    python benchmarks/demo_cost.py [--set ...] [--keep FOLDER]
 
-Runs the sample's pipeline from nothing into a temporary folder and prints each stage's wall time over the unit's, which is measured before
-and after in the same process, and the largest memory. Run it alone on the machine.
+Runs the sample's pipeline from nothing into a temporary folder, or into an empty one that is kept, and prints each stage's wall time over
+the unit's, which is measured before and after in the same process, and the largest memory. Run it alone on the machine.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from score_rag.pipeline.stages import stages
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--set", action="append", default=[], dest="overrides")
+    parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as aside:
+        folder = given.keep or Path(aside)
         pipeline = load_pipeline("sample", overrides=[*given.overrides, f"runs={folder}"])
         done = run(pipeline, stages(pipeline), until="documents")
-        texts = pl.read_parquet(Path(folder) / "sample" / "documents" / "documents.parquet")["text"].unique(maintain_order=True).to_list()
+        texts = pl.read_parquet(folder / "sample" / "documents" / "documents.parquet")["text"].unique(maintain_order=True).to_list()
         encoder = TextEncoder.untrained(max_tokens=pipeline.retriever.max_tokens)
         encoder.encode(texts[:32])
 
