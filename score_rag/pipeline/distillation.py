@@ -9,7 +9,7 @@ import polars as pl
 
 from score_rag.crm.expectations import EXPECTATION_COLUMNS
 from score_rag.data.log import Event
-from score_rag.predictor.calibration import fit_calibration
+from score_rag.predictor.calibration import fit_logistic
 
 __all__ = ["distilled_targets"]
 
@@ -19,9 +19,9 @@ def distilled_targets(
 ) -> dict[Event, float] | None:
     """P(Yes) by event: `(1 - weight) * answer + weight * teacher`.
 
-    Answers are noisy, and a small model has few of them; an expectation has none of that noise. The teacher is the plain mean of the
-    recommenders' expectations, each at unit spread, calibrated on the answers. Every expectation is of a recommender that had seen earlier
-    events only (see `crm.expectations`): no answer teaches its own question twice. Where nothing is expected, the answer is the aim.
+    Answers are noisy, and a small model has few of them; an expectation has none of that noise. The teacher is a logistic regression of
+    the answers on the recommenders' expectations. Every expectation is of a recommender that had seen earlier events only (see
+    `crm.expectations`), so the teacher trusts each as far as it is to be trusted. Where nothing is expected, the answer is the aim.
 
     Args:
         expectations: As of `expectations_frame`.
@@ -42,8 +42,9 @@ def distilled_targets(
     if not rows:
         return None
     expected = np.array([found[row] for row in rows])
-    mean = ((expected - expected.mean(axis=0)) / np.maximum(expected.std(axis=0), 1e-9)).mean(axis=1)
+    scaled = (expected - expected.mean(axis=0)) / np.maximum(expected.std(axis=0), 1e-9)
     targets = np.array([float(event.liked) for event in events])
-    teacher = fit_calibration(mean, targets[rows]).probabilities(mean)
+    inputs = np.column_stack([scaled, np.ones(len(rows))])
+    teacher = 1 / (1 + np.exp(-inputs @ fit_logistic(inputs, targets[rows])))
     targets[rows] = (1 - weight) * targets[rows] + weight * teacher
     return dict(zip(events, targets.tolist(), strict=True))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Calibration", "fit_calibration"]
+__all__ = ["Calibration", "fit_calibration", "fit_logistic"]
 
 MOST = 20.0
 """Calibration makes logits at most so many times as large, or as small."""
@@ -45,23 +45,32 @@ def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> Calibration:
         return Calibration()
     middle, spread = logits.mean(), logits.std()
     inputs = (logits - middle) / spread
-    slope, intercept = _newton(np.stack([inputs, np.ones(len(inputs))], axis=1), np.zeros(len(inputs)), labels)
+    slope, intercept = fit_logistic(np.stack([inputs, np.ones(len(inputs))], axis=1), labels)
     # What orders the wrong way round is not put right by calibration, only doubted.
     if slope / spread <= 1 / MOST:
         return Calibration(MOST, float(middle))
     # Logits that hardly differ are not blown up until their rounding shows.
     if slope / spread > MOST:
         slope = MOST * spread
-        (intercept,) = _newton(np.ones((len(inputs), 1)), slope * inputs, labels)
+        (intercept,) = fit_logistic(np.ones((len(inputs), 1)), labels, slope * inputs)
     return Calibration(float(spread / slope), float(middle - intercept * spread / slope))
 
 
-def _newton(inputs: np.ndarray, offset: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Weights [k] of a logistic regression on inputs [n, k] beside a given offset [n] of the logits."""
+def fit_logistic(inputs: np.ndarray, labels: np.ndarray, offset: np.ndarray | None = None) -> np.ndarray:
+    """Weights of a logistic regression, by Newton's method.
+
+    Args:
+        inputs: float64 [n, k], at unit spread; the last column is of ones.
+        labels: [n] of 0 and 1.
+        offset: [n]: added to the logits.
+
+    Returns:
+        float64 [k].
+    """
     weights = np.zeros(inputs.shape[1])
-    ridge = np.diag([1e-3, 1e-9][-len(weights) :])  # scores without an error would have no finite slope
+    ridge = np.diag([*[1e-3] * (len(weights) - 1), 1e-9])  # scores without an error would have no finite slope
     for _ in range(50):
-        said = 1 / (1 + np.exp(-np.clip(inputs @ weights + offset, -30, 30)))
+        said = 1 / (1 + np.exp(-np.clip(inputs @ weights + (0 if offset is None else offset), -30, 30)))
         gradient = inputs.T @ (said - labels) + ridge @ weights
         curvature = (inputs * (said * (1 - said))[:, None]).T @ inputs + ridge
         step = np.linalg.solve(curvature, gradient)
