@@ -39,7 +39,7 @@ def test_targets_mix_answers_with_what_a_logistic_regression_expects_whatever_ea
     assert np.corrcoef(np.log(teacher / (1 - teacher)), logits)[0, 1] == pytest.approx(1, abs=1e-6)
     assert teacher.mean() == pytest.approx(liked.mean(), abs=1e-3), "calibrated on the answers"
     alone = distilled_targets(frame, ("lightgcn",), events, weight)
-    assert aims == pytest.approx([alone[event] for event in events], abs=1e-6), "both know the same here"
+    assert aims == pytest.approx([alone[event] for event in events], abs=1e-4), "both know the same here"
 
 
 def test_a_recommender_that_knows_nothing_does_not_teach():
