@@ -49,6 +49,7 @@ def group_questions(
     *,
     generator: np.random.Generator,
     hide: Collection[str] = (),
+    contexts: Mapping[Event, RetrievedContext] | None = None,
     targets: Mapping[Event, float] | None = None,
     report: Report = silent,
 ) -> list[PromptGroup]:
@@ -65,13 +66,17 @@ def group_questions(
         events: In time order.
         settings: How many questions a group has, and how often what is hidden.
         hide: What is never told.
+        contexts: Other users found for each event, where that was done already.
         targets: P(Yes) that training aims at, of each event; without, its answer.
     """
     most = writer.builder.history if "history" in writer.builder.prompt.variables else 0
     grouped = _groups(events, settings.questions if most else _GROUPED, generator, by_user=most > 0)
     flat = [event for group in grouped for event in group]
     asked = finder.questions(flat)
-    contexts = _drawn(finder.find(asked, stored=True, report=report), generator) if writer.builder.tells_neighbours else None
+    users = None
+    if writer.builder.tells_neighbours:
+        near = finder.find(asked, stored=True, report=report) if contexts is None else [contexts[event] for event in flat]
+        users = _drawn(near, generator)
     told: list[str] = [""] * len(flat)
     hides: list[frozenset[str]] = []
     lasts: list[int] = []
@@ -86,7 +91,7 @@ def group_questions(
             lasts.append(first + told_before[number] - told_before[0])
     for last in sorted(set(lasts)):
         rows = [row for row, found in enumerate(lasts) if found == last]
-        found = [contexts[row] for row in rows] if contexts is not None else None
+        found = [users[row] for row in rows] if users is not None else None
         written = writer.write([asked[row] for row in rows], found, last=last, hide=[hides[row] for row in rows])
         for row, one in zip(rows, written, strict=True):
             told[row] = one.text

@@ -177,8 +177,11 @@ def fit_bundled_base(
     told = "expectation" in run.prompt.variables and "expectation" not in hide
     frame, experts = read_expectations(run.folder("crm")), run.pipeline.crm.experts
     targets = distilled_targets(frame, experts, asked, own.teacher_weight) if told else None
+    finder, contexts = run.make_finder(None), None
+    if writer.builder.tells_neighbours:
+        contexts = dict(zip(asked, finder.find(finder.questions(asked), stored=True, report=report), strict=True))
     epochs = [
-        group_questions(asked, run.make_finder(None), writer, own, generator=generator, hide=hide, targets=targets, report=report)
+        group_questions(asked, finder, writer, own, generator=generator, hide=hide, contexts=contexts, targets=targets, report=report)
         for _ in range(own.epochs)
     ]
     return fit_base(

@@ -69,7 +69,7 @@ reranker:
 
 predictor:
 {_BASE}\
-  bundled_base: {{epochs: 2}}     # of few events, more epochs are learned by heart
+  bundled_base: {{epochs: 2, teacher_weight: 0.8}}  # few events: more epochs learn them by heart, and recommenders teach more than answers
   examples: 400                 # questions that LoRA is tuned on
   valid_examples: 800           # held-out questions that choose the epoch, calibrate and compare
 """,
