@@ -12,9 +12,11 @@ import pytest
 
 from score_rag import RecommendWorkflow, open_recommender
 from score_rag.cli.explain import one as explained_one
+from score_rag.cli.feedback import forgotten
 from score_rag.cli.ingest import ingested
 from score_rag.cli.recommend import staleness
 from score_rag.data.log import Item
+from score_rag.errors import InputError
 from score_rag.evaluation.evaluate import open_run
 from score_rag.feedback.record import Feedback
 from score_rag.pipeline import serving_index
@@ -111,6 +113,85 @@ def test_one_by_one_and_all_at_once_are_the_same(fresh):
     }
     assert a.writer.evidence.rates._all == b.writer.evidence.rates._all
     assert a.judges._times == b.judges._times
+
+
+def known_of(run):
+    """All that a run's parts hold of judgements."""
+    world, rates = run.interactions, run.writer.evidence.rates
+    items = sorted(world.catalogue)
+    times = (None, 1_000_050_001, NOW, NOW + 5)
+    return {
+        "log": {user: sorted(event[:4] for event in world.log.of(user)) for user in sorted(world.log.users)},
+        "train": {user: sorted(event[:4] for event in world.train_log.of(user)) for user in sorted(world.train_log.users)},
+        "rates": {(item, when): rates.counts(item, when) for item in items for when in times},
+        "means": [rates.mean(when) for when in times],
+        "judges": {(item, when): dict(sorted(run.judges.before(item, when, None).items())) for item in items for when in times},
+        "crowd": [run.judges.rates.mean(when) for when in times],
+    }
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_what_is_forgotten_is_as_if_it_had_never_come(fresh, indexed):
+    """Also where it stood in the place of the data's own judgements, of all splits, or of another judgement of the same second."""
+    if indexed:
+        serving_index.build(fresh)
+    clean = known_of(warmed(fresh))
+    run, log = warmed(fresh), open_feedback(fresh)
+    held_out = next(iter(run.interactions.rows("test")), None)
+    own = [run.interactions.log.of("0")[0], run.interactions.log.of("3")[-1], *([held_out] if held_out else [])]
+    against = [Feedback(f"own{n}", one.user_id, one.item_id, not one.liked, one.timestamp) for n, one in enumerate(own)]
+    told = [*judged("new", ["4", "5"]), *judged("0", ["7", "8"]), *against]
+    log.append(told)
+    log.append([Feedback("twice", "new", "4", False, NOW)])
+    run.catch_up()
+    assert known_of(run) == known_of(warmed(fresh)) != clean
+    log.append([replace(told[0], liked=True, item_id="9")], overwrite=True)
+    run.catch_up()
+    assert known_of(run) == known_of(warmed(fresh)), "what was moved away took nobody else's judgement with it"
+    late = warmed(fresh)
+    log.forget(["twice"])
+    log.forget(user_id="new")
+    log.forget([one.event_id for one in told])
+    for one in (run, late):
+        one.catch_up()
+        assert known_of(one) == known_of(warmed(fresh)) == clean
+        assert "new" not in one.histories.log
+
+
+def warmed(pipeline):
+    run = open_recommender(pipeline).run
+    run.warm()
+    return run
+
+
+def test_the_index_tells_of_nobody_who_was_forgotten_after_its_next_update(fresh):
+    log = open_feedback(fresh)
+    log.append(judged("gone", ["2", "4", "6", "8", "10"]))
+    serving_index.build(fresh)
+    assert "gone" in set(open_recommender(fresh).run.index.documents["user_id"])
+    log.forget(user_id="gone")
+    assert not all(one.ok for one in serving_index.check(fresh)), "it says that it is behind"
+    serving_index.update(fresh)
+    recommender = open_recommender(fresh)
+    assert "gone" not in set(recommender.run.index.documents["user_id"])
+    with pytest.raises(InputError, match="gone"):
+        recommender.recommend("gone", "1")
+
+
+def test_the_command_takes_it_off_the_disk(fresh):
+    log = open_feedback(fresh)
+    log.append([*judged("gone", ["2", "4"]), *judged("stays", ["2"])])
+    recommender = open_recommender(fresh)
+    recommender.recommend("gone", "1")
+    ids, told = forgotten(str(fresh.path), ["gone", "gone"], ["nobody"], [])
+    assert len(ids) == 2 and (told.kept, told.removed) == (1, 4)
+    assert b"gone" not in log.path.read_bytes()
+    with pytest.raises(InputError, match="gone"):
+        recommender.recommend("gone", "1")
+    assert len(recommender.run.histories.log.of("stays")) == 1
+    assert forgotten(str(fresh.path), ["gone"], [], [])[0] == []
+    with pytest.raises(InputError, match="whose feedback"):
+        forgotten(str(fresh.path), [], [], [])
 
 
 def test_which_items_are_near_is_found_anew_only_where_items_are_new(fresh):
