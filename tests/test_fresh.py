@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from score_rag import RecommendWorkflow, open_recommender
+from score_rag.cli import main
 from score_rag.cli.explain import one as explained_one
 from score_rag.cli.feedback import forgotten
 from score_rag.cli.ingest import ingested
@@ -289,6 +290,22 @@ def test_a_file_is_taken_in_by_the_rules_of_the_data_once(fresh, tmp_path):
     assert [(event.item_id, event.liked) for event in found] == [("4", False), ("5", False)]
     explained = explained_one(str(fresh.path), "new", "2", history=None, as_of=None, overrides=[])
     assert explained.recommendation.prompt == recommender.recommend("new", "2").prompt, "`explain` knows what `recommend` knows"
+
+
+def test_rows_without_a_verdict_are_said_to_be_likes(fresh, tmp_path, monkeypatch, capsys):
+    file = tmp_path / "seen.csv"
+    file.write_text("user_id,item_id,timestamp\nnew,4,1700000000\nnew,5,1700000001\n")
+    said = "no rating or label column: 2 rows taken as likes"
+    assert said in ingested(str(fresh.path), file, items=None, overrides=[], quiet=True)[1]["notes"]
+    for words in ([], ["--json"]):
+        monkeypatch.setattr("sys.argv", ["score-rag", "ingest", str(fresh.path), str(file), *words])
+        with pytest.raises(SystemExit):
+            main()
+        assert said in capsys.readouterr().out
+    file.write_text("user_id,item_id,timestamp,label\nnew,4,1700000000,1\n")
+    assert not any("likes" in line for line in ingested(str(fresh.path), file, items=None, overrides=[], quiet=True)[1]["notes"])
+    with pytest.raises(InputError, match="no such file"):
+        ingested(str(fresh.path), tmp_path / "nothere.csv", items=None, overrides=[], quiet=True)
 
 
 def test_a_bulk_of_news_is_counted_anew_and_the_answers_are_the_same(fresh, monkeypatch):
