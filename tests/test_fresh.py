@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from dataclasses import replace
@@ -16,12 +17,16 @@ from score_rag.cli.explain import one as explained_one
 from score_rag.cli.feedback import forgotten
 from score_rag.cli.ingest import ingested
 from score_rag.cli.recommend import staleness
+from score_rag.context.finder import ContextFinder
+from score_rag.context.writer import QuestionWriter
 from score_rag.data.log import Item
 from score_rag.errors import InputError
 from score_rag.evaluation.evaluate import open_run
 from score_rag.feedback.record import Feedback
 from score_rag.pipeline import serving_index
 from score_rag.pipeline.fresh import open_feedback
+from score_rag.recommend.question import find_question
+from score_rag.recommend.workflow import RerankedEvent
 
 NOW = 1_700_000_000
 
@@ -290,6 +295,35 @@ def test_a_file_is_taken_in_by_the_rules_of_the_data_once(fresh, tmp_path):
     assert [(event.item_id, event.liked) for event in found] == [("4", False), ("5", False)]
     explained = explained_one(str(fresh.path), "new", "2", history=None, as_of=None, overrides=[])
     assert explained.recommendation.prompt == recommender.recommend("new", "2").prompt, "`explain` knows what `recommend` knows"
+
+
+async def test_a_question_under_way_keeps_to_the_parts_that_it_began_with(fresh, monkeypatch):
+    """Another question renews the workflow between its steps."""
+    monkeypatch.setattr("score_rag.pipeline.serving_run._MANY", 3)
+    flow, used = RecommendWorkflow.from_run(fresh), []
+    before, keep, write = open_recommender(fresh).recommend("1", "2"), ContextFinder.keep, QuestionWriter.write
+
+    def keeping(self, *given, **more):
+        if not used:
+            open_feedback(fresh).append(judged("new", ["2", "4", "5", "6", "7"], liked=even))
+            used.append(self)
+            other = asyncio.run(flow.ask("new", "2"))
+            assert other.recommendation.prompt == open_recommender(fresh).recommend("new", "2").prompt
+        used.append(self)
+        return keep(self, *given, **more)
+
+    monkeypatch.setattr(ContextFinder, "keep", keeping)
+    monkeypatch.setattr(QuestionWriter, "write", lambda self, *given, **more: used.append(self) or write(self, *given, **more))
+    first, writer = flow.finder, flow.writer
+    told = await flow.ask("1", "2")
+    assert flow.finder is not first and flow.writer is not writer
+    assert used[0] is first and used[-2:] == [first, writer]
+    assert told.recommendation.prompt == before.prompt and told.recommendation.evidence == before.evidence
+    assert "_parts" not in str(RerankedEvent(asked=told_question(flow), kept=[], retrieved=[], _parts=flow._parts).model_dump())
+
+
+def told_question(flow):
+    return find_question(flow.interactions, "1", "2")
 
 
 def test_rows_without_a_verdict_are_said_to_be_likes(fresh, tmp_path, monkeypatch, capsys):
