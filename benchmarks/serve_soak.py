@@ -52,7 +52,10 @@ class Load:
         draw, user = self.random.random(), self.random.choice(self.users)
         due = time.perf_counter() if due is None else due
         if draw < 0.7:
-            kind, request = "score", self.client.post("/v1/score", json={"user_id": user, "items": self.random.sample(self.items, 5)})
+            kind, request = (
+                "score",
+                self.client.post("/v1/score", json={"user_id": user, "items": self.random.sample(self.items, 5), "rerank": False}),
+            )
         elif draw < 0.8:
             kind, request = "recommend", self.client.get(f"/v1/recommend/{user}", params={"n": 5})
         elif draw < 0.9 and self.feedback:

@@ -47,6 +47,10 @@ def typed(monkeypatch, capsys, *words: str) -> tuple[int, str, str]:
         (["init", "/proc/nowhere"], 1, "the file system refused"),
         (["run", "sample", "--set", "data.columns={user_id: x}"], 2, "for source table alone"),
         (["data", "show", "ml-1m", "--set", "data.path=/nowhere"], 1, "not there"),
+        (["evaluate", "nothere.csv"], 2, "no such table"),
+        (["compare", "nothere.csv", "nowhere.csv"], 2, "no such table"),
+        (["init", "--data", "nothere.csv"], 2, "is missing"),
+        (["shards", "check", "nothere"], 2, "no shards here"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )

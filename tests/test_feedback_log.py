@@ -1,4 +1,4 @@
-"""The feedback log: what was acknowledged is there, whatever was killed and however often it is sent; half a line is never read."""
+"""The feedback log: what was acknowledged is there, what was forgotten is not, whatever was killed and however often it is sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from score_rag.data.log import Item
 from score_rag.errors import DataError
 from score_rag.feedback.log import FeedbackLog
-from score_rag.feedback.record import Feedback, from_line, to_line
+from score_rag.feedback.record import Feedback, Forgotten, Head, from_line, to_line
 
 
 def said(event_id="a", user="u", item="i", liked=True, at=5, **more):
@@ -25,12 +25,24 @@ def said(event_id="a", user="u", item="i", liked=True, at=5, **more):
 def test_a_line_holds_all_that_was_said():
     one = said(user="Zoë\n\u2028", item="x\ty", request_id="r1")
     two = Feedback("b", "u", "new", False, 7, item=Item("new", "Heat", 1995, ("Crime",), (), ("heist",)))
-    for feedback in (one, two):
+    for feedback in (one, two, Forgotten("ü\n", 5.5), Head("x")):
         line = to_line(feedback)
         assert line.count(b"\n") == 1 and line.endswith(b"\n") and from_line(line) == feedback
 
 
-@pytest.mark.parametrize("line", [b"", b"\0\0\0", b"{}", b"[]", b'{"v":9}', b'{"v":1,"id":"","user":"u","item":"i","liked":true,"time":1}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"\0\0\0",
+        b"{}",
+        b"[]",
+        b'{"v":9}',
+        b'{"v":1,"id":"","user":"u","item":"i","liked":true,"time":1}',
+        b'{"v":1,"forget":""}',
+        b'{"v":1,"log":7}',
+    ],
+)
 def test_a_damaged_line_is_none(line):
     assert from_line(line) is None
 
@@ -42,7 +54,7 @@ def test_the_same_id_is_taken_once_and_put_overwrites(tmp_path):
     done = log.append([said(liked=False), said("b")], overwrite=True)
     assert done.replaced == ["a"] and done.known == ["b"] and not log.events["a"].liked
     again = FeedbackLog(tmp_path / "log")
-    assert [(one.event_id, one.liked) for one in again.current()] == [("a", False), ("b", True)]
+    assert [(one.event_id, one.liked) for one in again.current()] == [("b", True), ("a", False)], "what was written last comes last"
     assert [change.old is None for change in again.changes] == [True, True, False]
 
 
@@ -81,6 +93,80 @@ def test_what_could_not_be_flushed_was_not_taken(tmp_path, monkeypatch):
     assert log.append([said("b")]).added == ["b"]
 
 
+def test_what_is_forgotten_is_there_no_more_for_anybody(tmp_path):
+    log, other = FeedbackLog(tmp_path), FeedbackLog(tmp_path)
+    log.append([said(), said("b", user="v"), said("c", item="j")])
+    other.refresh()
+    assert log.forget(["b", "nobody"]) == ["b"] and log.forget(["b"]) == []
+    assert other.refresh() == 4 and set(other.events) == {"a", "c"} and other.changes[-1].new is None
+    assert other.changes[-1].old.event_id == "b"
+    assert other.forget(user_id="u") == ["a", "c"] and other.forget(user_id="u") == [] and log.current() == []
+    assert log.append([said()]).added == ["a"], "said again, it is new"
+    assert log.damaged == 0
+    assert FeedbackLog(tmp_path / "none").forget(user_id="u") == [] and not (tmp_path / "none").exists()
+
+
+def test_what_could_not_be_flushed_was_not_forgotten(tmp_path, monkeypatch):
+    log = FeedbackLog(tmp_path)
+    log.append([said()])
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        with pytest.raises(DataError, match="cannot be written down"):
+            log.forget(["a"])
+    assert set(FeedbackLog(tmp_path).current()) == set(log.current()) != set()
+
+
+def test_a_log_written_anew_has_nothing_of_what_was_forgotten(tmp_path):
+    log, other = FeedbackLog(tmp_path), FeedbackLog(tmp_path)
+    log.append([said("secret", user="somebody"), said("b"), said("c", item="first")])
+    log.append([said("c", item="second")], overwrite=True)
+    with log.path.open("ab") as stream:
+        stream.write(b"damaged somebody\n")
+    other.refresh()
+    log.forget(user_id="somebody")
+    assert b"somebody" in log.path.read_bytes()
+    told = log.compact()
+    assert (told.kept, told.removed, told.damaged) == (2, 4, 1)
+    raw = log.path.read_bytes()
+    assert not any(word in raw for word in (b"somebody", b"secret", b"first"))
+    assert [file.name for file in sorted(tmp_path.iterdir())] == [".lock", "log.jsonl"], "and nothing is left aside"
+    for reader in (log, other, FeedbackLog(tmp_path)):
+        assert [one.event_id for one in reader.current()] == ["b", "c"] and reader.damaged == 0
+    assert other.epoch == 1 and other.append([said("d")]).added == ["d"] and set(FeedbackLog(tmp_path).events) == set()
+    again = log.compact()
+    assert (again.kept, again.removed) == (3, 0)
+    assert FeedbackLog(tmp_path / "none").compact().kept == 0 and not (tmp_path / "none").exists()
+
+
+def test_a_new_file_of_an_old_number_is_another_file(tmp_path, monkeypatch):
+    """A file system gives the number of a file that is gone to a new one; of the same size, too."""
+    log, reader = FeedbackLog(tmp_path), FeedbackLog(tmp_path)
+    log.append([said("a", user="x"), said("b", user="y")])
+    log.compact()
+    reader.refresh()
+    raw = log.path.read_bytes()
+    head, one, two = raw.splitlines(keepends=True)
+    # In place, so that the number stays: another name in the head, the judgements the other way round.
+    with log.path.open("r+b") as stream:
+        stream.write(to_line(Head("0" * 32)) + two + one)
+    assert len(head) == len(to_line(Head("0" * 32)))
+    reader.refresh()
+    assert list(reader.events) == ["b", "a"] and reader.epoch == 1
+
+
+def test_of_one_second_what_was_written_last_stands(tmp_path):
+    log = FeedbackLog(tmp_path)
+    log.append([said("a"), said("b", liked=False)])
+    key = said().key
+    assert log.standing(key).event_id == "b"
+    log.append([said("a", request_id="r")], overwrite=True)
+    assert log.standing(key).event_id == "a"
+    log.forget(["a"])
+    assert log.standing(key).event_id == "b"
+    log.forget(["b"])
+    assert log.standing(key) is None
+
+
 events = st.builds(
     Feedback,
     event_id=st.sampled_from("abcdef"),
@@ -95,6 +181,8 @@ steps = st.lists(
         st.tuples(st.just("put"), st.lists(events, max_size=4)),
         st.tuples(st.just("tear"), st.binary(max_size=200).filter(lambda raw: b"\n" not in raw)),
         st.tuples(st.just("half"), events),
+        st.tuples(st.just("forget"), st.lists(st.sampled_from("abcdefg"), max_size=3)),
+        st.tuples(st.just("compact"), st.none()),
     ),
     max_size=12,
 )
@@ -103,7 +191,7 @@ steps = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(steps=steps)
 def test_whatever_is_torn_and_sent_again_the_log_is_a_dictionary(steps, tmp_path_factory):
-    """Model: a dictionary by id, first word for POST, last for PUT. Half lines come and go between the writes of two writers."""
+    """Model: a dictionary by id, first word for POST, last for PUT, none after DELETE. Half lines come and go between the writers."""
     folder = tmp_path_factory.mktemp("log")
     logs, model = [FeedbackLog(folder), FeedbackLog(folder)], {}
     for number, (what, given_) in enumerate(steps):
@@ -112,6 +200,12 @@ def test_whatever_is_torn_and_sent_again_the_log_is_a_dictionary(steps, tmp_path
                 raw = given_ if what == "tear" else to_line(given_)[:-7]
                 with logs[0].path.open("ab") as stream:
                     stream.write(raw)
+            continue
+        if what == "forget":
+            assert logs[number % 2].forget(given_) == [name for name in dict.fromkeys(given_) if model.pop(name, None)]
+            continue
+        if what == "compact":
+            assert logs[number % 2].compact().kept == len(model)
             continue
         logs[number % 2].append(given_, overwrite=what == "put")
         for one in given_:
@@ -134,6 +228,34 @@ for number in range(10**9):
     log.append([Feedback(f"{sys.argv[2]}-{number}", "u" * 3000, "i", True, number)])
     print(number, flush=True)
 """
+
+
+FORGETTER = """
+import sys
+from score_rag.feedback.log import FeedbackLog
+from score_rag.feedback.record import Feedback
+log = FeedbackLog(sys.argv[1])
+for number in range(10**9):
+    log.append([Feedback(f"k{number}", "kept", "i", True, number), Feedback(f"g{number}", "gone", "i", True, number)])
+    log.forget([f"g{number}"])
+    print(f"{number} forgotten", flush=True)
+    log.compact()
+"""
+
+
+def test_a_killed_forgetter_leaves_the_old_log_or_the_new_one(tmp_path):
+    for turn in range(3):
+        folder = tmp_path / str(turn)
+        writer = subprocess.Popen([sys.executable, "-c", FORGETTER, str(folder)], stdout=subprocess.PIPE, text=True)
+        writer.stdout.readline()
+        time.sleep(0.1 + 0.03 * turn)
+        writer.send_signal(signal.SIGKILL)
+        done = [line for line in writer.communicate()[0].splitlines() if line.endswith("forgotten")]
+        log = FeedbackLog(folder)
+        log.refresh()
+        last = len(done)
+        assert {f"k{number}" for number in range(last)} <= set(log.events) and log.damaged == 0
+        assert not {f"g{number}" for number in range(last)} & set(log.events)
 
 
 def test_a_killed_writer_loses_nothing_that_it_acknowledged(tmp_path):

@@ -18,9 +18,9 @@ from score_rag.errors import InputError, StageError
 from score_rag.metrics.auc import auc
 from score_rag.pipeline.config import load_pipeline
 from score_rag.pipeline.guard import Guard
+from score_rag.pipeline.routes import ROUTES
 from score_rag.pipeline.state import StageStatus
 from score_rag.recommend.conventional import open_as_far_as_run, open_conventional
-from score_rag.recommend.recommendation import ROUTES
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from dataclasses import replace
@@ -11,14 +12,21 @@ import polars as pl
 import pytest
 
 from score_rag import RecommendWorkflow, open_recommender
+from score_rag.cli import main
 from score_rag.cli.explain import one as explained_one
+from score_rag.cli.feedback import forgotten
 from score_rag.cli.ingest import ingested
 from score_rag.cli.recommend import staleness
+from score_rag.context.finder import ContextFinder
+from score_rag.context.writer import QuestionWriter
 from score_rag.data.log import Item
+from score_rag.errors import InputError
 from score_rag.evaluation.evaluate import open_run
 from score_rag.feedback.record import Feedback
 from score_rag.pipeline import serving_index
 from score_rag.pipeline.fresh import open_feedback
+from score_rag.recommend.question import find_question
+from score_rag.recommend.workflow import RerankedEvent
 
 NOW = 1_700_000_000
 
@@ -109,8 +117,87 @@ def test_one_by_one_and_all_at_once_are_the_same(fresh):
     assert {user: a.histories.log.of(user) and [e[:4] for e in a.histories.log.of(user)] for user in b.histories.log.users} == {
         user: [e[:4] for e in b.histories.log.of(user)] for user in b.histories.log.users
     }
-    assert a.writer.evidence.rates._all == b.writer.evidence.rates._all
+    assert known_of(a) == known_of(b)
     assert a.judges._times == b.judges._times
+
+
+def known_of(run):
+    """All that a run's parts hold of judgements."""
+    world, rates = run.interactions, run.writer.evidence.rates
+    items = sorted(world.catalogue)
+    times = (None, 1_000_050_001, NOW, NOW + 5)
+    return {
+        "log": {user: sorted(event[:4] for event in world.log.of(user)) for user in sorted(world.log.users)},
+        "train": {user: sorted(event[:4] for event in world.train_log.of(user)) for user in sorted(world.train_log.users)},
+        "rates": {(item, when): rates.counts(item, when) for item in items for when in times},
+        "means": [rates.mean(when) for when in times],
+        "judges": {(item, when): dict(sorted(run.judges.before(item, when, None).items())) for item in items for when in times},
+        "crowd": [run.judges.rates.mean(when) for when in times],
+    }
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_what_is_forgotten_is_as_if_it_had_never_come(fresh, indexed):
+    """Also where it stood in the place of the data's own judgements, of all splits, or of another judgement of the same second."""
+    if indexed:
+        serving_index.build(fresh)
+    clean = known_of(warmed(fresh))
+    run, log = warmed(fresh), open_feedback(fresh)
+    held_out = next(iter(run.interactions.rows("test")), None)
+    own = [run.interactions.log.of("0")[0], run.interactions.log.of("3")[-1], *([held_out] if held_out else [])]
+    against = [Feedback(f"own{n}", one.user_id, one.item_id, not one.liked, one.timestamp) for n, one in enumerate(own)]
+    told = [*judged("new", ["4", "5"]), *judged("0", ["7", "8"]), *against]
+    log.append(told)
+    log.append([Feedback("twice", "new", "4", False, NOW)])
+    run.catch_up()
+    assert known_of(run) == known_of(warmed(fresh)) != clean
+    log.append([replace(told[0], liked=True, item_id="9")], overwrite=True)
+    run.catch_up()
+    assert known_of(run) == known_of(warmed(fresh)), "what was moved away took nobody else's judgement with it"
+    late = warmed(fresh)
+    log.forget(["twice"])
+    log.forget(user_id="new")
+    log.forget([one.event_id for one in told])
+    for one in (run, late):
+        one.catch_up()
+        assert known_of(one) == known_of(warmed(fresh)) == clean
+        assert "new" not in one.histories.log
+
+
+def warmed(pipeline):
+    run = open_recommender(pipeline).run
+    run.warm()
+    return run
+
+
+def test_the_index_tells_of_nobody_who_was_forgotten_after_its_next_update(fresh):
+    log = open_feedback(fresh)
+    log.append(judged("gone", ["2", "4", "6", "8", "10"]))
+    serving_index.build(fresh)
+    assert "gone" in set(open_recommender(fresh).run.index.documents["user_id"])
+    log.forget(user_id="gone")
+    assert not all(one.ok for one in serving_index.check(fresh)), "it says that it is behind"
+    serving_index.update(fresh)
+    recommender = open_recommender(fresh)
+    assert "gone" not in set(recommender.run.index.documents["user_id"])
+    with pytest.raises(InputError, match="gone"):
+        recommender.recommend("gone", "1")
+
+
+def test_the_command_takes_it_off_the_disk(fresh):
+    log = open_feedback(fresh)
+    log.append([*judged("gone", ["2", "4"]), *judged("stays", ["2"])])
+    recommender = open_recommender(fresh)
+    recommender.recommend("gone", "1")
+    ids, told = forgotten(str(fresh.path), ["gone", "gone"], ["nobody"], [])
+    assert len(ids) == 2 and (told.kept, told.removed) == (1, 4)
+    assert b"gone" not in log.path.read_bytes()
+    with pytest.raises(InputError, match="gone"):
+        recommender.recommend("gone", "1")
+    assert len(recommender.run.histories.log.of("stays")) == 1
+    assert forgotten(str(fresh.path), ["gone"], [], [])[0] == []
+    with pytest.raises(InputError, match="whose feedback"):
+        forgotten(str(fresh.path), [], [], [])
 
 
 def test_which_items_are_near_is_found_anew_only_where_items_are_new(fresh):
@@ -208,6 +295,51 @@ def test_a_file_is_taken_in_by_the_rules_of_the_data_once(fresh, tmp_path):
     assert [(event.item_id, event.liked) for event in found] == [("4", False), ("5", False)]
     explained = explained_one(str(fresh.path), "new", "2", history=None, as_of=None, overrides=[])
     assert explained.recommendation.prompt == recommender.recommend("new", "2").prompt, "`explain` knows what `recommend` knows"
+
+
+async def test_a_question_under_way_keeps_to_the_parts_that_it_began_with(fresh, monkeypatch):
+    """Another question renews the workflow between its steps."""
+    monkeypatch.setattr("score_rag.pipeline.serving_run._MANY", 3)
+    flow, used = RecommendWorkflow.from_run(fresh), []
+    before, keep, write = open_recommender(fresh).recommend("1", "2"), ContextFinder.keep, QuestionWriter.write
+
+    def keeping(self, *given, **more):
+        if not used:
+            open_feedback(fresh).append(judged("new", ["2", "4", "5", "6", "7"], liked=even))
+            used.append(self)
+            other = asyncio.run(flow.ask("new", "2"))
+            assert other.recommendation.prompt == open_recommender(fresh).recommend("new", "2").prompt
+        used.append(self)
+        return keep(self, *given, **more)
+
+    monkeypatch.setattr(ContextFinder, "keep", keeping)
+    monkeypatch.setattr(QuestionWriter, "write", lambda self, *given, **more: used.append(self) or write(self, *given, **more))
+    first, writer = flow.finder, flow.writer
+    told = await flow.ask("1", "2")
+    assert flow.finder is not first and flow.writer is not writer
+    assert used[0] is first and used[-2:] == [first, writer]
+    assert told.recommendation.prompt == before.prompt and told.recommendation.evidence == before.evidence
+    assert "_parts" not in str(RerankedEvent(asked=told_question(flow), kept=[], retrieved=[], _parts=flow._parts).model_dump())
+
+
+def told_question(flow):
+    return find_question(flow.interactions, "1", "2")
+
+
+def test_rows_without_a_verdict_are_said_to_be_likes(fresh, tmp_path, monkeypatch, capsys):
+    file = tmp_path / "seen.csv"
+    file.write_text("user_id,item_id,timestamp\nnew,4,1700000000\nnew,5,1700000001\n")
+    said = "no rating or label column: 2 rows taken as likes"
+    assert said in ingested(str(fresh.path), file, items=None, overrides=[], quiet=True)[1]["notes"]
+    for words in ([], ["--json"]):
+        monkeypatch.setattr("sys.argv", ["score-rag", "ingest", str(fresh.path), str(file), *words])
+        with pytest.raises(SystemExit):
+            main()
+        assert said in capsys.readouterr().out
+    file.write_text("user_id,item_id,timestamp,label\nnew,4,1700000000,1\n")
+    assert not any("likes" in line for line in ingested(str(fresh.path), file, items=None, overrides=[], quiet=True)[1]["notes"])
+    with pytest.raises(InputError, match="no such file"):
+        ingested(str(fresh.path), tmp_path / "nothere.csv", items=None, overrides=[], quiet=True)
 
 
 def test_a_bulk_of_news_is_counted_anew_and_the_answers_are_the_same(fresh, monkeypatch):

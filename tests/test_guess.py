@@ -149,7 +149,7 @@ def test_published_forms_are_known(tmp_path):
 def test_what_cannot_be_guessed_says_so(tmp_path):
     with pytest.raises(InputError, match="nothing to look at"):
         guess_files([])
-    with pytest.raises(DataError, match="missing"):
+    with pytest.raises(InputError, match="missing"):
         guess_files([tmp_path / "nowhere.csv"])
     with pytest.raises(InputError, match="not clear which files"):
         guess_files([tmp_path])

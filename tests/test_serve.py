@@ -7,12 +7,15 @@ import logging
 import re
 import shlex
 import threading
+import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from score_rag import open_recommender
 from score_rag.cli.feedback import exported, reported
@@ -20,6 +23,9 @@ from score_rag.crm.interface import UserHistory
 from score_rag.errors import InputError
 from score_rag.explain.explainer import explain_question
 from score_rag.pipeline import serving_index
+from score_rag.pipeline.fresh import open_feedback
+from score_rag.pipeline.guard import Guard
+from score_rag.pipeline.routes import ANSWERED_BY, KNOWN, ROUTES
 from score_rag.serve.app import create_app
 from score_rag.serve.safety import Guarded
 from score_rag.serve.service import Service
@@ -71,7 +77,7 @@ async def test_answers_are_those_of_the_library_and_say_where_they_come_from(fre
         assert [one["rank"] for one in ranked["results"]] == [1, 2, 3, 4]
         rest = (await client.get("/v1/recommend/1", params={"n": 2, "offset": 2})).json()
         assert [one["item_id"] for one in rest["results"]] == [one["item_id"] for one in ranked["results"]][2:]
-        scored = await posted(client, "/v1/score", user_id="1", items=[one["item_id"] for one in ranked["results"]])
+        scored = await posted(client, "/v1/score", user_id="1", items=[one["item_id"] for one in ranked["results"]], rerank=False)
         assert [one["probability"] for one in scored["results"]] == pytest.approx(
             [one["probability"] for one in ranked["results"]], abs=1e-5
         )
@@ -181,6 +187,72 @@ async def test_feedback_is_taken_once_put_overwrites_and_answers_know_it_at_once
             assert (await client.post("/v1/feedback", json=one | wrong)).status_code == 422
 
 
+async def test_feedback_is_forgotten_at_once_by_every_worker_and_can_be_asked_for_again(fresh):
+    async with serving(fresh) as client, serving(fresh) as other:
+        before = (await other.get("/v1/items/4")).json()["item"]
+        owner = next(user for user in client.service.run.histories.log.users if client.service.run.histories.log.first(user, "4") is None)
+        bulk = [{"event_id": f"e/{n}", "user_id": "new", "item_id": "4", "liked": n > 0, "timestamp": 1_700_000_000 + n} for n in range(3)]
+        bulk += [{"event_id": "o", "user_id": owner, "item_id": "4", "liked": True, "timestamp": 1_700_000_000}]
+        assert (await client.post("/v1/feedback", json=bulk)).status_code == 200
+        assert (await other.get("/v1/items/4")).json()["item"]["judged"] == before["judged"] + 4
+        assert (await other.get("/v1/users/new")).json()["user"]["judgements"] == 3
+        one = await client.delete("/v1/feedback/e/0")
+        assert one.status_code == 200 and one.json()["forgotten"] == ["e/0"]
+        assert (await other.delete("/v1/feedback/e/0")).json()["forgotten"] == []
+        assert (await other.get("/v1/users/new")).json()["user"]["judgements"] == 2
+        all_ = await other.delete("/v1/users/new/feedback")
+        assert all_.json()["forgotten"] == ["e/1", "e/2"]
+        assert (await client.delete("/v1/users/new/feedback")).json()["forgotten"] == []
+        for one in (client, other):
+            assert (await one.get("/v1/users/new")).status_code == 404
+        assert (await client.get("/v1/items/4")).json()["item"]["judged"] == before["judged"] + 1, "of others all stays"
+        assert (await client.delete(f"/v1/users/{owner}/feedback")).json()["forgotten"] == ["o"]
+        assert (await client.get("/v1/items/4")).json()["item"] == before
+        assert (await client.get(f"/v1/users/{owner}")).status_code == 200, "the data's own judgements stay"
+        numbers = (await client.get("/metrics")).text
+        assert 'score_rag_feedback_total{result="forgotten"} 2.0' in numbers
+    async with serving(fresh, api_key=KEY, host="0.0.0.0") as client:
+        assert (await client.delete("/v1/users/0/feedback")).status_code == 401
+    assert open_feedback(fresh).current() == []
+
+
+async def test_feedback_waits_no_longer_and_in_no_greater_number_than_answers_do(fresh):
+    """While another process writes and does not end."""
+    async with serving(fresh, requests=3, deadline=30) as client:
+        one = {"event_id": "first", "user_id": "new", "item_id": "4", "liked": True}
+        assert (await client.post("/v1/feedback", json=one)).status_code == 200
+        lock = FileLock(client.service.feedback.path.with_name(".lock"))
+        soon = {"X-Deadline-Ms": "200"}
+        with lock:
+            held = asyncio.create_task(client.post("/v1/feedback", json=one | {"event_id": "held"}))
+            await asyncio.sleep(0.05)
+            started = time.perf_counter()
+            late = await client.post("/v1/feedback", json=one | {"event_id": "late"}, headers=soon)
+            assert late.status_code == 504 and time.perf_counter() - started < 5
+            assert (await client.delete("/v1/feedback/first", headers=soon)).status_code == 504
+            rest = [asyncio.create_task(client.post("/v1/feedback", json=one | {"event_id": f"rest{n}"})) for n in range(2)]
+            await asyncio.sleep(0.05)
+            full = await client.post("/v1/feedback", json=one | {"event_id": "full"})
+            assert full.status_code == 429 and full.headers["retry-after"]
+            # Who reads is not held up by who waits to write.
+            client.service.settings = replace(client.service.settings, requests=4)
+            assert (await client.get("/v1/users/new")).status_code == 200
+        acknowledged = {name for answer in await asyncio.gather(held, *rest) for name in answer.json()["added"]}
+        assert acknowledged == {"held", "rest0", "rest1"}
+    assert {one.event_id for one in open_feedback(fresh).current()} == {"first", *acknowledged}, "what was late was not begun, nor written"
+
+
+async def test_a_writer_that_does_not_end_is_no_failure_of_ours(fresh, monkeypatch):
+    monkeypatch.setattr("score_rag.feedback.log._PATIENCE", 0.05)
+    async with serving(fresh) as client:
+        one = {"event_id": "first", "user_id": "new", "item_id": "4", "liked": True}
+        await posted(client, "/v1/feedback", **one)
+        with FileLock(client.service.feedback.path.with_name(".lock")):
+            answer = await client.post("/v1/feedback", json=one | {"event_id": "second"})
+        assert answer.status_code == 503 and answer.headers["retry-after"] and answer.json()["error"]["kind"] == "busy"
+        assert (await client.post("/v1/feedback", json=one | {"event_id": "second"})).json()["added"] == ["second"]
+
+
 async def test_the_report_joins_feedback_with_the_answers_that_it_names(fresh, tmp_path):
     async with serving(fresh) as client:
         for user in ("0", "1", "2", "3"):
@@ -214,7 +286,83 @@ async def test_jina_s_form_orders_items(fresh):
         }  # fmt: skip
         by_history = await posted(client, "/v1/rerank", query=f"{names[0]}; -{names[1]}", documents=[names[2]])
         assert by_history["about"]["route"] == "history only"
-        assert (await client.post("/v1/rerank", json={"query": "what is this", "documents": names})).status_code == 404
+        lost = await posted(client, "/v1/rerank", 404, query="what is this", documents=names)
+        assert lost["error"]["kind"] == "unknown_user"
+
+
+async def test_jina_s_form_orders_any_texts(fresh):
+    """Where no document names an item, by the cross-encoder; as the reranker itself does."""
+    async with serving(fresh) as client:
+        texts = ["Liked: a sunny comedy.", "", "Disliked: a dark thriller.\nAnd more.", "word " * 5000] + ["one more text"] * 70
+        query = "Will this user like a comedy?"
+        told = await posted(client, "/v1/rerank", query=query, documents=[texts[0], *({"text": text} for text in texts[1:])])
+        own = 1 / (1 + np.exp(-client.service.run.scorer.score_pairs([query] * len(texts), texts).astype(float)))
+        assert (
+            told["ordered_by"] == "reranker" and told["about"]["route"] == "texts only" and told["about"]["why"] and told["unknown"] == []
+        )
+        assert "reranker" in told["about"]["seconds"] and "document" not in told["results"][0]
+        found = {one["index"]: one["relevance_score"] for one in told["results"]}
+        assert [found[place] for place in range(len(texts))] == pytest.approx(own.tolist(), abs=1e-5)
+        assert [one["relevance_score"] for one in told["results"]] == sorted(found.values(), reverse=True)
+        best = await posted(client, "/v1/rerank", query=query, documents=texts[:3], top_n=1, return_documents=True)
+        assert len(best["results"]) == 1 and best["results"][0]["document"] == {"text": texts[best["results"][0]["index"]]}
+        name = client.service.run.histories.catalogue["1"].name
+        by_history = await posted(client, "/v1/rerank", query=name, documents=texts[:3])
+        assert by_history["about"]["route"] == "texts only", "a film's name is a text too"
+        as_texts = await posted(client, "/v1/rerank", query="what is this", documents=[name, "text"], by="texts")
+        assert as_texts["ordered_by"] == "reranker"
+        neither = await posted(client, "/v1/rerank", 404, query="0", documents=texts[:3])
+        assert neither["error"]["kind"] == "unknown_item" and "user's id" in neither["error"]["message"]
+        empty = await posted(client, "/v1/rerank", query="0", documents=texts[:3], by="items")
+        assert empty["about"]["status"] == "empty" and empty["unknown"] == [0, 1, 2]
+
+
+async def test_score_and_explain_say_the_same_of_the_same_question(fresh):
+    """Of new items, of judged ones (as before the judgement), reranked and not, and at a time in the past."""
+    async with serving(fresh) as client:
+        log = client.service.run.histories.log
+        judged = log.of("0")[-1]
+        free = next(item for item in client.service.run.histories.catalogue if log.first("0", item) is None)
+        differ = False
+        for rerank in (True, False):
+            more = {} if rerank else {"rerank": False}
+            for who in ({"user_id": "0"}, {"user_id": "0", "as_of": judged.timestamp}, {"history": ["2", "-5"]}):
+                items = [judged.item_id, free, "1", "2"]
+                scored = (await posted(client, "/v1/score", items=items, **who, **more))["results"]
+                for item, one in zip(items, scored, strict=True):
+                    told = await posted(client, "/v1/explain", item=item, **who, **more)
+                    assert told["result"]["probability"] == pytest.approx(one["probability"], abs=1e-5)
+                    assert [other["user_id"] for other in told["result"]["neighbours"]] == one["neighbours"]
+                    assert (told["as_of"], told["result"]["route"]) == (one["as_of"], one["route"])
+                    assert told["result"]["answered_by"] == one["answered_by"] == "predictor"
+                    differ |= who == {"user_id": "0"} and item == judged.item_id and told["as_of"] == log.first("0", item).timestamp
+        assert differ, "a judged item is asked about as of just before"
+        refused = await posted(client, "/v1/explain", 422, user_id="0", item="1", rerank=False, parts=True)
+        assert "reranked" in refused["error"]["message"]
+
+
+async def test_every_route_is_one_of_the_list_and_the_docs_have_them_all(fresh, monkeypatch):
+    async with serving(fresh) as client:
+        kite = {"title": "Sunny Kite", "year": 1990}
+        await posted(client, "/v1/feedback", user_id="3", item_id="kite", liked=True, item=kite)
+        seen = set()
+        for path, body in (
+            ("/v1/score", {"user_id": "0", "items": ["1", "kite"]}),
+            ("/v1/score", {"items": ["1"]}),
+            ("/v1/recommend", {"history": ["1"], "n": 2}),
+            ("/v1/explain", {"user_id": "0", "item": "kite"}),
+            ("/v1/rerank", {"query": "sunny", "documents": ["a text"]}),
+        ):
+            told = await posted(client, path, **body)
+            results = told.get("results", [told.get("result")])
+            seen |= {told["about"]["route"], *(one["route"] for one in results if "route" in one)}
+            assert {one["answered_by"] for one in results if "answered_by" in one} <= set(ANSWERED_BY)
+        assert seen == set(KNOWN)
+        monkeypatch.setattr(Guard, "route", "recommender")
+        ranked = await posted(client, "/v1/recommend", user_id="1", n=2)
+        assert ranked["ordered_by"] == "recommender" and {one["answered_by"] for one in ranked["results"]} == {"recommender"}
+    docs = (Path(__file__).parent.parent / "docs" / "serving.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([a-z -]+)` \| ", docs, re.M) == list(ROUTES) == [*ANSWERED_BY, *KNOWN]
 
 
 async def test_a_new_generation_is_taken_without_a_gap(fresh):

@@ -141,7 +141,7 @@ def test_a_check_counts_rows_and_shards_that_are_missing_or_twice(names, tmp_pat
     (output / "part-00000-of-00003.json").write_text(json.dumps(record))
     found = check_shards(output)
     assert found.twice == record["rows"] and found.done == 2 and not found.ok
-    with pytest.raises(DataError, match="no shards here"):
+    with pytest.raises(InputError, match="no shards here"):
         check_shards(tmp_path)
 
 

@@ -10,7 +10,7 @@ import typer
 from score_rag.cli.options import Json, PipelineName, Set
 
 if TYPE_CHECKING:
-    from score_rag.feedback.log import Appended
+    from score_rag.feedback.changes import Appended
 
 __all__ = ["ingest", "ingested"]
 

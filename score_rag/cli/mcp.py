@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,10 +24,11 @@ def mcp(
     set_: Set = None,
 ) -> None:
     """Serve a finished run to agents as an MCP server: tools recommend, score, explain, neighbours, search_items."""
+    from score_rag.access import api_key
     from score_rag.integrations.mcp_server import serve_http, serve_stdio
 
     if http:
-        serve_http(open_toolbox(pipeline, set_ or []), host=host, port=port, key=os.environ.get("SCORE_RAG_API_KEY"))
+        serve_http(open_toolbox(pipeline, set_ or []), host=host, port=port, key=api_key())
     else:
         serve_stdio(lambda: open_toolbox(pipeline, set_ or []))
 

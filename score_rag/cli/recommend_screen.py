@@ -94,7 +94,7 @@ def _show_parts(found: Recommendation) -> None:
     from rich.markup import escape
 
     from score_rag.cli.screen import console
-    from score_rag.recommend.recommendation import ROUTES
+    from score_rag.pipeline.routes import ROUTES
 
     console().print(f"[dim]{'route':<10}[/] {ROUTES[found.route]}")
     for stage, told in found.parts.items():

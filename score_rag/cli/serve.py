@@ -27,18 +27,16 @@ def serve(
 
 def start(name: str, overrides: list[str], *, host: str, port: int, workers: int, deadline: float) -> None:
     """Check that there is something to serve, then serve it until a signal."""
-    import os
-
+    from score_rag.access import api_key
     from score_rag.cli.recommend import staleness
     from score_rag.cli.screen import console
     from score_rag.pipeline.config import load_pipeline
     from score_rag.pipeline.run import Run
     from score_rag.pipeline.stages import STAGES
     from score_rag.serve.run import run_server, uvicorn_config
-    from score_rag.serve.settings import API_KEY, ServeSettings
+    from score_rag.serve.settings import ServeSettings
 
-    key = os.environ.get(API_KEY) or None
-    settings = ServeSettings(host=host, port=port, workers=workers, api_key=key, deadline=deadline)
+    settings = ServeSettings(host=host, port=port, workers=workers, api_key=api_key(), deadline=deadline)
     chosen = load_pipeline(name, overrides=overrides)
     Run.open(chosen, stages=STAGES)
     uvicorn_config(name, overrides, settings)

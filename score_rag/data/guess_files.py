@@ -52,8 +52,8 @@ def guess_files(files: Sequence[Path | str]) -> Guess:
         files: Of events, and of items where there is one; or the one folder that holds them.
 
     Raises:
-        InputError: No file, more than two that are of no published form, or files of different folders.
-        DataError: A file is missing or of no form that is known, or no column says who judged what.
+        InputError: No file, one that is not there, more than two that are of no published form, or files of different folders.
+        DataError: A file is of no form that is known, or no column says who judged what.
     """
     if not files:
         raise InputError("there is nothing to look at", expected="a file of events, and one of items where there is one")
@@ -64,7 +64,7 @@ def guess_files(files: Sequence[Path | str]) -> Guess:
     given = [path for path in paths if not path.is_dir()]
     lost = next((path for path in given if not path.is_file()), None)
     if lost is not None:
-        raise DataError("a data file is missing", where=lost)
+        raise InputError("a data file is missing", where=lost)
     name = re.sub(r"[^a-z0-9]+", "-", folder.absolute().name.lower()).strip("-") or "mine"
     published = _published(folder, given)
     if published is not None:

@@ -123,8 +123,8 @@ def read_predictions(path: Path | str, *, scorers: Sequence[str] = (), probabili
         probabilities: Those that are P(like); by default those whose scores all lie between 0 and 1.
 
     Raises:
-        InputError: The ending is not known, or a column that is named is not there.
-        DataError: The file is missing or broken, lacks a column, or has labels or scores that cannot be used.
+        InputError: The ending is not known, or the file or a column that is named is not there.
+        DataError: The file is broken, lacks a column, or has labels or scores that cannot be used.
     """
     path = _known_suffix(path)
     columns = _columns(path)
@@ -197,7 +197,7 @@ def _known_suffix(path: Path | str) -> Path:
 def _columns(path: Path) -> Mapping[str, pl.DataType]:
     """Names and kinds of its columns."""
     if not path.is_file():
-        raise DataError("there is no such table of predictions", where=path)
+        raise InputError("there is no such table of predictions", where=path)
     return dict(_scan(path).collect_schema()) if path.stat().st_size else {}
 
 

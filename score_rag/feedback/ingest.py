@@ -12,7 +12,7 @@ from score_rag.data.log import Item
 from score_rag.data.report import DataReport
 from score_rag.data.settings import DataSettings
 from score_rag.data.sources import SOURCES, read_source
-from score_rag.errors import DataError
+from score_rag.errors import InputError
 from score_rag.feedback.record import Feedback, natural_id
 from score_rag.progress import Report, silent
 
@@ -32,10 +32,11 @@ def read_feedback(
         items: A file beside `file` that tells of items; without, the events' file may, and items are called by their ids where it does not.
 
     Raises:
-        DataError: The file is missing or malformed.
+        InputError: There is no such file.
+        DataError: It is malformed.
     """
     if not file.is_file():
-        raise DataError("there is no such file of judgements", where=file)
+        raise InputError("there is no such file of judgements", where=file)
     own = SOURCES[settings.source].one_file
     chosen = settings if own else DataSettings.of(source="table", threshold=settings.threshold)
     chosen = chosen.changed(path=str(file.absolute().parent), interactions=file.name, items=items or "none")
@@ -46,6 +47,8 @@ def read_feedback(
     elif "rating" in events.columns:
         liked = events["rating"] >= chosen.threshold
     else:
+        # What the source does not say is said here: a like that nobody gave would be told of everybody in the file.
+        report.say(f"no rating or label column: {len(events):,} rows taken as likes")
         liked = pl.Series([True] * len(events))
     now = int(time.time())
     times = events["timestamp"].to_list() if "timestamp" in events.columns else [None] * len(events)

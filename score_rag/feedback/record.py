@@ -1,4 +1,4 @@
-"""One judgement that came in: what a line of the log says."""
+"""What a line of the log says: a judgement that came in, that one is to be forgotten, or which file this is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any
 
 from score_rag.data.log import Event, Item
 
-__all__ = ["Feedback", "from_line", "natural_id", "to_line"]
+__all__ = ["Feedback", "Forgotten", "Head", "Key", "Line", "from_line", "natural_id", "to_line"]
+
+Key = tuple[str, str, int]
+"""User, item and second: of several judgements with the same, the one that was written last counts."""
 
 _FORMAT = 1
 
@@ -41,6 +44,29 @@ class Feedback:
         """As histories have it."""
         return Event(self.user_id, self.item_id, self.liked, self.timestamp)
 
+    @property
+    def key(self) -> Key:
+        """What it is about, and when."""
+        return self.user_id, self.item_id, self.timestamp
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """The judgement of this id, written before, counts no more, as if it had never come."""
+
+    event_id: str
+    received: float = 0.0
+
+
+@dataclass(frozen=True)
+class Head:
+    """The first line of a log that was written anew: `name` is of no other file, whatever number the file system gives it."""
+
+    name: str
+
+
+Line = Feedback | Forgotten | Head
+
 
 def natural_id(user_id: str, item_id: str, timestamp: int | None) -> str:
     """The id of a judgement that brings none: the same user, item and second are the same judgement.
@@ -51,8 +77,18 @@ def natural_id(user_id: str, item_id: str, timestamp: int | None) -> str:
     return "auto-" + hashlib.sha256(json.dumps([user_id, item_id, timestamp]).encode()).hexdigest()[:32]
 
 
-def to_line(feedback: Feedback) -> bytes:
+def to_line(said: Line) -> bytes:
     """A line of the log; its end is the only line break in it."""
+    # ASCII alone: no other sign can be taken for the end of a line.
+    return json.dumps(_content(said), separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _content(said: Line) -> dict[str, Any]:
+    if isinstance(said, Head):
+        return {"v": _FORMAT, "log": said.name}
+    if isinstance(said, Forgotten):
+        return {"v": _FORMAT, "forget": said.event_id, "received": round(said.received, 3)}
+    feedback = said
     content: dict[str, Any] = {
         "v": _FORMAT,
         "id": feedback.event_id,
@@ -68,15 +104,21 @@ def to_line(feedback: Feedback) -> bytes:
         one = feedback.item
         facts = {"title": one.title, "year": one.year, "genres": one.genres, "creators": one.creators, "keywords": one.keywords}
         content["facts"] = {name: value for name, value in facts.items() if value}
-    # ASCII alone: no other sign can be taken for the end of a line.
-    return json.dumps(content, separators=(",", ":")).encode("ascii") + b"\n"
+    return content
 
 
-def from_line(line: bytes) -> Feedback | None:
+def from_line(line: bytes) -> Line | None:
     """What `to_line` wrote; None where the line is damaged, or of a form that this version does not know."""
     try:
         said = json.loads(line)
-        if said["v"] != _FORMAT or type(said["liked"]) is not bool or type(said["time"]) is not int:
+        if said["v"] != _FORMAT:
+            return None
+        if "log" in said or "forget" in said:
+            name = said["log"] if "log" in said else said["forget"]
+            if not (isinstance(name, str) and name):
+                return None
+            return Head(name) if "log" in said else Forgotten(name, float(said.get("received", 0.0)))
+        if type(said["liked"]) is not bool or type(said["time"]) is not int:
             return None
         texts = said["id"], said["user"], said["item"]
         if not all(isinstance(text, str) and text for text in texts):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, Field
 
 from score_rag.data.log import Item
+from score_rag.pipeline.routes import OrderedBy
 from score_rag.recommend.recommendation import Recommendation
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Ranking(BaseModel):
     """Items for a user, best first."""
 
     user_id: str | None
-    route: Literal["predictor", "recommender"] = Field(
+    route: OrderedBy = Field(
         description="Whose order this is: the language model's, or the conventional recommender's where that orders better."
     )
     items: list[Score]

@@ -6,7 +6,6 @@ everything else that is written there goes to standard error, from the first imp
 
 from __future__ import annotations
 
-import hmac
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
@@ -14,16 +13,15 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from score_rag.errors import InputError, ScoreError
+from score_rag.access import Key, check_access
+from score_rag.errors import ScoreError
 from score_rag.extras import names_extras
 from score_rag.integrations.toolbox import Toolbox
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
 
-__all__ = ["LOOPBACK", "elsewhere", "make_server", "serve_http", "serve_stdio"]
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+__all__ = ["elsewhere", "make_server", "serve_http", "serve_stdio"]
 
 _TELLS = (
     "A recommender: it finds users whose behaviour helps with a question, tells a language model what they did, and gives the probability "
@@ -104,10 +102,10 @@ def serve_http(toolbox: Toolbox, *, host: str, port: int, key: str | None = None
     Args:
         host: Where to listen. Beyond this machine only with a key.
         port: Likewise.
-        key: What clients send as `Authorization: Bearer KEY`; None asks for nothing.
+        key: What clients send as `Authorization: Bearer KEY` or `X-API-Key: KEY`; None asks for nothing.
 
     Raises:
-        InputError: Others could reach it, and there is no key.
+        InputError: As `check_access`.
     """
     import uvicorn
 
@@ -118,17 +116,9 @@ def http_app(toolbox: Toolbox, *, host: str = "127.0.0.1", key: str | None = Non
     """The ASGI application of `serve_http`.
 
     Raises:
-        InputError: Others could reach it, and there is no key.
+        InputError: As `check_access`.
     """
-    if key is not None and not key.strip():
-        raise InputError("the key is empty", where="SCORE_RAG_API_KEY", expected="a long random text")
-    if host not in LOOPBACK and key is None:
-        raise InputError(
-            "whoever reaches this address could ask without a key",
-            where=host,
-            expected=f"{LOOPBACK[0]}, or a key in the environment",
-            hint="SCORE_RAG_API_KEY=... sets the key that clients send as `Authorization: Bearer KEY`",
-        )
+    check_access(host, key)
     server = make_server(toolbox)
     if key is None:
         # On loopback the SDK refuses other Host and Origin headers: a web page cannot reach it through the browser.
@@ -141,16 +131,16 @@ def http_app(toolbox: Toolbox, *, host: str = "127.0.0.1", key: str | None = Non
 
 
 class _Keyed:
-    """An ASGI application that answers 401 to whoever does not send the key; compared in constant time."""
+    """An ASGI application that answers 401 to whoever does not send the key."""
 
     def __init__(self, app: Any, key: str) -> None:
         self._app = app
-        self._key = f"Bearer {key}".encode()
+        self._key = Key(key)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            given = dict(scope["headers"]).get(b"authorization", b"")
-            if not hmac.compare_digest(given, self._key):
+            given = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+            if not self._key.is_sent(given):
                 headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer")]
                 await send({"type": "http.response.start", "status": 401, "headers": headers})
                 await send({"type": "http.response.body", "body": b'{"error": "the key is missing or wrong"}'})

@@ -10,7 +10,9 @@ import numpy as np
 from score_rag.crm.interface import CollaborativeModel, UserHistory
 from score_rag.data.log import Event, Item
 from score_rag.data.plain import plain_item
-from score_rag.feedback.log import Change, FeedbackLog
+from score_rag.feedback.changes import Change
+from score_rag.feedback.log import FeedbackLog
+from score_rag.feedback.record import Key
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.state import run_folder
 
@@ -27,41 +29,61 @@ def open_feedback(pipeline: Pipeline) -> FeedbackLog:
 
 
 def take_in(run: ServingRun, changes: Sequence[Change]) -> None:
-    """Let a run's parts know of changes of the feedback. The caller sees to it that no other does so at the same time."""
+    """Let a run's parts know of changes of the feedback. The caller sees to it that no other does so at the same time.
+
+    Of each user, item and second that a change speaks of, what the log says now is known afterwards, and where it says nothing, what the
+    source does: as in data and log that are read anew.
+    """
     for change in changes:
-        if change.old is not None:
-            _forget(run, change.old.event)
-        _know(run, change.new.event, change.new.item)
+        if change.new is not None:
+            _describe(run, change.new.item_id, change.new.item)
+    touched = dict.fromkeys(one.key for change in changes for one in (change.old, change.new) if one is not None)
+    # What was written last comes last, as it does in data that is read anew.
+    for change in changes:
+        if change.new is not None:
+            touched[change.new.key] = touched.pop(change.new.key)
+    for key in touched:
+        said = run.feedback.standing(key)
+        _settle(run, key, None if said is None else said.event)
 
 
-def _know(run: ServingRun, event: Event, item: Item | None) -> None:
-    world, writer, judges = run.interactions, run.writer, _judges(run)
-    known = world.catalogue.get(event.item_id)
-    if known is None or (item is not None and event.item_id not in run.source_items and plain_item(item) != known):
-        world.catalogue[event.item_id] = plain_item(item or Item(event.item_id, event.item_id))
-        writer.witnesses.similarity.put(event.item_id)
+def _describe(run: ServingRun, item_id: str, item: Item | None) -> None:
+    world, judges = run.interactions, _judges(run)
+    known = world.catalogue.get(item_id)
+    if known is None or (item is not None and item_id not in run.source_items and plain_item(item) != known):
+        world.catalogue[item_id] = plain_item(item or Item(item_id, item_id))
+        run.writer.witnesses.similarity.put(item_id)
         if judges is not None:
-            judges.describe(event.item_id)
-    for log in (world.log, world.train_log):
-        old = log.put(event)
-        if old is not None and log is world.train_log:
-            _uncount(run, old)
-    writer.evidence.put(event)
-    if judges is not None:
-        judges.put(event)
+            judges.describe(item_id)
 
 
-def _forget(run: ServingRun, event: Event) -> None:
-    run.interactions.log.drop(event)
-    old = run.interactions.train_log.drop(event)
+def _settle(run: ServingRun, key: Key, said: Event | None) -> None:
+    """Let one judgement stand for a user, item and second; without one, what the source had there."""
+    world, replaced = run.interactions, run.replaced
+    for log, source in ((world.log, replaced.all), (world.train_log, replaced.learned)):
+        now = said or source.get(key)
+        old = log.drop(Event(key[0], key[1], False, key[2])) if now is None else log.put(now)
+        if old is not None and key not in replaced.keys:
+            # The source's own: it counts again when the feedback is forgotten.
+            source[key] = old
+        if log is world.train_log:
+            _count(run, old, now)
+    if said is None:
+        replaced.forget(key)
+    else:
+        replaced.keys.add(key)
+
+
+def _count(run: ServingRun, old: Event | None, now: Event | None) -> None:
+    judges = _judges(run)
     if old is not None:
-        _uncount(run, old)
-
-
-def _uncount(run: ServingRun, event: Event) -> None:
-    run.writer.evidence.drop(event)
-    if (judges := _judges(run)) is not None:
-        judges.drop(event)
+        run.writer.evidence.drop(old)
+        if judges is not None:
+            judges.drop(old)
+    if now is not None:
+        run.writer.evidence.put(now)
+        if judges is not None:
+            judges.put(now)
 
 
 def _judges(run: ServingRun) -> Judges | None:

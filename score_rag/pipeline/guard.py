@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 
 from score_rag.files import read_json, write_json
 from score_rag.metrics.auc import log_loss
 from score_rag.metrics.bootstrap import Bootstrap
+from score_rag.pipeline.routes import OrderedBy
 from score_rag.predictor.calibration import fit_calibration
 
-__all__ = ["Compared", "Guard", "Route", "compare"]
-
-Route = Literal["predictor", "recommender"]
-"""Whose order a ranking has."""
+__all__ = ["Compared", "Guard", "compare"]
 
 PREDICTOR = "predictor"
 
@@ -71,7 +69,7 @@ class Guard:
         return [row.name for row in self.rows if row.better]
 
     @property
-    def route(self) -> Route:
+    def route(self) -> OrderedBy:
         """Whose order a ranking has: the recommender's where it judges better beyond chance, or orders its candidates better.
 
         What else is better than the predictor is told in `warnings`; it does not order.

@@ -16,7 +16,7 @@ import polars as pl
 from score_rag.data.interactions import Interactions
 from score_rag.errors import DataError, IndexMismatchError
 from score_rag.feedback.log import FeedbackLog
-from score_rag.feedback.merge import merged
+from score_rag.feedback.merge import Replaced, merged, replaced
 from score_rag.files import read_json
 from score_rag.index.generation import generation_name, stamp_of
 from score_rag.pipeline.config import Pipeline
@@ -53,14 +53,15 @@ class ServingRun(Run):
     Attributes:
         feedback: The log of what came in.
         source_items: Ids of the items that the source's own catalogue has.
+        replaced: The source's own judgements that feedback stands in the place of.
     """
 
     def __init__(self, pipeline: Pipeline, folder: Callable[[str], Path], *, predict_prompt: Prompt | None = None) -> None:
         super().__init__(pipeline, folder, predict_prompt=predict_prompt)
         self.feedback: FeedbackLog = open_feedback(pipeline)
         self.source_items: frozenset[str] = frozenset()
-        self._taken = 0
-        self._epoch = 0
+        self.replaced = Replaced()
+        self._taken = (0, 0)
 
     @lazy
     def _opened(self) -> tuple[BehaviourIndex | None, tuple[int, int, int] | None, str]:
@@ -111,9 +112,13 @@ class ServingRun(Run):
                 for name in ("_opened", "index"):
                     self.__dict__.pop(name, None)
                 return type(self).interactions.make(self)
-        self._taken, self._epoch = self.feedback.refresh(), self.feedback.epoch
+        self.feedback.refresh()
+        # Before what stands is read: what comes in between is taken in once more, which changes nothing.
+        self._taken = self.feedback.position
         self.source_items = frozenset(source.items["item_id"])
-        return merged(source, self.feedback.current(), all_known=index is not None)
+        said = self.feedback.current()
+        self.replaced = replaced(source, said, all_known=index is not None)
+        return merged(source, said, all_known=index is not None)
 
     @lazy
     def trained_experts(self) -> dict[str, CollaborativeModel]:
@@ -167,8 +172,13 @@ class ServingRun(Run):
         """Whether the index has another generation, or the log is another file, or has very much that is new."""
         if "interactions" not in self.__dict__:
             return False
-        new = self.feedback.refresh() - self._taken
-        return self.feedback.epoch != self._epoch or new > _MANY or stamp_of(index_folder(self.pipeline)) != self._opened[1]
+        return not 0 <= self._news() <= _MANY or stamp_of(index_folder(self.pipeline)) != self._opened[1]
+
+    def _news(self) -> int:
+        """How many changes of the feedback are not taken in yet; -1 where all of it was read anew."""
+        self.feedback.refresh()
+        (epoch, read), (own, taken) = self.feedback.position, self._taken
+        return read - taken if epoch == own else -1
 
     def current(self) -> Self:
         """This run with all that has come in, or the one that takes its place. Costs two looks at the file system where nothing is new."""
@@ -193,16 +203,17 @@ class ServingRun(Run):
         """
         if "interactions" not in self.__dict__:
             return
-        new = self.feedback.refresh() - self._taken
-        if not new or new > _MANY or self.feedback.epoch != self._epoch:
+        if not 0 < self._news() <= _MANY:
             return
         # Outside the lock: models may have to be loaded, and each part holds it while it is made.
         self.warm()
         with self.lock:
-            end = self.feedback.refresh()
-            changes = self.feedback.changes[self._taken : end]
-            take_in(self, changes)
-            self._taken = end
+            self.feedback.refresh()
+            if (news := self.feedback.since(self._taken)) is not None:
+                changes, end = news
+                take_in(self, changes)
+                # Only now: whoever sees it goes on without waiting.
+                self._taken = end
 
     def warm(self) -> None:
         """Make what a question needs, so that none waits for it."""

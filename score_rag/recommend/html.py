@@ -14,7 +14,7 @@ __all__ = ["to_html"]
 
 def to_html(found: Recommendation) -> str:
     """HTML without scripts and without anything from another host; all that comes from data is escaped."""
-    from score_rag.recommend.recommendation import ROUTES
+    from score_rag.pipeline.routes import ROUTES
 
     who = "this user" if found.user_id is None else f"user {found.user_id}"
     facts = ", ".join([*found.item.genres, *found.item.creators])

@@ -9,18 +9,9 @@ from typing import Any, Literal
 from score_rag.context.levels import Fact
 from score_rag.context.neighbours import Neighbour
 from score_rag.data.log import Item
+from score_rag.pipeline.routes import AnsweredBy
 
-__all__ = ["ROUTES", "AnswerRoute", "Recommendation"]
-
-AnswerRoute = Literal["predictor", "recommender", "recommender-alone"]
-"""Who answered."""
-
-ROUTES: Mapping[AnswerRoute, str] = {
-    "predictor": "the language model answered",
-    "recommender": "the conventional recommender's order; the language model's P(like)",
-    "recommender-alone": "the conventional recommender alone answered; no language model was asked",
-}
-"""The same in words."""
+__all__ = ["Recommendation"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +42,7 @@ class Recommendation:
     parts: dict[str, str]
     evidence: Mapping[str, Fact] = field(default_factory=dict)
     left_out: str = ""
-    route: AnswerRoute = "predictor"
+    route: AnsweredBy = "predictor"
     warnings: list[str] = field(default_factory=list)
 
     def _repr_html_(self) -> str:

@@ -24,96 +24,29 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from llama_index.core.schema import NodeWithScore, TextNode
-from pydantic import BeforeValidator, Field, InstanceOf
 from workflows import Context, Workflow, step
-from workflows.events import Event, StartEvent, StopEvent
 
-from score_rag.arguments import Time, read_id, read_time
+from score_rag.arguments import Time
 from score_rag.context.finder import ContextFinder, RetrievedContext
 from score_rag.context.writer import QuestionWriter
-from score_rag.data import log
 from score_rag.data.interactions import Interactions
 from score_rag.index.reader import Hit
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
 from score_rag.pipeline.serving_run import ServingRun
 from score_rag.pipeline.stages import STAGES
-from score_rag.recommend.answering import warnings_of
+from score_rag.recommend.events import AnsweredEvent, Parts, QuestionEvent, RerankedEvent, RetrievedEvent
 from score_rag.recommend.explain import explain
-from score_rag.recommend.question import FoundQuestion, History, find_question
+from score_rag.recommend.question import History, find_question
 from score_rag.recommend.recommendation import Recommendation
 
 if TYPE_CHECKING:
     from score_rag.predictor.predictor import Predictor
 
 __all__ = ["AnsweredEvent", "QuestionEvent", "RecommendWorkflow", "RerankedEvent", "RetrievedEvent"]
-
-
-class QuestionEvent(StartEvent):
-    """A question: will this user like this item?
-
-    Attributes:
-        item_id: An item of the catalogue, by id or by name.
-        user_id: A user of the data, whose history is looked up; None for somebody who is not in it.
-        history: What somebody outside the data judged: names (`"Heat (1995); -Grease (1978)"`), or a list of names or events.
-        as_of: Time of the question: seconds, a `datetime`, or an ISO date; nothing at or after it is used. None means now; for an item
-            that the user has judged already, just before that.
-    """
-
-    item_id: Annotated[str, BeforeValidator(lambda given: read_id(given, where="item_id"))]
-    user_id: Annotated[str | None, BeforeValidator(lambda given: None if given is None else read_id(given, where="user_id"))] = None
-    history: str | list[log.Event | str] | None = None
-    as_of: Annotated[int | None, BeforeValidator(read_time)] = None
-
-
-class RetrievedEvent(Event):
-    """Users that CAR found.
-
-    Attributes:
-        asked: The question, looked up.
-        query: What the retriever read: the user's history in words; empty where there is none, and then nobody is retrieved.
-        nodes: The found users' documents, most similar first.
-    """
-
-    asked: InstanceOf[FoundQuestion]
-    query: str
-    nodes: list[NodeWithScore]
-
-
-class RerankedEvent(Event):
-    """The few that SARE kept.
-
-    Attributes:
-        asked: The question, looked up.
-        kept: Documents whose users are told to the language model, best first; `score` is the reranker's.
-        retrieved: All that were retrieved.
-    """
-
-    asked: InstanceOf[FoundQuestion]
-    kept: list[NodeWithScore]
-    retrieved: list[NodeWithScore]
-
-
-class AnsweredEvent(StopEvent):
-    """The answer, and everything it rests on; what `await handler` returns.
-
-    Attributes:
-        recommendation: As `Recommender.recommend` returns it.
-        kept: As in `RerankedEvent`.
-        retrieved: As in `RerankedEvent`.
-    """
-
-    recommendation: InstanceOf[Recommendation]
-    kept: list[NodeWithScore] = Field(default_factory=list)
-    retrieved: list[NodeWithScore] = Field(default_factory=list)
-
-    @property
-    def probability(self) -> float:
-        """P(like)."""
-        return self.recommendation.probability
 
 
 class RecommendWorkflow(Workflow):
@@ -137,13 +70,11 @@ class RecommendWorkflow(Workflow):
         timeout: float | None = None,
     ) -> None:
         super().__init__(timeout=timeout)
-        self.finder = finder
-        self.writer = writer
         self.predictor = predictor
-        self.interactions = interactions
-        self._run: Run | None = None
         self.provenance: dict[str, str] = {}
-        self.warnings: tuple[str, ...] = ()
+        self._run: Run | None = None
+        # One value, replaced at once: a question that reads it meanwhile gets the parts of before or of after, never some of each.
+        self._parts = Parts(finder, writer, interactions)
 
     @classmethod
     def from_run(cls, run: Run | Pipeline | Path | str, *, timeout: float | None = None) -> Self:
@@ -161,17 +92,39 @@ class RecommendWorkflow(Workflow):
         """
         opened = run if isinstance(run, Run) else ServingRun.open(run, stages=STAGES)
         flow = cls(opened.finder, opened.writer, opened.predictor, opened.histories, timeout=timeout)
-        flow._run = opened
+        flow._run, flow._parts = opened, Parts.of(opened)
         flow.provenance = opened.provenance
-        flow.warnings = warnings_of(opened)
         return flow
 
-    def _renew(self) -> None:
-        """Answer from the current events, where a run that knows of them is behind this workflow."""
+    @property
+    def finder(self) -> ContextFinder:
+        """Who finds other users now."""
+        return self._parts.finder
+
+    @property
+    def writer(self) -> QuestionWriter:
+        """Who writes prompts now."""
+        return self._parts.writer
+
+    @property
+    def interactions(self) -> Interactions:
+        """Where questions are looked up now."""
+        return self._parts.interactions
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of answers should know now."""
+        return self._parts.warnings
+
+    def _now(self) -> Parts:
+        """The parts to answer from: of the current events, where a run that knows of them is behind this workflow."""
         held = self._run
         if isinstance(held, ServingRun) and (now := held.current()) is not held:
-            self.finder, self.writer, self.interactions, self.warnings = now.finder, now.writer, now.histories, warnings_of(now)
-            self._run = now
+            # Of two questions that notice it, either's is as good.
+            parts = Parts.of(now)
+            self._run, self._parts = now, parts
+            return parts
+        return self._parts
 
     def __reduce__(self) -> Any:
         return super().__reduce__() if self._run is None else (partial(type(self).from_run, timeout=self._timeout), (self._run,))
@@ -212,22 +165,26 @@ class RecommendWorkflow(Workflow):
         return AnsweredEvent(recommendation=recommendation, kept=found.kept, retrieved=found.retrieved)
 
     def _retrieve(self, asked: QuestionEvent) -> RetrievedEvent:
-        self._renew()
-        found = find_question(self.interactions, asked.user_id, asked.item_id, history=asked.history, as_of=asked.as_of)
+        parts = self._now()
+        found = find_question(parts.interactions, asked.user_id, asked.item_id, history=asked.history, as_of=asked.as_of)
         # Somebody without any history is like nobody; and who is not told need not be found.
-        hits = self.finder.retrieve([found.question])[0] if self.writer.builder.tells_neighbours else []
-        return RetrievedEvent(asked=found, query=self.finder.query(found.question), nodes=[_node(hit, hit.score) for hit in hits])
+        hits = parts.finder.retrieve([found.question])[0] if parts.writer.builder.tells_neighbours else []
+        nodes = [_node(hit, hit.score) for hit in hits]
+        return RetrievedEvent(asked=found, query=parts.finder.query(found.question), nodes=nodes, _parts=parts)
 
     def _rerank(self, found: RetrievedEvent) -> RerankedEvent:
-        context = self.finder.keep([found.asked.question], [[_hit(node) for node in found.nodes]])[0]
-        return RerankedEvent(asked=found.asked, kept=[_node(hit, score) for hit, score in context.kept], retrieved=found.nodes)
+        parts = found._parts or self._parts
+        context = parts.finder.keep([found.asked.question], [[_hit(node) for node in found.nodes]])[0]
+        kept = [_node(hit, score) for hit, score in context.kept]
+        return RerankedEvent(asked=found.asked, kept=kept, retrieved=found.nodes, _parts=parts)
 
     def _answer(self, found: RerankedEvent) -> Recommendation:
+        parts = found._parts or self._parts
         hits = {node.node_id: _hit(node) for node in found.retrieved}
         kept = tuple((hits[node.node_id], float(node.score or 0.0)) for node in found.kept)
-        (told,) = self.writer.write([found.asked.question], [RetrievedContext(tuple(hits.values()), kept)])
+        (told,) = parts.writer.write([found.asked.question], [RetrievedContext(tuple(hits.values()), kept)])
         (answer,) = self.predictor.score([told.text])
-        return explain(found.asked, told, answer, witnesses=self.writer.witnesses, parts=self.provenance, warnings=self.warnings)
+        return explain(found.asked, told, answer, witnesses=parts.writer.witnesses, parts=self.provenance, warnings=parts.warnings)
 
 
 def _node(hit: Hit, score: float) -> NodeWithScore:

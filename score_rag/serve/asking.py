@@ -10,6 +10,7 @@ from score_rag.arguments import read_time
 from score_rag.context.question import Question
 from score_rag.data.log import Event, Item
 from score_rag.errors import InputError, did_you_mean
+from score_rag.pipeline.routes import ROUTES, Known
 from score_rag.pipeline.serving_run import ServingRun
 from score_rag.recommend.candidates import find_candidates
 from score_rag.recommend.items import find_item
@@ -17,7 +18,7 @@ from score_rag.recommend.names import find_user, item_names
 from score_rag.recommend.question import FoundQuestion, find_history
 from score_rag.serve.refusals import Unknown
 
-__all__ = ["Person", "find_asked", "find_items", "find_person", "item_route", "propose", "questions_of"]
+__all__ = ["Person", "at_its_time", "find_asked", "find_items", "find_person", "item_route", "propose", "questions_of"]
 
 _LEAST = 50
 """Candidates that a ranking orders at least."""
@@ -30,7 +31,7 @@ class Person:
     Attributes:
         user_id: None for somebody who is not in the data.
         history: Strictly before `as_of`.
-        route: `personalised`, `history only` or `fallback`.
+        route: One of `KNOWN`.
         why: Of the route, in a sentence.
         indexed: Whether the index has a document of this user, so that others can find them; None for somebody without a name.
     """
@@ -38,7 +39,7 @@ class Person:
     user_id: str | None
     history: Sequence[Event]
     as_of: int | None
-    route: str
+    route: Known
     why: str
     indexed: bool | None
 
@@ -71,16 +72,16 @@ def find_person(run: ServingRun, user_id: str | None, history: Any, as_of: Any) 
     return Person(found, events, when, *_route(run, found, events), run.index.visible_place(found) is not None)
 
 
-def _route(run: ServingRun, user_id: str | None, events: Sequence[Event]) -> tuple[str, str]:
+def _route(run: ServingRun, user_id: str | None, events: Sequence[Event]) -> tuple[Known, str]:
     if not events:
         return "fallback", "no history is known at that time: the answer rests on the items alone"
     if user_id is not None and user_id in run.trained_users:
-        return "personalised", "the models were trained on this user's judgements, and read all that came since"
+        return "personalised", ROUTES["personalised"]
     who = "a history was given" if user_id is None else "this user came after the training"
     return "history only", f"{who}: {len(events)} judgements are read, and no model was trained on them"
 
 
-def item_route(run: ServingRun, person: Person, item_id: str) -> str:
+def item_route(run: ServingRun, person: Person, item_id: str) -> Known:
     """`cold item` where no model was trained on the item, otherwise the person's route."""
     return "cold item" if run.is_later(item_id) else person.route
 
@@ -116,10 +117,15 @@ def find_asked(run: ServingRun, user_id: str | None, history: Any, as_of: Any, i
     """Who asks about which item; of one that was judged already, just before that, unless a time is given."""
     person = find_person(run, user_id, history, as_of)
     (found,) = find_items(run, [item])
-    judged = None if person.user_id is None else run.histories.log.first(person.user_id, found.item_id)
-    if judged is not None and person.as_of is None:
-        person = find_person(run, user_id, None, judged.timestamp)
-    return person, found
+    return at_its_time(run, person, found), found
+
+
+def at_its_time(run: ServingRun, person: Person, item: Item) -> Person:
+    """Who asks about an item, as they were: just before they judged it, where they did, unless a time was given."""
+    judged = None if person.user_id is None else run.histories.log.first(person.user_id, item.item_id)
+    if judged is None or person.as_of is not None:
+        return person
+    return find_person(run, person.user_id, None, judged.timestamp)
 
 
 def questions_of(person: Person, items: Sequence[Item]) -> list[FoundQuestion]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +15,12 @@ History = Annotated[
     str | Annotated[list[Text], Field(max_length=1000)] | None,
     Field(description='What somebody judged: "Heat (1995); -Grease (1978)", or a list of names or ids; a minus means disliked.'),
 ]
+
+
+RERANK = Field(
+    True,
+    description="Choose the users that are told by the reranker (SARE) for each item; without, as in rankings, it takes a tenth as long.",
+)
 
 
 class Form(BaseModel):
@@ -35,7 +41,7 @@ class Score(Who):
     """How likely somebody is to like each of some items."""
 
     items: Annotated[list[Id], Field(min_length=1, max_length=1000, description="Ids or names.")]
-    rerank: bool = Field(False, description="Choose the users that are told by the reranker (SARE) for each item; takes ten times as long.")
+    rerank: bool = RERANK
 
 
 class Recommend(Who):
@@ -54,6 +60,7 @@ class Explain(Who):
     """One answer with all that it rests on."""
 
     item: Id
+    rerank: bool = RERANK
     parts: bool = Field(
         False, description="Also what each part of the prompt changes and where the verdict looks; as long as a question a part takes."
     )
@@ -69,8 +76,15 @@ class Rerank(BaseModel):
     """Jina's form: others' clients send more fields than are read here."""
 
     model: str | None = None
-    query: Annotated[str, Field(min_length=1, max_length=100_000, description="A user's id, or a history in names.")]
-    documents: Annotated[list[str | TextDocument], Field(min_length=1, max_length=1000, description="Ids or names of items.")]
+    query: Annotated[
+        str, Field(min_length=1, max_length=100_000, description="A user's id, or a history in names; with other texts, any text.")
+    ]
+    documents: Annotated[
+        list[str | TextDocument], Field(min_length=1, max_length=1000, description="Ids or names of items; or none such, but texts.")
+    ]
+    by: Literal["items", "texts"] | None = Field(
+        None, description="What the documents are; by default items where one of them names an item of the catalogue, otherwise texts."
+    )
     top_n: int | None = Field(None, ge=1)
     return_documents: bool = False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from score_rag.errors import ConfigError, InputError, ScoreError
+from score_rag.errors import ConfigError, InputError, LockedError, ScoreError
 
 __all__ = ["Refusal", "Unknown", "of_error"]
 
@@ -47,6 +47,8 @@ def of_error(error: Exception) -> Refusal:
         return Refusal(404, error.kind, error.what, expected=error.expected, found=error.found, hint=error.hint)
     if isinstance(error, InputError) and not isinstance(error, ConfigError):
         return Refusal(422, "invalid", error.what, where=error.where, expected=error.expected, found=error.found, hint=error.hint)
+    if isinstance(error, LockedError):
+        return Refusal(503, "busy", error.what, hint=error.hint, retry=1)
     if isinstance(error, ScoreError):
         # Where it is would tell of this machine's files.
         return Refusal(500, "failed", error.what)

@@ -7,8 +7,6 @@ in by a name of its own), no requests of other origins, and headers that let a p
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import json
 import logging
 import re
@@ -17,9 +15,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from uuid import uuid4
 
+from score_rag.access import Key, is_loopback
 from score_rag.serve.refusals import Refusal
 from score_rag.serve.session import token_holds, token_of
-from score_rag.serve.settings import ServeSettings, is_loopback
+from score_rag.serve.settings import ServeSettings
 
 __all__ = ["FORM_PATHS", "HEADERS", "OPEN_PATHS", "PAGE_PATHS", "Guarded"]
 
@@ -65,7 +64,7 @@ class Guarded:
         self.app = app
         self.settings = settings
         self.told = told
-        self._key = None if settings.api_key is None else _digest(settings.api_key)
+        self._key = None if settings.api_key is None else Key(settings.api_key)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -118,9 +117,7 @@ class Guarded:
             if not is_loopback(name):
                 raise Refusal(403, "forbidden", "without an API key this server answers to loopback names alone")
         elif scope["path"] not in OPEN_PATHS:
-            bearer = headers.get("authorization", "")
-            key = bearer[7:] if bearer[:7].lower() == "bearer " else headers.get("x-api-key", "")
-            known = hmac.compare_digest(_digest(key.strip()), self._key)
+            known = self._key.is_sent(headers)
             if not known and scope["path"] in PAGE_PATHS and self.settings.api_key is not None:
                 known = token_holds(self.settings.api_key, token_of(headers.get("cookie", "")))
             if not known:
@@ -179,7 +176,3 @@ async def _ask_key(send: Send, *, inside: bool) -> None:
     headers = [(b"content-length", b"0"), (b"hx-redirect" if inside else b"location", b"/login")]
     await send({"type": "http.response.start", "status": 401 if inside else 303, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()

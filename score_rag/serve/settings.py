@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 
-from score_rag.errors import InputError
+from score_rag.access import check_access
 
-__all__ = ["API_KEY", "ServeSettings"]
-
-API_KEY = "SCORE_RAG_API_KEY"
-"""The environment variable that holds the key: an argument could be read by every process of the machine."""
+__all__ = ["ServeSettings"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,7 @@ class ServeSettings:
         keep_requests: Whether ids, items and probabilities of answers are kept for `score-rag feedback report`.
 
     Raises:
-        InputError: The address is open to others, and there is no key.
+        InputError: As `check_access`.
     """
 
     host: str = "127.0.0.1"
@@ -49,26 +45,4 @@ class ServeSettings:
     keep_requests: bool = True
 
     def __post_init__(self) -> None:
-        if self.api_key is not None and len(self.api_key) < 16:
-            raise InputError("the API key is too short to keep anybody out", where=API_KEY, expected="at least 16 signs")
-        if self.api_key is None and not is_loopback(self.host):
-            raise InputError(
-                "an address that others can reach needs an API key",
-                where=f"--host {self.host}",
-                expected="127.0.0.1, or a key",
-                hint=f"set the environment variable {API_KEY}",
-            )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address.
-
-    >>> [is_loopback(host) for host in ("127.0.0.1", "localhost", "::1", "[::1]", "0.0.0.0", "example.org")]
-    [True, True, True, True, False, False]
-    """
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+        check_access(self.host, self.api_key)

@@ -59,11 +59,12 @@ def read_manifest(output: Path) -> dict[str, Any]:
     """What `claim` wrote.
 
     Raises:
-        DataError: It is not there, or of another form.
+        InputError: It is not there.
+        DataError: It is of another form.
     """
     file = output / MANIFEST
     if not file.is_file():
-        raise DataError(
+        raise InputError(
             "there are no shards here", where=output, expected=f"a folder with {MANIFEST}", found=None if output.is_dir() else "none"
         )
     found = read_json(file)

@@ -10,9 +10,9 @@ from score_rag.data.log import Event
 from score_rag.explain.explainer import Explainer
 from score_rag.explain.explanation import Explanation
 from score_rag.explain.html import Piece, pieces
+from score_rag.pipeline.routes import ROUTES
 from score_rag.pipeline.serving_run import ServingRun
 from score_rag.recommend.labels import evidence_label
-from score_rag.recommend.recommendation import ROUTES
 from score_rag.serve.asking import item_route
 from score_rag.serve.explorer.ask import Ask, Look, find_look
 

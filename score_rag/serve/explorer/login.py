@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from score_rag.access import Key
 from score_rag.serve.explorer.page import page
 from score_rag.serve.service import Service
 from score_rag.serve.session import COOKIE, LASTS, new_token
@@ -29,7 +29,7 @@ def login(service: Service) -> APIRouter:
         if key is None:
             return RedirectResponse("/", 303)
         given = parse_qs((await request.body()).decode("utf-8", "replace")).get("key", [""])[0].strip()
-        if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), key.encode("utf-8", "surrogateescape")):
+        if not Key(key).is_sent({"x-api-key": given}):
             return page(request, "login.html", status=401, wrong=True, has_key=False)
         answer = RedirectResponse("/", 303)
         secure = request.url.scheme == "https"

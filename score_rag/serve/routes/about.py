@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
+from score_rag.pipeline.routes import ROUTES, Known, OrderedBy
 from score_rag.pipeline.serving_run import ServingRun
 from score_rag.recommend.answering import Answered, warnings_of
 from score_rag.serve.asking import Person, item_route
@@ -59,15 +60,15 @@ class Asking:
             self.seconds["look-up"] = self.seconds.get("look-up", 0.0) + time.perf_counter() - started
 
     def about(
-        self, run: ServingRun, person: Person | None, *, empty: bool = False, route: str | None = None, why: str | None = None
+        self, run: ServingRun, person: Person | None, *, empty: bool = False, route: Known | None = None, why: str | None = None
     ) -> Any:
         """Route and why, status, generation, models, time by stage, warnings.
 
         Args:
             person: Who asked; None where nobody was.
             empty: Whether there is nothing to answer with.
-            route: In place of the person's.
-            why: Likewise.
+            route: In place of the person's, as that of an item.
+            why: Likewise; by default what `ROUTES` says.
         """
         status = "empty" if empty else "not_indexed" if person is not None and person.indexed is False else "ok"
         told = {
@@ -78,8 +79,10 @@ class Asking:
             "seconds": {name: round(value, 6) for name, value in {**self.seconds, "all": time.perf_counter() - self._started}.items()},
             "warnings": list(warnings_of(run)),
         }
-        if person is not None:
-            told |= {"route": route or person.route, "why": why or person.why}
+        if route is not None and (person is None or route != person.route):
+            told |= {"route": route, "why": why or ROUTES[route]}
+        elif person is not None:
+            told |= {"route": person.route, "why": why or person.why}
         return told
 
     def keep(self, run: ServingRun, path: str, route: str, items: Sequence[tuple[str, float]]) -> None:
@@ -92,8 +95,8 @@ class Asking:
                 _log.error("%s is not kept for the report: %s", self.id, error)
 
 
-def result_of(run: ServingRun, person: Person, one: Answered) -> dict[str, Any]:
-    """One item's answer."""
+def result_of(run: ServingRun, person: Person, one: Answered, by: OrderedBy = "predictor") -> dict[str, Any]:
+    """One item's answer; `by` is whose order its place is in."""
     item = one.asked.item
     return {
         "item_id": item.item_id,
@@ -102,6 +105,8 @@ def result_of(run: ServingRun, person: Person, one: Answered) -> dict[str, Any]:
         "verdict": "Yes" if one.answer.probability >= 0.5 else "No",
         "mass": one.answer.mass,
         "route": item_route(run, person, item.item_id),
+        "answered_by": by,
+        "as_of": person.as_of,
         "left_out": str(one.told.left_out),
         "neighbours": [other.user_id for other in one.told.neighbours],
     }

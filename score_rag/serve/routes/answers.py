@@ -12,7 +12,8 @@ from score_rag.pipeline.serving_run import ServingRun
 from score_rag.recommend.answering import explain_answer, find_alike
 from score_rag.recommend.question import FoundQuestion
 from score_rag.serve import forms
-from score_rag.serve.asking import Person, find_asked, find_items, find_person, item_route, questions_of
+from score_rag.serve.asking import Person, at_its_time, find_asked, find_items, find_person, item_route, questions_of
+from score_rag.serve.refusals import Refusal
 from score_rag.serve.routes.about import Asking, result_of
 from score_rag.serve.routes.ranking import ranked
 from score_rag.serve.routes.rerank import rerank
@@ -32,14 +33,16 @@ def answers(service: Service) -> APIRouter:
         """P(like) of each of 1 to 1,000 items, in the order asked."""
         asking = Asking(service, request)
 
-        def look(run: ServingRun) -> tuple[ServingRun, Person, list[FoundQuestion]]:
+        def look(run: ServingRun) -> tuple[ServingRun, Person, list[Person], list[FoundQuestion]]:
             person = find_person(run, form.user_id, form.history, form.as_of)
-            return run, person, questions_of(person, find_items(run, form.items))
+            items = find_items(run, form.items)
+            persons = [at_its_time(run, person, item) for item in items]
+            return run, person, persons, [questions_of(then, [item])[0] for then, item in zip(persons, items, strict=True)]
 
         async def work() -> Any:
-            run, person, asked = await asking.look_up(look)
+            run, person, persons, asked = await asking.look_up(look)
             found = await service.answers(run, asked, reranked=form.rerank, seconds=asking.seconds)
-            results = [result_of(run, person, one) for one in found]
+            results = [result_of(run, then, one) for then, one in zip(persons, found, strict=True)]
             asking.keep(run, "/v1/score", person.route, [(one["item_id"], one["probability"]) for one in results])
             return {"results": results, "about": asking.about(run, person)}
 
@@ -50,7 +53,7 @@ def answers(service: Service) -> APIRouter:
 
         async def work() -> Any:
             run, person, found, by = await ranked(asking, form)
-            results = [{"rank": form.offset + place, **result_of(run, person, one)} for place, one in enumerate(found, start=1)]
+            results = [{"rank": form.offset + place, **result_of(run, person, one, by)} for place, one in enumerate(found, start=1)]
             asking.keep(run, "/v1/recommend", person.route, [(one["item_id"], one["probability"]) for one in results])
             return {"results": results, "ordered_by": by, "about": asking.about(run, person, empty=not results)}
 
@@ -79,6 +82,8 @@ def answers(service: Service) -> APIRouter:
     async def explain(form: forms.Explain, request: Request) -> Any:
         """One answer with its evidence, its prompt and its users, as `score-rag recommend` shows it; with `parts`, taken apart."""
         asking = Asking(service, request)
+        if form.parts and not form.rerank:
+            raise Refusal(422, "invalid", "parts are those of the reranked prompt", where="rerank", expected="true, or no parts")
 
         def look(run: ServingRun) -> tuple[ServingRun, Person, list[FoundQuestion]]:
             person, item = find_asked(run, form.user_id, form.history, form.as_of, form.item)
@@ -92,13 +97,12 @@ def answers(service: Service) -> APIRouter:
                 told = explanation.recommendation
                 out["explanation"] = explanation.parts()
             else:
-                (found,) = await service.answers(run, asked, reranked=True, seconds=asking.seconds)
+                (found,) = await service.answers(run, asked, reranked=form.rerank, seconds=asking.seconds)
                 told = await asking.look_up(lambda _: explain_answer(run, found))
-            out["result"] = told.to_dict()
             route = item_route(run, person, told.item.item_id)
-            why = "no model was trained on this item: what is known of it is what the catalogue says" if route == "cold item" else None
+            out["result"] = {**told.to_dict(), "route": route, "answered_by": told.route}
             asking.keep(run, "/v1/explain", route, [(told.item.item_id, told.probability)])
-            return {**out, "about": asking.about(run, person, route=route, why=why)}
+            return {**out, "about": asking.about(run, person, route=route)}
 
         return await asking.within(work())
 
@@ -134,7 +138,7 @@ def answers(service: Service) -> APIRouter:
 
     @router.post("/rerank")
     async def rerank_(form: forms.Rerank, request: Request) -> Any:
-        """Jina's form: `query` is a user's id or a history in names, `documents` are ids or names of items; scores are P(like)."""
+        """Jina's form. Items (ids, names) for a user's id or a history in names: P(like). Any other texts: the cross-encoder's scores."""
         return await rerank(service, Asking(service, request), form)
 
     return router

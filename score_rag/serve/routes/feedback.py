@@ -1,11 +1,15 @@
-"""`/v1/feedback`: judgements, on the disk before they are acknowledged, known to every answer that is asked for afterwards."""
+"""`/v1/feedback`: judgements, on the disk before they are acknowledged, known to every answer that is asked for afterwards; and forgotten.
+
+What the log waits for is bounded in number and time, as answers are. What is late and not begun is never written; what was begun may be
+written and not acknowledged, which sending it again finds out: it is `known`.
+"""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 
 from score_rag.arguments import read_time
 from score_rag.data.log import Item
@@ -17,6 +21,8 @@ from score_rag.serve.routes.about import Asking
 from score_rag.serve.service import Service
 
 __all__ = ["feedback"]
+
+IdPath = Annotated[str, Path(min_length=1, max_length=512)]
 
 _AHEAD = 300
 """Seconds that a client's clock may be ahead."""
@@ -30,7 +36,7 @@ def feedback(service: Service) -> APIRouter:
         asking = Asking(service, request)
         given = body if isinstance(body, list) else [body]
         wanted = [_read(service, one, place) for place, one in enumerate(given)]
-        done = await service.write(lambda: service.feedback.append(wanted, overwrite=overwrite))
+        done = await asking.within(service.write(lambda: service.feedback.append(wanted, overwrite=overwrite)))
         for result, ids in (("added", done.added), ("replaced", done.replaced), ("known", done.known)):
             service.metrics.feedback.labels(result).inc(len(ids))
         told = {"added": done.added, "replaced": done.replaced, "known": done.known}
@@ -45,6 +51,21 @@ def feedback(service: Service) -> APIRouter:
     async def put(body: forms.FeedbackIn | forms.FeedbackList, request: Request) -> Any:
         """The same; an `event_id` that is known already is overwritten."""
         return await take(body, request, overwrite=True)
+
+    @router.delete("/feedback/{event_id:path}")
+    async def forget(event_id: IdPath, request: Request) -> Any:
+        """Forget one judgement, for good; `forgotten` is empty where there is none of that id, so a request can be sent again."""
+        return await forgotten(Asking(service, request), [event_id], None)
+
+    @router.delete("/users/{user:path}/feedback")
+    async def forget_user(user: IdPath, request: Request) -> Any:
+        """Forget all judgements that a user sent; the data's own stay. Can be sent again."""
+        return await forgotten(Asking(service, request), [], user)
+
+    async def forgotten(asking: Asking, event_ids: list[str], user: str | None) -> Any:
+        done = await asking.within(service.write(lambda: service.feedback.forget(event_ids, user_id=user)))
+        service.metrics.feedback.labels("forgotten").inc(len(done))
+        return {"forgotten": done, "request_id": asking.id}
 
     return router
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from score_rag.pipeline.routes import OrderedBy
 from score_rag.pipeline.serving_run import ServingRun
 from score_rag.recommend.answering import Answered
 from score_rag.recommend.question import FoundQuestion
@@ -20,7 +21,7 @@ class Ranked(NamedTuple):
     run: ServingRun
     person: Person
     found: list[Answered]
-    by: str
+    by: OrderedBy
 
 
 async def ranked(asking: Asking, form: forms.Recommend) -> Ranked:

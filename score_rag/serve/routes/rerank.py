@@ -1,8 +1,15 @@
-"""`/v1/rerank` in Jina's form, so that whoever speaks it (Gorse's ranker, vector stores, agents) can let this run order items."""
+"""`/v1/rerank` in Jina's form, so that whoever speaks it (Gorse's ranker, vector stores, agents) can let this run order items, or texts.
+
+Documents that name items of the catalogue are ordered by P(like) for the user or the history that the query names. Where none does, the
+reranker's cross-encoder compares query and texts.
+"""
 
 from __future__ import annotations
 
+import math
 import re
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from score_rag.data.log import Item
@@ -18,6 +25,8 @@ from score_rag.serve.service import Service
 
 __all__ = ["find_asker", "rerank"]
 
+_PART = 64
+"""Texts that the cross-encoder compares in one go."""
 _USER = re.compile(r"\s*(?:user[:= ]\s*)?(\S.*?)\s*", re.IGNORECASE)
 
 
@@ -40,26 +49,33 @@ def find_asker(run: ServingRun, query: str) -> Person:
             "the query is no user's id, and no history in names",
             expected='42, or "Heat (1995); -Grease (1978)"',
             found=error.found,
-            hint=error.hint,
+            hint=error.hint or 'to have the documents compared as texts: "by": "texts"',
         ) from error
 
 
 async def rerank(service: Service, asking: Asking, form: forms.Rerank) -> Any:
-    """Documents by P(like), best first. One that names no item of the catalogue comes last, with relevance 0, and in `unknown`."""
+    """Documents best first: items by P(like), where any is named; otherwise texts, by the cross-encoder.
+
+    Raises:
+        Refusal: Items are named and the query is no user and no history; or a user is, and no document names an item.
+    """
     texts = [one if isinstance(one, str) else one.text for one in form.documents]
 
-    def look(run: ServingRun) -> tuple[ServingRun, Person, list[Item | None], list[FoundQuestion]]:
-        person = find_asker(run, form.query)
+    def look(run: ServingRun) -> tuple[ServingRun, list[Item | None]]:
+        if form.by == "texts":
+            return run, [None] * len(texts)
         names = item_names(run.histories.catalogue)
         # Whoever renders an item as a text puts its name into the first line.
-        items = [names.find(text).item or names.find(text.partition("\n")[0].strip()).item for text in texts]
-        return run, person, items, questions_of(person, [item for item in items if item is not None])
+        return run, [names.find(text).item or names.find(text.partition("\n")[0].strip()).item for text in texts]
 
     async def work() -> Any:
-        run, person, items, asked = await asking.look_up(look)
-        found = iter(await service.answers(run, asked, reranked=False, seconds=asking.seconds))
-        scores = [next(found).answer.probability if item is not None else None for item in items]
-        order = sorted(range(len(items)), key=lambda place: (scores[place] is None, -(scores[place] or 0.0)))
+        run, items = await asking.look_up(look)
+        if form.by == "items" or any(item is not None for item in items):
+            told = await _items(service, asking, run, form.query, items)
+        else:
+            told = await _texts(service, asking, run, form, texts)
+        scores = told.pop("scores")
+        order = sorted(range(len(texts)), key=lambda place: (scores[place] is None, -(scores[place] or 0.0)))
         results = [
             {
                 "index": place,
@@ -68,10 +84,45 @@ async def rerank(service: Service, asking: Asking, form: forms.Rerank) -> Any:
             }
             for place in order[: form.top_n]
         ]
-        kept = [(item.item_id, score) for item, score in zip(items, scores, strict=True) if item is not None and score is not None]
-        asking.keep(run, "/v1/rerank", person.route, kept)
-        unknown = [place for place, item in enumerate(items) if item is None]
-        about = asking.about(run, person, empty=len(unknown) == len(items))
-        return {"model": run.pipeline.name, "results": results, "usage": {"total_tokens": 0}, "unknown": unknown, "about": about}
+        return {"model": run.pipeline.name, "results": results, "usage": {"total_tokens": 0}, **told}
 
     return await asking.within(work())
+
+
+async def _items(service: Service, asking: Asking, run: ServingRun, query: str, items: Sequence[Item | None]) -> dict[str, Any]:
+    """By P(like). What names no item comes last, with relevance 0, and in `unknown`."""
+
+    def look(_: ServingRun) -> tuple[Person, list[FoundQuestion]]:
+        person = find_asker(run, query)
+        return person, questions_of(person, [item for item in items if item is not None])
+
+    person, asked = await asking.look_up(look)
+    found = iter(await service.answers(run, asked, reranked=False, seconds=asking.seconds))
+    scores = [next(found).answer.probability if item is not None else None for item in items]
+    kept = [(item.item_id, score) for item, score in zip(items, scores, strict=True) if item is not None and score is not None]
+    asking.keep(run, "/v1/rerank", person.route, kept)
+    unknown = [place for place, item in enumerate(items) if item is None]
+    about = asking.about(run, person, empty=len(unknown) == len(items))
+    return {"scores": scores, "ordered_by": "predictor", "unknown": unknown, "about": about}
+
+
+async def _texts(service: Service, asking: Asking, run: ServingRun, form: forms.Rerank, texts: Sequence[str]) -> dict[str, Any]:
+    """By the cross-encoder: its logits as shares of one."""
+    query = form.query.strip()
+    if form.by is None and find_user(run.histories.log, query) in run.histories.log:
+        raise Refusal(
+            404,
+            "unknown_item",
+            "the query is a user's id, and no document names an item of the catalogue",
+            expected='ids or names of items; or a query in words, or "by": "texts"',
+            found=f"{len(texts)} other texts",
+        )
+    started = time.perf_counter()
+    scores: list[float] = []
+    for first in range(0, len(texts), _PART):
+        # Part by part: what nobody waits for any more is not computed, and others take turns.
+        part = texts[first : first + _PART]
+        logits = await service.slowly(lambda run, part=part: run.scorer.score_pairs([query] * len(part), part))  # type: ignore[misc]
+        scores += [1 / (1 + math.exp(-float(logit))) for logit in logits]
+    asking.seconds["reranker"] = time.perf_counter() - started
+    return {"scores": scores, "ordered_by": "reranker", "unknown": [], "about": asking.about(run, None, route="texts only")}
