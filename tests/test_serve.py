@@ -337,6 +337,9 @@ async def test_score_and_explain_say_the_same_of_the_same_question(fresh):
                     assert told["result"]["answered_by"] == one["answered_by"] == "predictor"
                     differ |= who == {"user_id": "0"} and item == judged.item_id and told["as_of"] == log.first("0", item).timestamp
         assert differ, "a judged item is asked about as of just before"
+        few, many = ["1"] * 20, ["1"] * 21
+        for items, more, reranked in ((few, {}, True), (many, {}, False), (many, {"rerank": True}, True), (few, {"rerank": False}, False)):
+            assert (await posted(client, "/v1/score", items=items, user_id="0", **more))["reranked"] is reranked
         refused = await posted(client, "/v1/explain", 422, user_id="0", item="1", rerank=False, parts=True)
         assert "reranked" in refused["error"]["message"]
 

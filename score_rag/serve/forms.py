@@ -17,6 +17,8 @@ History = Annotated[
 ]
 
 
+FEW = 20
+"""Items that are reranked for without being told to: more would take longer than somebody waits."""
 RERANK = Field(
     True,
     description="Choose the users that are told by the reranker (SARE) for each item; without, as in rankings, it takes a tenth as long.",
@@ -41,7 +43,12 @@ class Score(Who):
     """How likely somebody is to like each of some items."""
 
     items: Annotated[list[Id], Field(min_length=1, max_length=1000, description="Ids or names.")]
-    rerank: bool = RERANK
+    rerank: bool | None = Field(None, description=f"As `/v1/explain` has it; null is true for at most {FEW} items. The answer says which.")
+
+    @property
+    def reranked(self) -> bool:
+        """Whether the reranker chooses."""
+        return len(self.items) <= FEW if self.rerank is None else self.rerank
 
 
 class Recommend(Who):

@@ -41,10 +41,10 @@ def answers(service: Service) -> APIRouter:
 
         async def work() -> Any:
             run, person, persons, asked = await asking.look_up(look)
-            found = await service.answers(run, asked, reranked=form.rerank, seconds=asking.seconds)
+            found = await service.answers(run, asked, reranked=form.reranked, seconds=asking.seconds)
             results = [result_of(run, then, one) for then, one in zip(persons, found, strict=True)]
             asking.keep(run, "/v1/score", person.route, [(one["item_id"], one["probability"]) for one in results])
-            return {"results": results, "about": asking.about(run, person)}
+            return {"results": results, "reranked": form.reranked, "about": asking.about(run, person)}
 
         return await asking.within(work())
 
