@@ -23,6 +23,7 @@ from typing import Literal, get_args
 import polars as pl
 
 from score_rag.data.choices import Split, Ties
+from score_rag.data.columns import EventColumns
 from score_rag.data.log import Event, Item, UserLog
 from score_rag.data.plain import plain_item
 from score_rag.errors import DataError, InputError, RunStage, did_you_mean
@@ -55,6 +56,10 @@ ITEM_COLUMNS = {
     "creators": pl.List(pl.String()),
     "keywords": pl.List(pl.String()),
 }
+
+
+_SLICE = 65_536
+"""Rows that are made into objects at a time."""
 
 
 class Interactions:
@@ -120,12 +125,18 @@ class Interactions:
     @cached_property
     def log(self) -> UserLog:
         """Every judgement of every split, by user: what histories are read from (strictly before the event in question)."""
-        return UserLog(self.rows(), ties=self.ties)
+        return UserLog(self._columns, ties=self.ties)
 
     @cached_property
     def train_log(self) -> UserLog:
         """Training judgements (background among them): what indexes, statistics and other users' behaviour are read from."""
-        return UserLog(event_rows(self.learned), ties=self.ties)
+        kept = self.events["split"].is_in(LEARNED).to_numpy()[self._columns.row]
+        # Where each user's training judgements come first, as in every split by time, both logs are of the same arrays.
+        return UserLog(self._columns.only(kept) or EventColumns.of(self.learned), ties=self.ties)
+
+    @cached_property
+    def _columns(self) -> EventColumns:
+        return EventColumns.of(self.events)
 
     @cached_property
     def learned(self) -> pl.DataFrame:
@@ -210,8 +221,8 @@ class Interactions:
 def event_rows(frame: pl.DataFrame) -> Iterator[Event]:
     """The rows of an events frame as `Event`s."""
     columns = ("user_id", "item_id", "label", "timestamp", "event", "sampled")
-    for user_id, item_id, label, timestamp, row, sampled in frame.select(columns).iter_rows():
-        yield Event(user_id, item_id, bool(label), timestamp, row, sampled)
+    for part in frame.select(columns).with_columns(pl.col("label") != 0).iter_slices(_SLICE):
+        yield from map(Event._make, zip(*(part[name].to_list() for name in columns), strict=True))
 
 
 def items_frame(items: Iterable[Mapping[str, object]] | Iterable[Item]) -> pl.DataFrame:
