@@ -109,8 +109,11 @@ def test_one_by_one_and_all_at_once_are_the_same(fresh):
     assert {user: a.histories.log.of(user) and [e[:4] for e in a.histories.log.of(user)] for user in b.histories.log.users} == {
         user: [e[:4] for e in b.histories.log.of(user)] for user in b.histories.log.users
     }
-    assert a.writer.evidence.rates._all == b.writer.evidence.rates._all
-    assert a.judges._times == b.judges._times
+    for when in (None, NOW, NOW + 1, NOW + 5, NOW + 10, 1_000_050_000, 1_000_050_001, 1_000_030_000):
+        assert a.writer.evidence.rates.mean(when) == b.writer.evidence.rates.mean(when)
+        for item in b.histories.catalogue:
+            assert a.writer.evidence.rates.counts(item, when) == b.writer.evidence.rates.counts(item, when)
+            assert a.judges.before(item, when, None) == b.judges.before(item, when, None)
 
 
 def test_which_items_are_near_is_found_anew_only_where_items_are_new(fresh):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 
-from score_rag.data.interactions import Interactions, event_rows
+from score_rag.data.by_item import ItemColumns
+from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
 
 __all__ = ["ItemRates"]
 
 _COUNTS = 5.0
 """Judgements of the mean that each like-rate is smoothed by."""
-_NONE: tuple[list[int], list[int]] = ([], [0])
 
 
 class ItemRates:
@@ -22,15 +22,11 @@ class ItemRates:
     """
 
     def __init__(self, interactions: Interactions) -> None:
-        # Of each item the times of its judgements, and how many were likes up to each; replaced together, for others read meanwhile.
+        self._built = interactions.by_item
+        # Of each item that changed: the times of its judgements, and how many were likes up to each; replaced together, for others read
+        # meanwhile.
         self._known: dict[str, tuple[list[int], list[int]]] = {}
-        self._all: tuple[list[int], list[int]] = ([], [0])
-        for event in event_rows(interactions.learned):
-            if event.sampled:
-                continue
-            for known, likes in (self._known.setdefault(event.item_id, ([], [0])), self._all):
-                known.append(event.timestamp)
-                likes.append(likes[-1] + event.liked)
+        self._all = _Changes(self._built)
 
     def put(self, event: Event) -> None:
         """Count one more judgement."""
@@ -41,21 +37,27 @@ class ItemRates:
         self._change(event, insert=False)
 
     def _change(self, event: Event, *, insert: bool) -> None:
-        self._known[event.item_id] = _changed(*self._known.get(event.item_id, _NONE), event, insert)
-        if insert and (not self._all[0] or event.timestamp >= self._all[0][-1]):
-            # The usual case, and the only list that is as long as the data: in place.
-            self._all[1].append(self._all[1][-1] + event.liked)
-            self._all[0].append(event.timestamp)
-        else:
-            self._all = _changed(*self._all, event, insert)
+        self._known[event.item_id] = _changed(*self._own(event.item_id), event, insert)
+        self._all.change(event, 1 if insert else -1)
+
+    def _own(self, item_id: str) -> tuple[list[int], list[int]]:
+        """An item's times and running likes."""
+        if item_id in self._known:
+            return self._known[item_id]
+        start, end = self._built.before(item_id, None)
+        return self._built.time[start:end].tolist(), [likes - self._built.likes[start] for likes in self._built.likes[start : end + 1]]
 
     def counts(self, item_id: str, as_of: int | None) -> tuple[int, int]:
         """(likes, judgements) of an item before `as_of`; of all training judgements where it is None."""
-        return _before(*self._known.get(item_id, _NONE), as_of)
+        known = self._known.get(item_id)
+        if known is not None:
+            return _before(*known, as_of)
+        start, end = self._built.before(item_id, as_of)
+        return self._built.likes[end] - self._built.likes[start], end - start
 
     def mean(self, as_of: int | None) -> float:
         """Share of likes among all training judgements before `as_of`, with one of each added."""
-        liked, judged = _before(*self._all, as_of)
+        liked, judged = self._all.before(as_of)
         return (liked + 1) / (judged + 2)
 
     def smoothed(self, liked: float, judged: float, as_of: int | None) -> float:
@@ -65,6 +67,39 @@ class ItemRates:
     def rate(self, item_id: str, as_of: int | None) -> float:
         """The smoothed like-rate; the mean where nobody judged the item by then."""
         return self.smoothed(*self.counts(item_id, as_of), as_of)
+
+
+class _Changes:
+    """(Likes, judgements) of all items before a moment, where judgements come and go."""
+
+    def __init__(self, built: ItemColumns) -> None:
+        self._built = built
+        # What came and went: times, and by how much likes and judgements had grown up to each.
+        self._later: tuple[list[int], list[tuple[int, int]]] = ([], [(0, 0)])
+
+    def before(self, as_of: int | None) -> tuple[int, int]:
+        liked, judged = self._built.count(as_of)
+        times, grown = self._later
+        more = grown[len(times) if as_of is None else bisect_left(times, as_of)]
+        return liked + more[0], judged + more[1]
+
+    def change(self, event: Event, by: int) -> None:
+        """Count one more of that second and answer, or one less where there is any."""
+        liked, judged = (
+            after - before for after, before in zip(self.before(event.timestamp + 1), self.before(event.timestamp), strict=True)
+        )
+        if by < 0 and not (liked if event.liked else judged - liked):
+            return
+        times, grown = self._later
+        place = bisect_right(times, event.timestamp)
+        step = (by * event.liked, by)
+        if place == len(times):
+            # The usual case, and lists as long as the feedback: in place, the sums first.
+            grown.append((grown[-1][0] + step[0], grown[-1][1] + step[1]))
+            times.append(event.timestamp)
+            return
+        later = [(one[0] + step[0], one[1] + step[1]) for one in grown[place:]]
+        self._later = [*times[:place], event.timestamp, *times[place:]], [*grown[: place + 1], *later]
 
 
 def _changed(times: list[int], likes: list[int], event: Event, insert: bool) -> tuple[list[int], list[int]]:

@@ -6,7 +6,9 @@ import numpy as np
 import polars as pl
 
 from score_rag.crm.interface import CollaborativeModel, UserHistory
-from score_rag.data.interactions import SPLITS, Interactions, event_rows
+from score_rag.data.columns import EventColumns
+from score_rag.data.interactions import SPLITS, Interactions
+from score_rag.data.log import UserLog
 from score_rag.metrics.ranking import Ranked, ndcg_and_recall
 
 __all__ = ["RankingTask"]
@@ -26,26 +28,25 @@ class RankingTask:
 
     def __init__(self, interactions: Interactions, split: str, *, most: int | None = None) -> None:
         place = {item_id: number for number, item_id in enumerate(interactions.catalogue)}
-        earlier: dict[str, list] = {}  # type: ignore[type-arg]
-        for event in event_rows(interactions.events.filter(pl.col("split").is_in(SPLITS[: SPLITS.index(split)]))):
-            if not event.sampled:
-                earlier.setdefault(event.user_id, []).append(event)
-        liked: dict[str, set[int]] = {}
-        for event in interactions.rows(split):
-            if event.liked and not event.sampled:
-                liked.setdefault(event.user_id, set()).add(place[event.item_id])
-        self.asked: list[UserHistory] = []
+        log = UserLog(EventColumns.of(interactions.events.filter(pl.col("split").is_in(SPLITS[: SPLITS.index(split)]))))
+        judged = log.columns
+        liked = EventColumns.of(interactions.events.filter((pl.col("split") == split) & (pl.col("label") == 1)))
+        places, new = (np.array([place[item] for item in columns.items], dtype=np.int64) for columns in (judged, liked))
+        users: list[str] = []
         self.known: list[np.ndarray] = []
         self.relevant: list[np.ndarray] = []
-        for user, items in liked.items():
-            known = {place[event.item_id] for event in earlier.get(user, ())}
-            if items - known:
-                self.asked.append(UserHistory(earlier.get(user, []), user))
-                self.known.append(np.array(sorted(known), dtype=np.int64))
-                self.relevant.append(np.array(sorted(items - known), dtype=np.int64))
-        if most is not None and len(self.asked) > most:
-            kept = np.linspace(0, len(self.asked) - 1, most).astype(int)
-            self.asked, self.known, self.relevant = ([rows[n] for n in kept] for rows in (self.asked, self.known, self.relevant))
+        for number, user in enumerate(liked.users.names):
+            own = judged.users.find(user)
+            known = np.unique(places[judged.item[judged.starts[own] : judged.ends[own]]]) if own >= 0 else places[:0]
+            relevant = np.setdiff1d(new[liked.item[liked.starts[number] : liked.ends[number]]], known)
+            if len(relevant):
+                users.append(user)
+                self.known.append(known)
+                self.relevant.append(relevant)
+        if most is not None and len(users) > most:
+            kept = np.linspace(0, len(users) - 1, most).astype(int)
+            users, self.known, self.relevant = ([rows[n] for n in kept] for rows in (users, self.known, self.relevant))
+        self.asked = [UserHistory(log.of(user), user) for user in users]
         self.items = len(place)
 
     def __len__(self) -> int:

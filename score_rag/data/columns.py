@@ -16,7 +16,7 @@ import polars as pl
 from score_rag.data.choices import Ties
 from score_rag.data.ids import Ids, numbered
 
-__all__ = ["EventColumns"]
+__all__ = ["EventColumns", "grouped"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class EventColumns:
         lengths = np.bincount(user, minlength=len(users))
         ends = np.cumsum(lengths)
         time = frame["timestamp"].to_numpy()
-        order = _grouped(user, len(users)) if frame["timestamp"].is_sorted() else np.lexsort([time, user])
+        order = grouped(user, len(users)) if frame["timestamp"].is_sorted() else np.lexsort([time, user])
         row = frame["event"].to_numpy()[order]
         if not len(row) or row.max() < 2**31:
             row = row.astype(np.int32)
@@ -106,8 +106,12 @@ class EventColumns:
         return self.row[np.lexsort([self.row, np.cumsum(new[:-1])])]
 
 
-def _grouped(user: np.ndarray, users: int) -> np.ndarray:
-    """int [n]: the rows by user, each user's in their order; a counting sort, six times as fast as `argsort`."""
+def grouped(user: np.ndarray, users: int) -> np.ndarray:
+    """int [n]: the rows by user (or whatever else is numbered), each one's in their order; six times as fast as a stable `argsort`.
+
+    >>> grouped(np.array([1, 0, 1, 0]), 2).tolist()
+    [1, 3, 0, 2]
+    """
     from scipy.sparse import coo_matrix
 
     rows = np.arange(len(user), dtype=np.int32 if len(user) < 2**31 else np.int64)

@@ -22,6 +22,7 @@ from typing import Literal, get_args
 
 import polars as pl
 
+from score_rag.data.by_item import ItemColumns
 from score_rag.data.choices import Split, Ties
 from score_rag.data.columns import EventColumns
 from score_rag.data.log import Event, Item, UserLog
@@ -133,6 +134,11 @@ class Interactions:
         kept = self.events["split"].is_in(LEARNED).to_numpy()[self._columns.row]
         # Where each user's training judgements come first, as in every split by time, both logs are of the same arrays.
         return UserLog(self._columns.only(kept) or EventColumns.of(self.learned), ties=self.ties)
+
+    @cached_property
+    def by_item(self) -> ItemColumns:
+        """Training judgements (background among them) by item: what statistics and an item's judges are read from."""
+        return ItemColumns.of(self.learned)
 
     @cached_property
     def _columns(self) -> EventColumns:
