@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from score_rag.data import ids
+from score_rag.data import columns, ids
 from score_rag.data import log as kept_by
-from score_rag.data.columns import EventColumns
+from score_rag.data.columns import EventColumns, grouped
 from score_rag.data.interactions import EVENT_COLUMNS, LEARNED, SPLITS, Interactions, event_rows
 from score_rag.data.log import Event, UserLog
 
@@ -97,15 +97,15 @@ def same(log: UserLog, expected: ObjectLog, asked: list[Event]) -> None:
 
 def same_columns(log: UserLog, expected: ObjectLog, frame: pl.DataFrame) -> None:
     """The columns hold the same, and look up the same for many at once."""
-    columns, asked = log.columns, list(event_rows(frame))
-    assert columns.users.names.filter(pl.Series(columns.ends > columns.starts, dtype=pl.Boolean())).to_list() == expected.users
+    kept, asked = log.columns, list(event_rows(frame))
+    assert kept.users.names.filter(pl.Series(kept.ends > kept.starts, dtype=pl.Boolean())).to_list() == expected.users
     assert log.count_earlier(frame).tolist() == [len(expected.earlier(event)) for event in asked]
-    numbers = columns.users.numbers(frame["user_id"])
-    starts, ends = columns.before(numbers, frame["timestamp"].to_numpy())
+    numbers = kept.users.numbers(frame["user_id"])
+    starts, ends = kept.before(numbers, frame["timestamp"].to_numpy())
     for event, start, end in zip(asked, starts, ends, strict=True):
         part = slice(start, end)
-        told = zip(columns.item[part], columns.liked[part], columns.time[part], columns.row[part], strict=True)
-        found = [Event(event.user_id, columns.items[item], bool(liked), int(time), int(row)) for item, liked, time, row in told]
+        told = zip(kept.item[part], kept.liked[part], kept.time[part], kept.row[part], strict=True)
+        found = [Event(event.user_id, kept.items[item], bool(liked), int(time), int(row)) for item, liked, time, row in told]
         assert found == expected.before(event.user_id, event.timestamp)
 
 
@@ -189,6 +189,15 @@ def test_events_in_any_order_with_any_rows(events, policy):
     names = {"user_id": pl.String(), "item_id": pl.String(), "label": pl.Int8(), "timestamp": pl.Int64(), "event": pl.Int64()}
     frame = pl.DataFrame([(*e[:2], int(e.liked), *e[3:5]) for e in events], schema=names, orient="row")
     same_columns(log, expected, frame.with_columns(sampled=pl.lit(False)))
+
+
+@given(st.lists(st.integers(0, 9), max_size=40))
+def test_many_rows_are_grouped_as_few_are(numbers):
+    user = np.array(numbers, dtype=np.int32)
+    with pytest.MonkeyPatch.context() as patch:
+        few = grouped(user, 10)
+        patch.setattr(columns, "_FEW", 0)
+        assert grouped(user, 10).tolist() == few.tolist() == sorted(range(len(user)), key=numbers.__getitem__)
 
 
 def test_ids_whose_hashes_are_one_are_told_apart(monkeypatch):

@@ -6,9 +6,7 @@ import numpy as np
 import polars as pl
 
 from score_rag.crm.interface import CollaborativeModel, UserHistory
-from score_rag.data.columns import EventColumns
 from score_rag.data.interactions import SPLITS, Interactions
-from score_rag.data.log import UserLog
 from score_rag.metrics.ranking import Ranked, ndcg_and_recall
 
 __all__ = ["RankingTask"]
@@ -28,25 +26,22 @@ class RankingTask:
 
     def __init__(self, interactions: Interactions, split: str, *, most: int | None = None) -> None:
         place = {item_id: number for number, item_id in enumerate(interactions.catalogue)}
-        log = UserLog(EventColumns.of(interactions.events.filter(pl.col("split").is_in(SPLITS[: SPLITS.index(split)]))))
-        judged = log.columns
-        liked = EventColumns.of(interactions.events.filter((pl.col("split") == split) & (pl.col("label") == 1)))
-        places, new = (np.array([place[item] for item in columns.items], dtype=np.int64) for columns in (judged, liked))
-        users: list[str] = []
-        self.known: list[np.ndarray] = []
-        self.relevant: list[np.ndarray] = []
-        for number, user in enumerate(liked.users.names):
-            own = judged.users.find(user)
-            known = np.unique(places[judged.item[judged.starts[own] : judged.ends[own]]]) if own >= 0 else places[:0]
-            relevant = np.setdiff1d(new[liked.item[liked.starts[number] : liked.ends[number]]], known)
-            if len(relevant):
-                users.append(user)
-                self.known.append(known)
-                self.relevant.append(relevant)
+        before = SPLITS[: SPLITS.index(split)]
+        log, pairs = interactions.log_of(before), ["user_id", "item_id"]
+        judged = interactions.events.filter(~pl.col("sampled"))
+        liked = judged.filter((pl.col("split") == split) & (pl.col("label") != 0)).select(pairs)
+        new = liked.join(judged.filter(pl.col("split").is_in(before)).select(pairs), on=pairs, how="anti", maintain_order="left")
+        users = liked["user_id"].unique(maintain_order=True)
+        users = users.filter(users.is_in(new["user_id"].unique().implode()))
         if most is not None and len(users) > most:
-            kept = np.linspace(0, len(users) - 1, most).astype(int)
-            users, self.known, self.relevant = ([rows[n] for n in kept] for rows in (users, self.known, self.relevant))
-        self.asked = [UserHistory(log.of(user), user) for user in users]
+            users = users[np.linspace(0, len(users) - 1, most).astype(int)]
+        wanted: dict[str, set[int]] = {user: set() for user in users}
+        for user, item in new.filter(pl.col("user_id").is_in(users.implode())).iter_rows():
+            wanted[user].add(place[item])
+        known = [{place[event.item_id] for event in log.of(user)} for user in wanted]
+        self.known = [np.array(sorted(items), dtype=np.int64) for items in known]
+        self.relevant = [np.array(sorted(items), dtype=np.int64) for items in wanted.values()]
+        self.asked = [UserHistory(log.of(user), user) for user in wanted]
         self.items = len(place)
 
     def __len__(self) -> int:

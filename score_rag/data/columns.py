@@ -18,6 +18,9 @@ from score_rag.data.ids import Ids, numbered
 
 __all__ = ["EventColumns", "grouped"]
 
+_FEW = 500_000
+"""Rows that are sorted in less time than SciPy takes to be imported."""
+
 
 @dataclass(frozen=True)
 class EventColumns:
@@ -54,9 +57,8 @@ class EventColumns:
         ends = np.cumsum(lengths)
         time = frame["timestamp"].to_numpy()
         order = grouped(user, len(users)) if frame["timestamp"].is_sorted() else np.lexsort([time, user])
-        row = frame["event"].to_numpy()[order]
-        if not len(row) or row.max() < 2**31:
-            row = row.astype(np.int32)
+        row = frame["event"].to_numpy()
+        row = (row.astype(np.int32) if not len(row) or row.max() < 2**31 else row)[order]
         liked = frame["label"].to_numpy()[order] != 0
         return cls(Ids(users), items.to_list(), ends - lengths, ends, item[order], time[order], liked, row)
 
@@ -107,11 +109,13 @@ class EventColumns:
 
 
 def grouped(user: np.ndarray, users: int) -> np.ndarray:
-    """int [n]: the rows by user (or whatever else is numbered), each one's in their order; six times as fast as a stable `argsort`.
+    """int [n]: the rows by user (or whatever else is numbered), each one's in their order; of many six times as fast as a stable `argsort`.
 
     >>> grouped(np.array([1, 0, 1, 0]), 2).tolist()
     [1, 3, 0, 2]
     """
+    if len(user) < _FEW:
+        return np.argsort(user, kind="stable")
     from scipy.sparse import coo_matrix
 
     rows = np.arange(len(user), dtype=np.int32 if len(user) < 2**31 else np.int64)

@@ -15,7 +15,7 @@ A sampled negative is a question with the answer No, never a judgement: it stand
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
@@ -131,9 +131,14 @@ class Interactions:
     @cached_property
     def train_log(self) -> UserLog:
         """Training judgements (background among them): what indexes, statistics and other users' behaviour are read from."""
-        kept = self.events["split"].is_in(LEARNED).to_numpy()[self._columns.row]
-        # Where each user's training judgements come first, as in every split by time, both logs are of the same arrays.
-        return UserLog(self._columns.only(kept) or EventColumns.of(self.learned), ties=self.ties)
+        return self.log_of(LEARNED)
+
+    def log_of(self, splits: Collection[str]) -> UserLog:
+        """The judgements of some splits, by user."""
+        own = self.events["split"].is_in(list(splits))
+        # Where each user's come first, as in every split by time, they are the beginnings of the same arrays.
+        columns = self._columns.only(own.to_numpy()[self._columns.row])
+        return UserLog(EventColumns.of(self.events.filter(own)) if columns is None else columns, ties=self.ties)
 
     @cached_property
     def by_item(self) -> ItemColumns:
