@@ -87,7 +87,8 @@ class Judgements:
 def _places_of(ids: pl.Series, place: Mapping[str, int]) -> np.ndarray:
     """int64 [n]: the places of a column's ids."""
     numbers, names = numbered(ids)
-    return np.array([place[name] for name in names], dtype=np.int64)[numbers]
+    places: np.ndarray = np.array([place[name] for name in names], dtype=np.int64)[numbers]
+    return places
 
 
 def _earlier(values: np.ndarray, user: np.ndarray, starts: np.ndarray) -> np.ndarray:

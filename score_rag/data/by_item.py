@@ -50,9 +50,9 @@ class ItemColumns:
         order = grouped(item, len(items))
         bounds = np.append(0, np.cumsum(np.bincount(item, minlength=len(items))))
         time, liked = frame["timestamp"].to_numpy(), frame["label"].to_numpy() != 0
-        views = (memoryview(np.ascontiguousarray(column)) for column in (time[order], _running(liked[order]), time, _running(liked)))
+        views = (np.ascontiguousarray(column).data for column in (time[order], _running(liked[order]), time, _running(liked)))
         own, likes, every, every_like = views
-        return cls(Ids(items), users.to_list(), memoryview(bounds), user[order], own, liked[order], likes, every, every_like)
+        return cls(Ids(items), users.to_list(), bounds.data, user[order], own, liked[order], likes, every, every_like)
 
     def before(self, item_id: str, as_of: int | None) -> tuple[int, int]:
         """(start, end): the rows of an item's judgements strictly before a second; all of the item's where it is None."""

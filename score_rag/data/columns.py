@@ -91,11 +91,11 @@ class EventColumns:
     def count_earlier(self, users: np.ndarray, times: np.ndarray, rows: np.ndarray, *, ties: Ties) -> np.ndarray:
         """int64 [n]: how many judgements `UserLog.earlier` gives for events of users, seconds and rows."""
         first, end = self.before(users, times)
-        if ties == "strict":
-            return end - first
-        _, later = self.before(users, times + 1)
-        # An event that stands in no table has no order within its second.
-        return _search(self._rows, end, np.where(rows < 0, end, later), rows) - first
+        if ties == "file-order":
+            _, later = self.before(users, times + 1)
+            # An event that stands in no table has no order within its second.
+            end = _search(self._rows, end, np.where(rows < 0, end, later), rows)
+        return np.asarray(end - first)
 
     @cached_property
     def _rows(self) -> np.ndarray:

@@ -28,8 +28,8 @@ class Ids:
         self.names = names.cast(pl.String())
         hashes = np.fromiter(map(hash, self.names), dtype=np.int64, count=len(names))
         order = np.argsort(hashes, kind="stable")
-        self._hashes = memoryview(hashes[order])
-        self._numbers = memoryview(order.astype(np.int32))
+        self._hashes = hashes[order].data
+        self._numbers = order.astype(np.int32).data
 
     def __len__(self) -> int:
         return len(self.names)
