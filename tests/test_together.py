@@ -49,13 +49,12 @@ def fails(read, change, seconds=0.6):
 
 def test_a_verdict_that_was_gathered_before_a_change_is_not_kept():
     log = UserLog(EVENTS)
-    rows = log.of("u")
     assert log.verdict("u", "3", None) is False
-    kept = log._verdicts["u"]
+    gathered = log._of("u")
     log.put(Event("u", "3", True, 50))
-    # A thread that read before the change, and comes to keep what it gathered only now.
-    log._verdicts["u"] = kept
-    assert kept[0] is rows and log.verdict("u", "3", None) is True
+    # A thread that read before the change, and gathers only now, does so of what it read.
+    gathered._own = None
+    assert [event.liked for event in gathered.on("3")] == [False] and log.verdict("u", "3", None) is True
     log.drop(Event("u", "3", True, 50))
     assert log.verdict("u", "3", None) is False
 

@@ -7,11 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 
 from score_rag.context.evidence import KINDS
 from score_rag.context.finder import ContextFinder, RetrievedContext
 from score_rag.context.writer import QuestionWriter
-from score_rag.data.interactions import Interactions
+from score_rag.data.interactions import Interactions, event_rows
 from score_rag.data.log import Event
 from score_rag.predictor.packing import PromptGroup
 from score_rag.predictor.settings import BaseTraining
@@ -28,17 +29,21 @@ def sample_events(interactions: Interactions, split: str, count: int | None, *, 
 
     Random sampling is by event, uniform without replacement.
     """
-    log = interactions.log
-    fit = [event for event in interactions.rows(split) if len(log.earlier(event)) >= least]
-    return spread_out(fit, count, seed=seed)
+    frame = interactions.events.filter(pl.col("split") == split)
+    fit = frame.filter(pl.Series(interactions.log.count_earlier(frame) >= least, dtype=pl.Boolean()))
+    return list(event_rows(fit[_spread(len(fit), count, seed)]))
 
 
 def spread_out(events: Sequence[Event], count: int | None, *, seed: int) -> list[Event]:
     """At most `count` of some events, in their order, sampled uniformly."""
-    if count is None or len(events) <= count:
-        return list(events)
-    chosen = np.sort(np.random.default_rng(seed).choice(len(events), count, replace=False))
-    return [events[place] for place in chosen]
+    return [events[place] for place in _spread(len(events), count, seed)]
+
+
+def _spread(rows: int, count: int | None, seed: int) -> np.ndarray:
+    """int [at most count]: places among so many rows, ascending, sampled uniformly."""
+    if count is None or rows <= count:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(seed).choice(rows, count, replace=False))
 
 
 def group_questions(

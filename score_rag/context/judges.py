@@ -15,7 +15,7 @@ import numpy as np
 from score_rag.context.neighbours import ItemSimilarity
 from score_rag.context.question import Question
 from score_rag.context.rates import ItemRates
-from score_rag.data.interactions import Interactions, event_rows
+from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
 from score_rag.documents.describer import Describer
 from score_rag.index.reader import BehaviourIndex, Hit
@@ -51,12 +51,9 @@ class Judges:
         self.encoder = encoder
         self.describer = describer
         self.similarity = ItemSimilarity(interactions.catalogue)
-        self._times: dict[str, list[int]] = {}
-        self._verdicts: dict[str, list[tuple[str, bool]]] = {}
-        rows = [event for event in event_rows(interactions.learned) if not event.sampled]
-        for event in rows:
-            self._times.setdefault(event.item_id, []).append(event.timestamp)
-            self._verdicts.setdefault(event.item_id, []).append(_said(event))
+        self._built = interactions.by_item
+        # Of each item that was judged since: times and verdicts, replaced whole.
+        self._changed: dict[str, tuple[list[int], list[tuple[str, bool]]]] = {}
         self.rates = ItemRates(interactions)
         self._users: list[str] = index.documents["user_id"].to_list()
         self._until = index.documents["known_until"].to_list()
@@ -69,26 +66,42 @@ class Judges:
 
     def put(self, event: Event) -> None:
         """Take one more verdict in."""
-        times, verdicts = self._times.get(event.item_id, []), self._verdicts.get(event.item_id, [])
+        times, verdicts = self._own(event.item_id)
         place = bisect_right(times, event.timestamp)
         self._set(event.item_id, [*times[:place], event.timestamp, *times[place:]], [*verdicts[:place], _said(event), *verdicts[place:]])
         self.rates.put(event)
 
     def drop(self, event: Event) -> None:
         """Forget a verdict."""
-        times, verdicts = self._times.get(event.item_id, []), self._verdicts.get(event.item_id, [])
+        times, verdicts = self._own(event.item_id)
         same = range(bisect_left(times, event.timestamp), bisect_right(times, event.timestamp))
         place = next((place for place in same if verdicts[place] == _said(event)), None)
         if place is not None:
             self._set(event.item_id, [*times[:place], *times[place + 1 :]], [*verdicts[:place], *verdicts[place + 1 :]])
         self.rates.drop(event)
 
+    def _own(self, item_id: str) -> tuple[list[int], list[tuple[str, bool]]]:
+        """An item's times and verdicts."""
+        changed = self._changed.get(item_id)
+        if changed is not None:
+            return changed
+        start, end = self._built.before(item_id, None)
+        return self._built.time[start:end].tolist(), self._said(start, end)
+
+    def _said(self, start: int, end: int) -> list[tuple[str, bool]]:
+        names = map(self._built.users.__getitem__, self._built.user[start:end].tolist())
+        return list(zip(names, self._built.liked[start:end].tolist(), strict=True))
+
     def _set(self, item_id: str, times: list[int], verdicts: list[tuple[str, bool]]) -> None:
-        is_new = item_id not in self._times
-        self._times[item_id], self._verdicts[item_id] = times, verdicts
+        is_new = item_id not in self
+        self._changed[item_id] = (times, verdicts)
         if is_new:
             # It may be near others now.
             self._near_items = {}
+
+    def __contains__(self, item_id: object) -> bool:
+        """Whether anybody ever judged an item."""
+        return item_id in self._changed or self._built.items.find(item_id) >= 0
 
     def describe(self, item_id: str) -> None:
         """An item is new in the catalogue, or is told otherwise."""
@@ -97,10 +110,15 @@ class Judges:
 
     def before(self, item_id: str, as_of: int | None, exclude: str | None) -> dict[str, bool]:
         """The latest verdict of each judge before `as_of`, most recent judges last, without one user's own."""
-        times = self._times.get(item_id, [])
-        end = len(times) if as_of is None else bisect_left(times, as_of)
+        if item_id in self._changed:
+            times, known = self._changed[item_id]
+            end = len(times) if as_of is None else bisect_left(times, as_of)
+            verdicts = known[max(0, end - _MOST) : end]
+        else:
+            start, end = self._built.before(item_id, as_of)
+            verdicts = self._said(max(start, end - _MOST), end)
         out: dict[str, bool] = {}
-        for user, liked in self._verdicts.get(item_id, [])[max(0, end - _MOST) : end]:
+        for user, liked in verdicts:
             out.pop(user, None)
             if user != exclude:
                 out[user] = liked
@@ -180,17 +198,21 @@ class Judges:
         """The items most like one, of those that were judged before `as_of`."""
         near = self._near_items
         if item_id not in near:
-            near[item_id] = self.similarity.nearest(item_id, self._times, _CACHED_ITEMS)
+            near[item_id] = self.similarity.nearest(item_id, self, _CACHED_ITEMS)
         found = [item for item in near[item_id] if self._judged(item, as_of)][:_NEAREST_ITEMS]
         if len(found) == _NEAREST_ITEMS or len(near[item_id]) < _CACHED_ITEMS:
             return found
         # A copy: another thread may put in a verdict on an item that nobody judged before.
-        return self.similarity.nearest(item_id, {item for item in list(self._times) if self._judged(item, as_of)}, _NEAREST_ITEMS)
+        every = dict.fromkeys([*self._built.items.names, *list(self._changed)])
+        return self.similarity.nearest(item_id, {item for item in every if self._judged(item, as_of)}, _NEAREST_ITEMS)
 
     def _judged(self, item_id: str, as_of: int | None) -> bool:
         """Whether anybody had judged it before `as_of`: an item that is judged later must not take the place of another."""
-        times = self._times[item_id]
-        return bool(times) and (as_of is None or times[0] < as_of)
+        if item_id in self._changed:
+            times = self._changed[item_id][0]
+            return bool(times) and (as_of is None or times[0] < as_of)
+        start, end = self._built.before(item_id, as_of)
+        return end > start
 
 
 def _said(event: Event) -> tuple[str, bool]:

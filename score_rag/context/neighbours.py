@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -89,7 +89,7 @@ class ItemSimilarity:
             a, b = b, a
         return sum(w * w for fact, w in a.items() if fact in b) / (self._norms[one] * self._norms[other])
 
-    def nearest(self, item_id: str, among: Collection[str], k: int) -> list[str]:
+    def nearest(self, item_id: str, among: Container[str], k: int) -> list[str]:
         """The `k` items most like one, most alike first; only such as share something with it."""
         weights: dict[str, float] = {}
         for fact, weight in self._vector(item_id).items():

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 
-import numpy as np
-
-from score_rag.data.interactions import Interactions, event_rows
+from score_rag.data.by_item import ItemColumns
+from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
 
 __all__ = ["ItemRates"]
 
 _COUNTS = 5.0
 """Judgements of the mean that each like-rate is smoothed by."""
-_NONE: tuple[list[int], list[int]] = ([], [0])
 
 
 class ItemRates:
@@ -24,56 +22,43 @@ class ItemRates:
     """
 
     def __init__(self, interactions: Interactions) -> None:
-        # Of each item the times of its judgements, and how many were likes up to each; replaced together, for others read meanwhile.
+        self._built = interactions.by_item
+        # Of each item that changed: the times of its judgements, and how many were likes up to each; replaced together, for others read
+        # meanwhile.
         self._known: dict[str, tuple[list[int], list[int]]] = {}
-        times: list[int] = []
-        likes = [0]
-        for event in event_rows(interactions.learned):
-            if event.sampled:
-                continue
-            known, liked = self._known.setdefault(event.item_id, ([], [0]))
-            for one, sums in ((known, liked), (times, likes)):
-                one.append(event.timestamp)
-                sums.append(sums[-1] + event.liked)
-        # Of all items; as long as the data, and never changed: what comes in is counted beside it.
-        self._times, self._likes = np.array(times, dtype=np.int64), np.array(likes, dtype=np.int64)
-        self._later: tuple[list[int], list[int], list[int]] = ([], [0], [0])
+        self._all = _Changes(self._built)
 
     def put(self, event: Event) -> None:
         """Count one more judgement."""
-        self._known[event.item_id] = _changed(*self._known.get(event.item_id, _NONE), event, insert=True)
-        self._count(event.timestamp, int(event.liked), 1)
+        self._known[event.item_id] = _changed(*self._own(event.item_id), event, insert=True)
+        self._all.change(event, 1)
 
     def drop(self, event: Event) -> None:
         """Count a judgement no more; nothing where it is not counted."""
-        known = self._known.get(event.item_id, _NONE)
+        known = self._own(event.item_id)
         left = _changed(*known, event, insert=False)
         if len(left[0]) < len(known[0]):
             self._known[event.item_id] = left
-            self._count(event.timestamp, -int(event.liked), -1)
+            self._all.change(event, -1)
 
-    def _count(self, when: int, liked: int, judged: int) -> None:
-        times, likes, counts = self._later
-        if not times or when >= times[-1]:
-            # The usual case: in place. Who reads meanwhile goes by the times, which come last.
-            likes.append(likes[-1] + liked)
-            counts.append(counts[-1] + judged)
-            times.append(when)
-            return
-        place = bisect_right(times, when)
-        rows = [[*row[: place + 1], *(known + more for known in row[place:])] for row, more in ((likes, liked), (counts, judged))]
-        self._later = [*times[:place], when, *times[place:]], rows[0], rows[1]
+    def _own(self, item_id: str) -> tuple[list[int], list[int]]:
+        """An item's times and running likes."""
+        if item_id in self._known:
+            return self._known[item_id]
+        start, end = self._built.before(item_id, None)
+        return self._built.time[start:end].tolist(), [likes - self._built.likes[start] for likes in self._built.likes[start : end + 1]]
 
     def counts(self, item_id: str, as_of: int | None) -> tuple[int, int]:
         """(likes, judgements) of an item before `as_of`; of all training judgements where it is None."""
-        return _before(*self._known.get(item_id, _NONE), as_of)
+        known = self._known.get(item_id)
+        if known is not None:
+            return _before(*known, as_of)
+        start, end = self._built.before(item_id, as_of)
+        return self._built.likes[end] - self._built.likes[start], end - start
 
     def mean(self, as_of: int | None) -> float:
         """Share of likes among all training judgements before `as_of`, with one of each added."""
-        end = len(self._times) if as_of is None else int(self._times.searchsorted(as_of))
-        times, likes, counts = self._later
-        later = len(times) if as_of is None else bisect_left(times, as_of)
-        liked, judged = int(self._likes[end]) + likes[later], end + counts[later]
+        liked, judged = self._all.before(as_of)
         return (liked + 1) / (judged + 2)
 
     def smoothed(self, liked: float, judged: float, as_of: int | None) -> float:
@@ -83,6 +68,34 @@ class ItemRates:
     def rate(self, item_id: str, as_of: int | None) -> float:
         """The smoothed like-rate; the mean where nobody judged the item by then."""
         return self.smoothed(*self.counts(item_id, as_of), as_of)
+
+
+class _Changes:
+    """(Likes, judgements) of all items before a moment, where judgements come and go."""
+
+    def __init__(self, built: ItemColumns) -> None:
+        self._built = built
+        # What came and went: times, and by how much likes and judgements had grown up to each.
+        self._later: tuple[list[int], list[tuple[int, int]]] = ([], [(0, 0)])
+
+    def before(self, as_of: int | None) -> tuple[int, int]:
+        liked, judged = self._built.count(as_of)
+        times, grown = self._later
+        more = grown[len(times) if as_of is None else bisect_left(times, as_of)]
+        return liked + more[0], judged + more[1]
+
+    def change(self, event: Event, by: int) -> None:
+        """Count one more of that second and answer, or one less of those that are counted."""
+        times, grown = self._later
+        place = bisect_right(times, event.timestamp)
+        step = (by * event.liked, by)
+        if place == len(times):
+            # The usual case, and lists as long as the feedback: in place, the sums first.
+            grown.append((grown[-1][0] + step[0], grown[-1][1] + step[1]))
+            times.append(event.timestamp)
+            return
+        later = [(one[0] + step[0], one[1] + step[1]) for one in grown[place:]]
+        self._later = [*times[:place], event.timestamp, *times[place:]], [*grown[: place + 1], *later]
 
 
 def _changed(times: list[int], likes: list[int], event: Event, *, insert: bool) -> tuple[list[int], list[int]]:

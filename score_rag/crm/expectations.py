@@ -58,8 +58,7 @@ def prequential_scores(
         shares: Where blocks end.
     """
     frame = interactions.learned
-    rows = list(event_rows(frame))
-    out = np.full(len(rows), np.nan)
+    out = np.full(len(frame), np.nan)
     for done, (start, end) in enumerate(blocks := _blocks(frame, shares), start=1):
         earlier = frame[:start]
         chosen_from = int(len(earlier) * (1 - _CHOOSING))
@@ -68,7 +67,7 @@ def prequential_scores(
         # Histories of the block's own events are strictly earlier, and may lie within the block.
         model.bind(interactions.train_log)
         for first in range(start, end, _BATCH):
-            part = rows[first : min(first + _BATCH, end)]
+            part = list(event_rows(frame[first : min(first + _BATCH, end)]))
             out[first : first + len(part)] = model.score_events(part)
         report(doing, done, len(blocks))
     return out

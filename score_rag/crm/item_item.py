@@ -70,10 +70,15 @@ class _ItemToItem(CollaborativeModel):
 
         column = np.full(len(self.item_ids), -1, dtype=np.int64)
         column[self._warm] = np.arange(len(self._warm))
-        last = [{abs(int(token)) - 1: np.sign(token) for token in row} for row in read]
-        cells = [(number, column[place], sign) for number, row in enumerate(last) for place, sign in row.items() if column[place] >= 0]
-        table = np.array(cells, dtype=np.int64).reshape(-1, 3)
-        return csr_matrix((table[:, 2].astype(np.float32), (table[:, 0], table[:, 1])), shape=(len(read), len(self._warm)))
+        lengths = np.array([len(row) for row in read], dtype=np.int64)
+        signed = np.concatenate([np.zeros(0, dtype=np.int64), *(np.asarray(row, dtype=np.int64) for row in read)])
+        places = column[np.abs(signed) - 1]
+        cells = np.repeat(np.arange(len(read)), lengths)[places >= 0] * len(self._warm) + places[places >= 0]
+        # Read from the end, the first of a cell is its last.
+        cells, last = np.unique(cells[::-1], return_index=True)
+        signs = np.sign(signed[places >= 0][::-1][last]).astype(np.float32)
+        where = np.divmod(cells, max(len(self._warm), 1))
+        return csr_matrix((signs, where), shape=(len(read), len(self._warm)))
 
     def _asked_rows(self, asked: Sequence[UserHistory]) -> csr_matrix:
         return self._rows([tokens(one.history, self._place, self.history) for one in asked])

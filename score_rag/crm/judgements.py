@@ -11,6 +11,8 @@ import numpy as np
 from score_rag.crm.interface import UserHistory
 from score_rag.crm.rates import smoothed
 from score_rag.data.choices import History
+from score_rag.data.columns import grouped
+from score_rag.data.ids import numbered
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
 
@@ -53,10 +55,9 @@ class Judgements:
     def of(cls, interactions: Interactions, place: dict[str, int], history: History) -> Judgements:
         """From the training events, background among them; `place` gives an item's place from 0."""
         events = interactions.learned
-        users = events["user_id"].unique(maintain_order=True)
-        owner = _places_of(events["user_id"], {name: number for number, name in enumerate(users.to_list())})
-        order = np.argsort(owner, kind="stable")
-        user, item = owner[order], _places_of(events["item_id"], place)[order] + 1
+        owner, users = numbered(events["user_id"])
+        order = grouped(owner, len(users))
+        user, item = owner[order].astype(np.int64), _places_of(events["item_id"], place)[order] + 1
         liked, time, sampled = (events[name].to_numpy()[order] for name in ("label", "timestamp", "sampled"))
         liked = liked.astype(np.int64)
         totals = np.stack([np.bincount(item, weights=weights, minlength=len(place) + 1) for weights in (liked, np.ones(len(item)))], axis=1)
@@ -85,8 +86,9 @@ class Judgements:
 
 def _places_of(ids: pl.Series, place: Mapping[str, int]) -> np.ndarray:
     """int64 [n]: the places of a column's ids."""
-    _, first, row = np.unique(ids.to_physical().to_numpy(), return_index=True, return_inverse=True)
-    return np.array([place[name] for name in ids.gather(first)], dtype=np.int64)[row]
+    numbers, names = numbered(ids)
+    places: np.ndarray = np.array([place[name] for name in names], dtype=np.int64)[numbers]
+    return places
 
 
 def _earlier(values: np.ndarray, user: np.ndarray, starts: np.ndarray) -> np.ndarray:

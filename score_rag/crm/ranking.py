@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from score_rag.crm.interface import CollaborativeModel, UserHistory
-from score_rag.data.interactions import SPLITS, Interactions, event_rows
+from score_rag.data.interactions import SPLITS, Interactions
 from score_rag.metrics.ranking import Ranked, ndcg_and_recall
 
 __all__ = ["RankingTask"]
@@ -26,26 +26,22 @@ class RankingTask:
 
     def __init__(self, interactions: Interactions, split: str, *, most: int | None = None) -> None:
         place = {item_id: number for number, item_id in enumerate(interactions.catalogue)}
-        earlier: dict[str, list] = {}  # type: ignore[type-arg]
-        for event in event_rows(interactions.events.filter(pl.col("split").is_in(SPLITS[: SPLITS.index(split)]))):
-            if not event.sampled:
-                earlier.setdefault(event.user_id, []).append(event)
-        liked: dict[str, set[int]] = {}
-        for event in interactions.rows(split):
-            if event.liked and not event.sampled:
-                liked.setdefault(event.user_id, set()).add(place[event.item_id])
-        self.asked: list[UserHistory] = []
-        self.known: list[np.ndarray] = []
-        self.relevant: list[np.ndarray] = []
-        for user, items in liked.items():
-            known = {place[event.item_id] for event in earlier.get(user, ())}
-            if items - known:
-                self.asked.append(UserHistory(earlier.get(user, []), user))
-                self.known.append(np.array(sorted(known), dtype=np.int64))
-                self.relevant.append(np.array(sorted(items - known), dtype=np.int64))
-        if most is not None and len(self.asked) > most:
-            kept = np.linspace(0, len(self.asked) - 1, most).astype(int)
-            self.asked, self.known, self.relevant = ([rows[n] for n in kept] for rows in (self.asked, self.known, self.relevant))
+        before = SPLITS[: SPLITS.index(split)]
+        log, pairs = interactions.log_of(before), ["user_id", "item_id"]
+        judged = interactions.events.filter(~pl.col("sampled"))
+        liked = judged.filter((pl.col("split") == split) & (pl.col("label") != 0)).select(pairs)
+        new = liked.join(judged.filter(pl.col("split").is_in(before)).select(pairs), on=pairs, how="anti", maintain_order="left")
+        users = liked["user_id"].unique(maintain_order=True)
+        users = users.filter(users.is_in(new["user_id"].unique().implode()))
+        if most is not None and len(users) > most:
+            users = users[np.linspace(0, len(users) - 1, most).astype(int)]
+        wanted: dict[str, set[int]] = {user: set() for user in users}
+        for user, item in new.filter(pl.col("user_id").is_in(users.implode())).iter_rows():
+            wanted[user].add(place[item])
+        known = [{place[event.item_id] for event in log.of(user)} for user in wanted]
+        self.known = [np.array(sorted(items), dtype=np.int64) for items in known]
+        self.relevant = [np.array(sorted(items), dtype=np.int64) for items in wanted.values()]
+        self.asked = [UserHistory(log.of(user), user) for user in wanted]
         self.items = len(place)
 
     def __len__(self) -> int:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from score_rag.crm.checkpoint import read_checkpoint, write_checkpoint
 from score_rag.crm.interface import CollaborativeModel, UserHistory
 from score_rag.crm.judgements import RepeatedQuestions
 from score_rag.crm.ranking import RankingTask
 from score_rag.crm.settings import ChooseBy, CrmTraining
-from score_rag.data.interactions import Interactions
+from score_rag.data.interactions import Interactions, event_rows
 from score_rag.files import digest_json
 from score_rag.progress import Report, silent
 from score_rag.seeds import seeded
@@ -40,9 +41,10 @@ class Validation:
     def __init__(self, model: CollaborativeModel, interactions: Interactions, by: ChooseBy) -> None:
         self.model, self.by = model, by
         self.ranking = RankingTask(interactions, "valid", most=_MOST_RANKED) if by == "ndcg" else None
-        events = list(interactions.rows("valid")) if by == "auc" else []
-        if len(events) > _MOST_VALID:
-            events = [events[place] for place in np.linspace(0, len(events) - 1, _MOST_VALID).astype(int)]
+        held_out = interactions.events.filter(pl.col("split") == "valid")
+        if len(held_out) > _MOST_VALID:
+            held_out = held_out[np.linspace(0, len(held_out) - 1, _MOST_VALID).astype(int)]
+        events = list(event_rows(held_out)) if by == "auc" else []
         self.asked = RepeatedQuestions(UserHistory(interactions.log.earlier(event), event.user_id, event.timestamp) for event in events)
         self.places = [model.places_of([event.item_id]) for event in events]
         self.labels = np.array([int(event.liked) for event in events])

@@ -15,14 +15,16 @@ A sampled negative is a question with the answer No, never a judgement: it stand
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
 import polars as pl
 
+from score_rag.data.by_item import ItemColumns
 from score_rag.data.choices import Split, Ties
+from score_rag.data.columns import EventColumns
 from score_rag.data.log import Event, Item, UserLog
 from score_rag.data.plain import plain_item
 from score_rag.errors import DataError, InputError, RunStage, did_you_mean
@@ -55,6 +57,10 @@ ITEM_COLUMNS = {
     "creators": pl.List(pl.String()),
     "keywords": pl.List(pl.String()),
 }
+
+
+_SLICE = 65_536
+"""Rows that are made into objects at a time."""
 
 
 class Interactions:
@@ -120,12 +126,28 @@ class Interactions:
     @cached_property
     def log(self) -> UserLog:
         """Every judgement of every split, by user: what histories are read from (strictly before the event in question)."""
-        return UserLog(self.rows(), ties=self.ties)
+        return UserLog(self._columns, ties=self.ties)
 
     @cached_property
     def train_log(self) -> UserLog:
         """Training judgements (background among them): what indexes, statistics and other users' behaviour are read from."""
-        return UserLog(event_rows(self.learned), ties=self.ties)
+        return self.log_of(LEARNED)
+
+    def log_of(self, splits: Collection[str]) -> UserLog:
+        """The judgements of some splits, by user."""
+        own = self.events["split"].is_in(list(splits))
+        # Where each user's come first, as in every split by time, they are the beginnings of the same arrays.
+        columns = self._columns.only(own.to_numpy()[self._columns.row])
+        return UserLog(EventColumns.of(self.events.filter(own)) if columns is None else columns, ties=self.ties)
+
+    @cached_property
+    def by_item(self) -> ItemColumns:
+        """Training judgements (background among them) by item: what statistics and an item's judges are read from."""
+        return ItemColumns.of(self.learned)
+
+    @cached_property
+    def _columns(self) -> EventColumns:
+        return EventColumns.of(self.events)
 
     @cached_property
     def learned(self) -> pl.DataFrame:
@@ -210,8 +232,8 @@ class Interactions:
 def event_rows(frame: pl.DataFrame) -> Iterator[Event]:
     """The rows of an events frame as `Event`s."""
     columns = ("user_id", "item_id", "label", "timestamp", "event", "sampled")
-    for user_id, item_id, label, timestamp, row, sampled in frame.select(columns).iter_rows():
-        yield Event(user_id, item_id, bool(label), timestamp, row, sampled)
+    for part in frame.select(columns).with_columns(pl.col("label") != 0).iter_slices(_SLICE):
+        yield from map(Event._make, zip(*(part[name].to_list() for name in columns), strict=True))
 
 
 def items_frame(items: Iterable[Mapping[str, object]] | Iterable[Item]) -> pl.DataFrame:

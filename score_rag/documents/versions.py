@@ -60,7 +60,8 @@ def build_documents(
     settings = settings.changed(**changes)
     every, sparser_after = settings.every, settings.sparser_after
     rows = []
-    last_second = max(max((log.of(user_id)[-1].timestamp for user_id in log.users), default=0), last_second or 0)
+    columns = log.columns
+    last_second = max(int(columns.time[columns.ends[columns.ends > columns.starts] - 1].max(initial=0)), last_second or 0)
     for done, user_id in enumerate(log.users, start=1):
         events = log.of(user_id)
         # A version may not end inside a second: its other events would become known a version later, yet are as old.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
+from score_rag.data.describe import training_counts
 from score_rag.data.interactions import Interactions, event_rows
 from score_rag.documents.describer import Describer, describe_item
 from score_rag.reranker.assess import AssessmentRequest
@@ -46,15 +47,12 @@ def sample_requests(
     has its share of the sample, to within a few events, not by luck. More questions of the same seed hold the fewer.
     """
     log = interactions.train_log
-    earlier = [(event, len(log.earlier(event))) for event in interactions.rows("train")]
-    fit = [event for event, before in earlier if before >= 3]
-    known = np.array([before for _, before in earlier if before >= 3])
-    judged = Counter(event.item_id for event in event_rows(interactions.learned) if not event.sampled)
-    popularity = np.array([judged[event.item_id] for event in fit])
-    chosen = stratified([_thirds(known), [event.liked for event in fit], _thirds(popularity)], count, seed=seed + 1)
+    frame = interactions.events.filter(pl.col("split") == "train")
+    known = log.count_earlier(frame)
+    fit, known = frame.filter(pl.Series(known >= 3, dtype=pl.Boolean())), known[known >= 3]
+    strata = [_thirds(known), fit["label"].to_numpy(), _thirds(training_counts(interactions, fit, "item_id"))]
     requests = []
-    for place in chosen:
-        event = fit[place]
+    for event in event_rows(fit[stratified(strata, count, seed=seed + 1)]):
         told = log.earlier(event, liked_only=history == "positives")
         text = describer.describe(told)
         if text:

@@ -11,8 +11,10 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import polars as pl
 
-from score_rag.data.interactions import Interactions, event_rows
+from score_rag.data.ids import numbered
+from score_rag.data.interactions import Interactions
 from score_rag.reranker.assessment import AssessmentRequest
 
 __all__ = ["OFFLINE_MODEL", "OfflineAssessor"]
@@ -30,14 +32,15 @@ class OfflineAssessor:
 
     def __init__(self, interactions: Interactions) -> None:
         self.catalogue = interactions.catalogue
-        events = [event for event in event_rows(interactions.learned) if not event.sampled]
+        events = interactions.learned.filter(~pl.col("sampled"))
         self._place = {item_id: place for place, item_id in enumerate(self.catalogue)}
         self._names = list(self.catalogue)
-        self._times = np.array([event.timestamp for event in events], dtype=np.int64)
-        users = {user: number for number, user in enumerate(dict.fromkeys(event.user_id for event in events))}
-        self._users = np.array([users[event.user_id] for event in events], dtype=np.int64)
-        self._items = np.array([self._place[event.item_id] for event in events], dtype=np.int64)
-        self._signs = np.array([1.0 if event.liked else -1.0 for event in events])
+        self._times = events["timestamp"].to_numpy()
+        self._users, users = numbered(events["user_id"])
+        items, names = numbered(events["item_id"])
+        self._items = np.array([self._place[name] for name in names], dtype=np.int64)[items]
+        self._signs = np.where(events["label"].to_numpy() != 0, 1.0, -1.0)
+        self._opinions = len(users)
         self._rarity = Counter(fact for item in self.catalogue.values() for fact in (*item.genres, *item.creators, *item.keywords))
 
     def characteristics(self, user_id: str, item_id: str, as_of: int, *, alike: int = 4) -> list[str]:
@@ -64,7 +67,7 @@ class OfflineAssessor:
         here = items == target
         if not here.any():
             return []
-        opinion = np.zeros(int(self._users.max()) + 1)
+        opinion = np.zeros(self._opinions)
         opinion[users[here]] = signs[here]
         agree = np.bincount(items, weights=opinion[users] * signs, minlength=len(self._names))
         both = np.bincount(items, weights=np.abs(opinion[users]), minlength=len(self._names))
