@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Tests run in a process a core, whole files each; a process has one thread, since two that both want both cores take many times as long.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: install demo test test-all lint docs release clean

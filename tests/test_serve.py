@@ -243,7 +243,7 @@ async def test_feedback_waits_no_longer_and_in_no_greater_number_than_answers_do
 
 
 async def test_a_writer_that_does_not_end_is_no_failure_of_ours(fresh, monkeypatch):
-    monkeypatch.setattr("score_rag.feedback.log._PATIENCE", 0.05)
+    monkeypatch.setattr("score_rag.feedback.turn._PATIENCE", 0.05)
     async with serving(fresh) as client:
         one = {"event_id": "first", "user_id": "new", "item_id": "4", "liked": True}
         await posted(client, "/v1/feedback", **one)

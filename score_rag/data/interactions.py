@@ -15,7 +15,7 @@ A sampled negative is a question with the answer No, never a judgement: it stand
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
@@ -27,6 +27,7 @@ from score_rag.data.choices import Split, Ties
 from score_rag.data.columns import EventColumns
 from score_rag.data.log import Event, Item, UserLog
 from score_rag.data.plain import plain_item
+from score_rag.data.rows import ITEM_COLUMNS, event_rows, items_frame
 from score_rag.errors import DataError, InputError, RunStage, did_you_mean
 from score_rag.files import read_json, write_json
 
@@ -49,18 +50,6 @@ EVENT_COLUMNS = {
     "split": pl.Enum(SPLITS),
     "sampled": pl.Boolean(),
 }
-ITEM_COLUMNS = {
-    "item_id": pl.String(),
-    "title": pl.String(),
-    "year": pl.Int32(),
-    "genres": pl.List(pl.String()),
-    "creators": pl.List(pl.String()),
-    "keywords": pl.List(pl.String()),
-}
-
-
-_SLICE = 65_536
-"""Rows that are made into objects at a time."""
 
 
 class Interactions:
@@ -227,31 +216,6 @@ class Interactions:
                 remedy=RunStage("data", again=True),
             ) from error
         return cls(events, items, ties=policies["ties"], clock=policies["clock"])
-
-
-def event_rows(frame: pl.DataFrame) -> Iterator[Event]:
-    """The rows of an events frame as `Event`s."""
-    columns = ("user_id", "item_id", "label", "timestamp", "event", "sampled")
-    for part in frame.select(columns).with_columns(pl.col("label") != 0).iter_slices(_SLICE):
-        yield from map(Event._make, zip(*(part[name].to_list() for name in columns), strict=True))
-
-
-def items_frame(items: Iterable[Mapping[str, object]] | Iterable[Item]) -> pl.DataFrame:
-    """A catalogue frame from `Item`s (or mappings with the same keys)."""
-    rows = [
-        {
-            "item_id": i.item_id,
-            "title": i.title,
-            "year": i.year,
-            "genres": list(i.genres),
-            "creators": list(i.creators),
-            "keywords": list(i.keywords),
-        }
-        if isinstance(i, Item)
-        else dict(i)
-        for i in items
-    ]
-    return pl.DataFrame(rows, schema_overrides={k: v for k, v in ITEM_COLUMNS.items() if not rows or k in rows[0]})
 
 
 def _require(frame: pl.DataFrame, names: Sequence[str], what: str) -> None:

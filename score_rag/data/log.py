@@ -1,64 +1,25 @@
-"""What users did, one event at a time: the event, the item as prompts see it, and a log that never tells the future."""
+"""What users did, one event at a time: a log that never tells the future."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
 from threading import Lock
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from score_rag.data.choices import Ties
 from score_rag.data.columns import EventColumns
+from score_rag.data.event import Event, Item
 from score_rag.data.ids import Ids
 
 __all__ = ["Event", "Item", "UserLog"]
 
 _KEPT = 1_000_000
 """So many judgements are kept as objects (.2 GB), of the users who were read last."""
-
-
-class Event(NamedTuple):
-    """One judgement: a user, an item, whether it was liked, and when (seconds since 1970, UTC).
-
-    `row` is its number in the table (-1: in none); `sampled` marks a sampled negative.
-    """
-
-    user_id: str
-    item_id: str
-    liked: bool
-    timestamp: int
-    row: int = -1
-    sampled: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One row of the catalogue, as prompts see it.
-
-    `name` is the title with its year, as people write it: `Heat (1995)`.
-    """
-
-    item_id: str
-    title: str
-    year: int | None = None
-    genres: tuple[str, ...] = ()
-    creators: tuple[str, ...] = ()
-    keywords: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return self.title if self.year is None else f"{self.title} ({self.year})"
-
-    @property
-    def decade(self) -> str:
-        """`1990s`, or an empty text where the year is unknown."""
-        return "" if self.year is None else f"{self.year // 10 * 10}s"
 
 
 class UserLog:

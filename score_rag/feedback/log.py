@@ -16,16 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from score_rag.errors import DataError, LockedError
 from score_rag.feedback.changes import Appended, Change, Compacted
 from score_rag.feedback.disk import append_whole, mend, sync_folder
 from score_rag.feedback.record import Feedback, Forgotten, Head, Key, from_line, to_line
-from score_rag.files import full_disk, write_text
+from score_rag.feedback.turn import turn
+from score_rag.files import write_text
 
 __all__ = ["FeedbackLog"]
 
-_PATIENCE = 10.0
-"""Seconds to wait for one's turn to write; a turn takes milliseconds."""
 _HEAD = 128
 """Bytes at the start of the file by which it is known again."""
 
@@ -103,7 +101,7 @@ class FeedbackLog:
             DataError: The log cannot be written to, or the disk is full; nothing of these judgements was taken.
         """
         wanted = list(feedback)
-        with self._turn(make=True), self._opened() as handle:
+        with turn(self.path, self._lock, make=True), self._opened() as handle:
             told, lines = self._sorted(wanted, overwrite)
             if lines:
                 append_whole(handle, b"".join(lines))
@@ -124,7 +122,7 @@ class FeedbackLog:
             DataError: As of `append`.
         """
         wanted = dict.fromkeys(event_ids)
-        with self._turn(make=False) as there:
+        with turn(self.path, self._lock, make=False) as there:
             if not there:
                 return []
             with self._opened() as handle:
@@ -143,7 +141,7 @@ class FeedbackLog:
             LockedError: As of `append`.
             DataError: As of `append`; the log stays as it is.
         """
-        with self._turn(make=False) as there:
+        with turn(self.path, self._lock, make=False) as there:
             if not there:
                 return Compacted(0, 0, 0)
             with self._opened():
@@ -155,32 +153,6 @@ class FeedbackLog:
             with self._opened():
                 pass
             return told
-
-    @contextmanager
-    def _turn(self, *, make: bool) -> Iterator[bool]:
-        """The right to write; whether there is a log, or may be one."""
-        from filelock import FileLock, Timeout
-
-        try:
-            if make:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-            elif not self.path.exists():
-                yield False
-                return
-            # Readers of this process wait for the turn itself, never for another process to end its own.
-            with FileLock(self.path.with_name(".lock"), timeout=_PATIENCE), self._lock:
-                yield True
-        except Timeout as error:
-            raise LockedError(
-                "another process is writing feedback and does not end",
-                where=self.path,
-                found=f"no turn within {_PATIENCE:g} seconds",
-                hint="send it again: what was taken is known by its id",
-            ) from error
-        except OSError as error:
-            raise full_disk(error, self.path) or DataError(
-                "feedback cannot be written down", where=self.path, found=error.strerror or str(error), hint="nothing of it was taken"
-            ) from error
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
