@@ -35,7 +35,8 @@ reranker: {{layers: 1, learning_rate: 1.0e-3, max_tokens: 96, pairs: 24, epochs:
 predictor:
   prompt: predict_evidence
   neighbours: judges
-  bundled_base: {{width: 32, heads: 2, vocabulary: 600, epochs: 6, batch_size: 4, learning_rate: 0.005, weight_decay: 0.01}}
+  bundled_base:
+    {{width: 32, heads: 2, vocabulary: 600, epochs: 6, batch_size: 4, learning_rate: 0.005, weight_decay: 0.01, teacher_weight: 0}}
   examples: 60
   valid_examples: 80
   epochs: 1

@@ -7,6 +7,7 @@ import numpy as np
 from score_rag.context.examples import group_questions, sample_events
 from score_rag.context.finder import RetrievedContext
 from score_rag.context.levels import Levels
+from score_rag.pipeline import fit_predictor
 from score_rag.pipeline.run import Run
 from score_rag.predictor.settings import BaseTraining
 from score_rag.prompts import find_prompt
@@ -32,3 +33,29 @@ def test_users_found_before_make_the_questions_that_finding_them_again_would(toy
     assert all(group.targets is None for group in again)
     aims = sorted(aim for group in once for aim in group.targets or [])
     assert aims == sorted(targets.values())
+
+
+def test_recommenders_teach_the_base_only_where_its_prompt_tells_what_they_expect(toy_run, tmp_path, monkeypatch):
+    given = []
+
+    def fit_base(epochs, *rest, **more):
+        given.append(epochs)
+        return {}
+
+    monkeypatch.setattr(fit_predictor, "fit_base", fit_base)
+    for prompt, weight, hide in (
+        ("predict_evidence", 0.5, ()),
+        ("predict_evidence", 0.5, ("expectation",)),
+        ("predict_neighbours", 0.5, ()),
+    ):
+        own = toy_run.predictor.model_copy(update={"bundled_base": toy_run.predictor.bundled_base.changed(teacher_weight=weight)})
+        run = Run.open(toy_run.model_copy(update={"predictor": own}), predict_prompt=find_prompt(prompt), stages=("retriever",))
+        events = fit_predictor.askable(run, sample_events(run.histories, "train", None, seed=0))
+        fit_predictor.fit_bundled_base(run, run.make_writer(Levels({})), events, [], tmp_path, hide, None, lambda *told: None)
+    taught, hidden, untold = given
+    for group in taught[0]:
+        assert group.targets is not None
+        for aim, label in zip(group.targets, group.labels, strict=True):
+            assert abs(aim - label) <= 0.5, "half is the answer"
+    assert any(0 < aim < 1 for group in taught[0] for aim in group.targets or [])
+    assert all(group.targets is None for epochs in (hidden, untold) for group in epochs[0])

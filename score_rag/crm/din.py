@@ -45,7 +45,6 @@ class DIN(LearnedModel):
     kind: ClassVar[str] = "din"
     name: ClassVar[str] = "DIN"
     batch: ClassVar[int] = 512
-    steps: ClassVar[int] = 16
     rate: ClassVar[float] = 8e-3
     patience: ClassVar[int] = 4
     weight_average: ClassVar[float] = 0.98

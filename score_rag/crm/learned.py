@@ -42,14 +42,12 @@ class LearnedModel(CollaborativeModel):
 
     Attributes:
         batch: Rows of a batch, where `fit` is not told.
-        steps: Steps that an epoch has at least, likewise: batches of few rows are smaller.
         rate: Learning rate, likewise.
         patience: Epochs without gain before stopping, likewise.
         weight_average: Share that a step keeps of the weights' moving average, likewise; 0 makes none.
     """
 
     batch: ClassVar[int] = 1024
-    steps: ClassVar[int] = 1
     rate: ClassVar[float] = 3e-3
     patience: ClassVar[int] = 8
     weight_average: ClassVar[float] = 0.0
@@ -121,7 +119,7 @@ class LearnedModel(CollaborativeModel):
             Task(rows, loss, Validation(self, interactions, training.choose_by), digest_json(said)),
             training,
             learning_rate=self.rate if training.learning_rate is None else training.learning_rate,
-            batch_size=max(1, min(self.batch, rows // self.steps)) if training.batch_size is None else training.batch_size,
+            batch_size=self.batch if training.batch_size is None else training.batch_size,
             patience=self.patience if training.patience is None else training.patience,
             weight_average=self.weight_average if training.weight_average is None else training.weight_average,
             seed=seed,
