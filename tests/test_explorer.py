@@ -8,7 +8,7 @@ from html import unescape
 from html.parser import HTMLParser
 
 import pytest
-from test_serve import KEY, serving
+from serve_world import KEY, serving
 
 from score_rag import open_recommender
 from score_rag.evaluation.evaluate import evaluate_run
