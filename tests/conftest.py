@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from run_copies import copy_run, digest
 
 for _name, _value in (
     ("HF_HUB_OFFLINE", "1"),
@@ -83,7 +84,10 @@ def toy_run(toy_pipeline):
 
     pipeline = load_pipeline(str(toy_pipeline))
     run(pipeline, stages(pipeline))
-    return pipeline
+    before = digest(Path(pipeline.runs))
+    assert before, "the toy run has weights that copies share"
+    yield pipeline
+    assert digest(Path(pipeline.runs)) == before, "a test wrote into weights that the copies of the run share"
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +104,7 @@ def fresh(toy_run, tmp_path):
     from score_rag.pipeline.config import load_pipeline
 
     source = Path(toy_run.path).parent
-    shutil.copytree(Path(toy_run.runs), tmp_path / "runs")
+    copy_run(toy_run.runs, tmp_path / "runs")
     shutil.copytree(source / "data", tmp_path / "data")
     text = toy_run.path.read_text(encoding="utf-8").replace(str(source / "runs"), str(tmp_path / "runs"))
     path = tmp_path / "toy.yaml"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 
 import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
+from run_copies import copy_run
 
 from score_rag.data.interactions import event_rows
 from score_rag.errors import InputError, PromptError
@@ -38,7 +38,7 @@ from score_rag.report.kinds import show_table
 def own_run(toy_run, tmp_path):
     """The toy run, in a folder that a test may write to."""
     pipeline = toy_run.model_copy(update={"runs": str(tmp_path / "runs")})
-    shutil.copytree(run_folder(toy_run), run_folder(pipeline), ignore=shutil.ignore_patterns("ablate", ".lock"))
+    copy_run(run_folder(toy_run), run_folder(pipeline), leave=("ablate", ".lock"))
     return pipeline
 
 

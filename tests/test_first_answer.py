@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from html import escape
 from pathlib import Path
 
 import numpy as np
 import pytest
+from run_copies import copy_run
 
 from score_rag import RecommendWorkflow, open_recommender
 from score_rag.cli import main
@@ -29,7 +29,7 @@ def begun(toy_run, toy_pipeline, tmp_path):
 
     def make(*stages, overrides=()):
         for stage in stages:
-            shutil.copytree(Path(toy_run.runs) / "toy" / stage, tmp_path / "toy" / stage, dirs_exist_ok=True)
+            copy_run(Path(toy_run.runs) / "toy" / stage, tmp_path / "toy" / stage)
         return load_pipeline(str(toy_pipeline), overrides=[f"runs={tmp_path}", *overrides])
 
     return make

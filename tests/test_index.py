@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from conftest import write_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from index_world import built, history, people  # noqa: F401
+from run_copies import copy_run
 
 from score_rag.cli.remedies import advice
 from score_rag.documents.versions import FOREVER
@@ -190,7 +190,7 @@ def test_the_serving_index_follows_the_data_without_training(toy, toy_run, tmp_p
     from score_rag.pipeline import serving_index
     from score_rag.pipeline.config import load_pipeline
 
-    shutil.copytree(toy_run.runs, tmp_path / "runs")
+    copy_run(toy_run.runs, tmp_path / "runs")
     data = write_tables(toy, tmp_path / "data")
     pipeline = load_pipeline(str(toy_run.path), overrides=[f"runs={tmp_path / 'runs'}", f"data.path={data}"])
     place = tmp_path / "runs" / "toy" / "index"

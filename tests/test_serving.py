@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from run_copies import copy_run
 
 from score_rag import open_recommender
 from score_rag.context.judges import Judges
@@ -190,7 +191,7 @@ def no_file_opened():
 def _with_crm(toy_run, folder, model):
     """A copy of the toy run, whose recommender is of another kind."""
     pipeline = toy_run.model_copy(update={"runs": str(folder / "runs")})
-    shutil.copytree(Path(toy_run.runs), pipeline.runs)
+    copy_run(toy_run.runs, pipeline.runs)
     if model != "sasrec":
         crm = Path(pipeline.runs) / "toy" / "crm"
         shutil.copy(crm / "finished.json", folder / "finished.json")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 
 import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
+from run_copies import copy_run
 
 from score_rag.errors import ConfigError, InputError
 from score_rag.evaluation.ablate.cost import Cost
@@ -28,7 +28,7 @@ from score_rag.pipeline.state import run_folder
 def own(toy_run, tmp_path):
     """(The toy pipeline's file, overrides) whose run lies in a folder that a test may write to."""
     folder = tmp_path / "runs"
-    shutil.copytree(run_folder(toy_run), folder / "toy", ignore=shutil.ignore_patterns("ablate", "sweep", "evaluation", ".lock"))
+    copy_run(run_folder(toy_run), folder / "toy", leave=("ablate", "sweep", "evaluation", ".lock"))
     return str(toy_run.path), [f"runs={folder}"]
 
 
@@ -149,7 +149,7 @@ def test_a_point_that_fails_is_told_and_the_others_go_on(own, monkeypatch):
 def test_a_search_that_was_killed_goes_on_and_ends_as_it_would_have(own, tmp_path):
     name, overrides = own
     axes = [read_axis("retriever.similarity_top_k=2..6"), read_axis("reranker.top_n=0,1,2")]
-    shutil.copytree(tmp_path / "runs", tmp_path / "other")
+    copy_run(tmp_path / "runs", tmp_path / "other")
     whole = search(name, axes, 5, overrides=[f"runs={tmp_path / 'other'}"])
 
     def stop(values, found):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
+from run_copies import copy_run
 
 from score_rag.errors import ConfigError
 from score_rag.evaluation.evaluate import evaluate_run
@@ -25,7 +25,7 @@ def copied(toy_run, tmp_path, monkeypatch):
     """A copy of the toy run, in a folder of its own."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(run_folder(toy_run), tmp_path / "runs" / "toy")
+    copy_run(run_folder(toy_run), tmp_path / "runs" / "toy")
 
     def load(*overrides: str):
         return load_pipeline(str(toy_run.path), overrides=[f"runs={tmp_path / 'runs'}", *overrides])
