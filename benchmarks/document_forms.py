@@ -3,7 +3,8 @@
 Data, pipeline and held-out users as in `retriever_quality.py`; the recommender is fitted once. Each form (a prompt, `--forms`) is told
 
 - as the pipeline tells it (`--budgets none`): so many items, however long that is, the encoder cutting what is over its `max_tokens`;
-- within so many tokens (`--budgets 64 128 256`): up to `--most` items, dropped until it fits, and an encoder that reads so many tokens.
+- within so many tokens (`--budgets 64 128 256`): up to `--most` items, dropped until it fits, and an encoder that reads so many tokens;
+- of a catalogue that says less (`--metadata "titles only" "generic titles" "noisy genres"`; `_metadata.py` says what each is).
 
 For each: mean tokens of a newest document, and recall and NDCG@10 of the CRM's Kc nearest users (and of its ten) on held-out users, by the
 untuned encoder and by CAR trained on these very documents; 95 % intervals by bootstrap over the asking users.
@@ -11,7 +12,10 @@ untuned encoder and by CAR trained on these very documents; 95 % intervals by bo
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
+from _metadata import METADATA, with_metadata
 from _retrieval import Asking, Teacher, make_parser, open_pipeline, said, some_users, timed, tune
 from rich.console import Console
 from rich.table import Table
@@ -31,6 +35,7 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--forms", nargs="+", default=forms, help="prompts")
     parser.add_argument("--budgets", nargs="+", default=["none", "64", "128", "256"])
+    parser.add_argument("--metadata", nargs="+", default=["as it is"], choices=METADATA, help="what the catalogue says")
     parser.add_argument("--epochs", type=int, help="of CAR; by default the pipeline's; 0 measures the untuned encoder alone")
     parser.add_argument("--most", type=int, default=60, help="items told where a budget limits them; a third of them disliked")
     given = parser.parse_args()
@@ -46,6 +51,7 @@ def main() -> None:
     )
     for name in (
         "form",
+        "metadata",
         "budget",
         "tokens",
         "untuned: recall@10 of N(u)",
@@ -55,26 +61,26 @@ def main() -> None:
         "CAR: of CRM's ten",
     ):
         table.add_column(name, justify="left" if name == "form" else "right")
-    for form in given.forms:
-        for budget in given.budgets:
-            part = within(pipeline, form, None if budget == "none" else int(budget), given.most)
-            told, describer = part.documents, make_describer(part, find_prompt(form), data.catalogue)
-            documents = build_documents(data.train_log, describer, told)
-            users = set(documents["user_id"].to_list())
-            held = some_users(teacher.users, given.held, pipeline.seed)
-            asking = Asking(data, documents, teacher, held, pipeline.crm.neighbours)
-            with timed(f"{form}, {budget}"):
-                length = part.retriever.max_tokens
-                if length not in untuned:
-                    untuned[length] = tune(part, documents, teacher, users, epochs=0, hold_out=0.0)
-                before = asking.measure(asking.encoded(untuned[length]))
-                epochs = part.retriever.epochs if given.epochs is None else given.epochs
-                after = asking.measure(asking.encoded(tune(part, documents, teacher, users - held, epochs=epochs))) if epochs else None
-            tokens = np.mean([count(text) for text in asking.texts.values()])
-            cells = [said(mean(values)) for values in (before.recall, before.ndcg)]
-            cells += [said(mean(values)) for values in (after.recall, after.ndcg, after.recall_ten)] if after else []
-            table.add_row(form, budget, f"{tokens:.0f}", *cells)
-            print(f"    {tokens:.0f} tokens; " + "; ".join(cells), flush=True)
+    for form, metadata, budget in itertools.product(given.forms, given.metadata, given.budgets):
+        told_of = with_metadata(data, metadata, seed=pipeline.seed)
+        part = within(pipeline, form, None if budget == "none" else int(budget), given.most)
+        told, describer = part.documents, make_describer(part, find_prompt(form), told_of.catalogue)
+        documents = build_documents(told_of.train_log, describer, told)
+        users = set(documents["user_id"].to_list())
+        held = some_users(teacher.users, given.held, pipeline.seed)
+        asking = Asking(told_of, documents, teacher, held, pipeline.crm.neighbours)
+        with timed(f"{form}, {metadata}, {budget}"):
+            length = part.retriever.max_tokens
+            if length not in untuned:
+                untuned[length] = tune(part, documents, teacher, users, epochs=0, hold_out=0.0)
+            before = asking.measure(asking.encoded(untuned[length]))
+            epochs = part.retriever.epochs if given.epochs is None else given.epochs
+            after = asking.measure(asking.encoded(tune(part, documents, teacher, users - held, epochs=epochs))) if epochs else None
+        tokens = np.mean([count(text) for text in asking.texts.values()])
+        cells = [said(mean(values)) for values in (before.recall, before.ndcg)]
+        cells += [said(mean(values)) for values in (after.recall, after.ndcg, after.recall_ten)] if after else []
+        table.add_row(form, metadata, budget, f"{tokens:.0f}", *cells)
+        print(f"    {tokens:.0f} tokens; " + "; ".join(cells), flush=True)
     Console(width=190).print(table)
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from score_rag.inference import quiet as quiet_module
-from score_rag.inference.onnx import export_onnx
+from score_rag.inference.export import export_onnx
 from score_rag.inference.quiet import quiet
 
 SOURCES = Path(__file__).parent.parent / "score_rag"

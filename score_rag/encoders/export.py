@@ -8,7 +8,7 @@ from typing import Any
 from score_rag.errors import ModelError
 from score_rag.extras import names_extras
 from score_rag.files import digest_file, digest_json, write_json
-from score_rag.inference.onnx import export_onnx
+from score_rag.inference.export import export_onnx
 
 __all__ = ["export_encoder", "fingerprint_of", "open_model", "pooling_of"]
 

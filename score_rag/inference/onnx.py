@@ -1,69 +1,20 @@
-"""Trained models in a form that answers in a fresh process at once: exported when they are trained, served without torch.
-
-Importing transformers alone takes longer than a whole recommendation should. So encoder, cross-encoder and the bundled Llama are exported
-to ONNX at the end of their training and served by onnxruntime and tokenizers; tests hold both forms to the same numbers.
-"""
+"""Exported models and saved tokenizers, served without torch."""
 
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from score_rag.arguments import read_text
 from score_rag.errors import ModelError, RunStage
-from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["OnnxModel", "TextTokenizer", "each_once", "export_onnx", "length_buckets"]
-
-
-def export_onnx(module: torch.nn.Module, example: dict[str, torch.Tensor], path: Path, *, output: str) -> None:
-    """Write a module as ONNX, with free batch size and length.
-
-    Args:
-        module: Takes the example's tensors by keyword and returns one tensor.
-        example: Inputs of shape [batch >= 2, length >= 2], int64.
-        path: The file to write.
-        output: Name of the output.
-    """
-    import torch
-
-    batch, length = torch.export.Dim("batch", min=1, max=65536), torch.export.Dim("length", min=2, max=8192)
-    shapes = {name: {0: batch, 1: length} for name in example}
-    with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module.eval(),
-            (),
-            str(path),
-            kwargs=dict(example),
-            input_names=list(example),
-            output_names=[output],
-            dynamic_shapes=shapes,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    _without_traces(path)
-
-
-def _without_traces(path: Path) -> None:
-    """Leave out where each node came from: torch numbers its traces by process, so equal models would have unequal files."""
-    import onnx
-
-    model = onnx.load(path)
-    for node in model.graph.node:
-        node.ClearField("metadata_props")
-    onnx.save(model, path)
+__all__ = ["OnnxModel", "TextTokenizer", "each_once", "length_buckets"]
 
 
 class OnnxModel:

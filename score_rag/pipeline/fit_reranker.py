@@ -26,7 +26,7 @@ def fit_reranker_stage(context: StageContext, folder: Path) -> dict[str, Any]:
 
     settings = context.pipeline.reranker
     run = Run(context.pipeline, context.folder)
-    finder = run.make_finder(None)
+    finder = run.make_finder(None, run.bulk_encoder)
     checkpoints = context.scratch / "reranker"
     facts: dict[str, Any] = {}
 

@@ -167,10 +167,16 @@ class Run:
     @lazy
     def bulk_finder(self) -> ContextFinder:
         """`finder` for training: in bfloat16 where that is native, so that a few of its choices differ from `finder`'s by rounding."""
-        from score_rag.encoders.torch_encoder import indexing_encoder
         from score_rag.reranker.torch_scorer import bulk_scorer
 
-        return self.make_finder(bulk_scorer(self.scorer), indexing_encoder(self.folder("retriever") / "encoder", dtype="bfloat16"))
+        return self.make_finder(bulk_scorer(self.scorer), self.bulk_encoder)
+
+    @lazy
+    def bulk_encoder(self) -> Encoder:
+        """`encoder` for training, in bfloat16 where that is native."""
+        from score_rag.encoders.torch_encoder import indexing_encoder
+
+        return indexing_encoder(self.folder("retriever") / "encoder", dtype="bfloat16")
 
     def make_finder(self, scorer: Scorer | None, encoder: Encoder | None = None) -> ContextFinder:
         """Retrieves for many questions at once, and reranks with a scorer."""

@@ -12,7 +12,7 @@ def export_last_logits(model: Any, path: Path) -> None:
     """Save logits-at-the-last-place of a (merged) model; inputs are padded to the left."""
     import torch
 
-    from score_rag.inference.onnx import export_onnx
+    from score_rag.inference.export import export_onnx
 
     class LastLogits(torch.nn.Module):
         def __init__(self) -> None:

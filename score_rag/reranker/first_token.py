@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MethodType
 from typing import Any
 
-from score_rag.inference.onnx import export_onnx
+from score_rag.inference.export import export_onnx
 
 __all__ = ["export_scores", "read_first_token_only"]
 
