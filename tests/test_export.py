@@ -1,4 +1,4 @@
-"""Exported models: what is traced answers as the module does on other shapes, and what cannot be traced is written by the newer exporter."""
+"""Exported models: what is traced answers as its module does on other shapes; what cannot be traced, the newer exporter writes."""
 
 from __future__ import annotations
 

@@ -9,7 +9,10 @@ import pytest
 from run_copies import copy_run
 
 from score_rag.errors import ConfigError
+from score_rag.evaluation.ablate.ablation import ablate
 from score_rag.evaluation.evaluate import evaluate_run
+from score_rag.evaluation.evidence import evidence_reports
+from score_rag.evaluation.sweep.sweep import sweep
 from score_rag.pipeline import tracking
 from score_rag.pipeline.config import load_pipeline
 from score_rag.pipeline.runner import run
@@ -56,6 +59,21 @@ def test_evaluate_logs_its_metrics(copied, tmp_path):
     evaluate_run(pipeline, rows=40)
     assert len(found.search_runs([experiment.experiment_id])) == 2, "the second table is another run of the same experiment"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"], "nothing is written into the working directory"
+
+
+def test_every_table_logs_its_metrics(copied):
+    pipeline = copied("evaluation.report_to=mlflow")
+    (evidence,) = evidence_reports(pipeline, ("shuffled",), rows=40).values()
+    ablation = ablate(pipeline, ["no-ci"], rows=40)
+    swept = sweep(str(pipeline.path), [{"reranker.top_n": 1}], overrides=[f"runs={pipeline.runs}", "evaluation.report_to=mlflow"], rows=40)
+    found = client(run_folder(pipeline))
+    (experiment,) = [one for one in found.search_experiments() if one.name == "toy"]
+    logged = {run.info.run_name: run.data.metrics for run in found.search_runs([experiment.experiment_id])}
+    assert sorted(logged) == ["test-ablation-40-rows", "test-shuffled-40-rows", "valid-sweep-40-rows"]
+    row = evidence.rows[0]
+    assert logged["test-shuffled-40-rows"][f"{row.group}: {row.name}.auc"] == pytest.approx(row.auc)
+    assert logged["test-ablation-40-rows"]["no-ci.uauc"] == pytest.approx(ablation.rows[1].metrics["uauc"].value.value)
+    assert logged["valid-sweep-40-rows"]["reranker.top_n_1.log_loss"] == pytest.approx(swept.rows[0].metrics["log_loss"].value)
 
 
 def test_a_server_that_is_away_costs_no_table(copied, monkeypatch):

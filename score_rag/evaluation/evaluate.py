@@ -21,7 +21,7 @@ from score_rag.evaluation.rows import choose_rows, parts_of, training_events
 from score_rag.evaluation.stored import made_from, store_table, table_name
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
-from score_rag.pipeline.tracking import check_tracking, track
+from score_rag.pipeline.tracking import check_tracking
 from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -124,8 +124,7 @@ def evaluate_run(
         made_from=made,
     )
     name = table_name(split, rows)
-    stored = store_table(pipeline, name, card.to_dict(), table)
-    stored += track(pipeline, name, card.metrics(), {"table": card.title, "settings": made["settings"], "predictor": made["predictor"]})
+    stored = store_table(pipeline, name, card.to_dict(), table, metrics=card.metrics())
     if predictions is not None:
         write_predictions(table, predictions)
         stored.append(f"predictions: {predictions}")

@@ -20,6 +20,7 @@ from score_rag.evaluation.shuffle import others_contexts, permute_across_users, 
 from score_rag.evaluation.stored import made_from, store_table, table_name
 from score_rag.pipeline.fit_predictor import OTHERS
 from score_rag.pipeline.run import Run
+from score_rag.pipeline.tracking import check_tracking
 from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def evidence_reports(
     Raises:
         StageError: The run is not finished.
     """
+    check_tracking(pipeline)
     made = made_from(pipeline)
     run = Run.open(pipeline)
     split = split or pipeline.evaluation.split
@@ -74,7 +76,7 @@ def evidence_reports(
         notes = [*(unused(found) if kind == SHUFFLED else without_effect(found)), *shared]
         table = frame.with_columns([pl.Series("SCORE", full), *(pl.Series(f"{group}: {name}", v) for (group, name), v in changed.items())])
         content = {**found.to_dict(), "notes": notes}
-        told = store_table(pipeline, table_name(split, rows, kind), content, table)
+        told = store_table(pipeline, table_name(split, rows, kind), content, table, metrics=found.metrics())
         out[kind] = EvidenceReport.from_dict({**content, "notes": [*notes, *told]})
     return out
 

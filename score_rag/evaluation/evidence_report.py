@@ -143,6 +143,13 @@ class EvidenceReport:
             "made_from": dict(self.made_from),
         }
 
+    def metrics(self) -> dict[str, float]:
+        """Every value by name (`alone: crowd.auc`), for trackers of experiments; nan where it is undefined."""
+        out = {"as it is.auc": self.auc.value, "as it is.uauc": self.uauc.value}
+        for row in self.rows:
+            out |= {f"{row.group}: {row.name}.auc": row.auc, f"{row.group}: {row.name}.uauc": row.uauc}
+        return out
+
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
         """What `to_dict` gave: intervals rounded, all else as it was."""

@@ -19,6 +19,7 @@ from score_rag.files import digest_json, folder_lock, read_json, write_json
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.stages import STAGES
 from score_rag.pipeline.state import run_folder
+from score_rag.pipeline.tracking import track
 
 __all__ = ["SCORECARD", "changes_since", "find_predictions", "find_table", "made_from", "staleness", "store_table", "table_name"]
 
@@ -66,17 +67,26 @@ def table_name(split: str, rows: int | None, kind: str = SCORECARD) -> str:
     return split + ("" if kind == SCORECARD else f"-{kind}") + ("" if rows is None else f"-{rows}-rows")
 
 
-def store_table(pipeline: Pipeline, name: str, content: Mapping[str, Any], scores: pl.DataFrame) -> list[str]:
-    """Write `NAME.json` and `NAME.parquet` under the run's lock.
+def store_table(
+    pipeline: Pipeline, name: str, content: Mapping[str, Any], scores: pl.DataFrame, *, metrics: Mapping[str, float]
+) -> list[str]:
+    """Write `NAME.json` and `NAME.parquet` under the run's lock, and log the metrics where `evaluation.report_to` says so.
 
     Args:
         content: The table, `made_from` as it was before anything was scored.
         scores: The rows with a column for each scorer.
+        metrics: Every value of the table by name.
 
     Returns:
         What a reader must know: what changed meanwhile, and where the rows are stored, or why they are not (another process writes to the
-        run, its folder cannot be written to, its disk is full).
+        run, its folder cannot be written to, its disk is full); the same of what was logged.
     """
+    made = content["made_from"]
+    told = _store(pipeline, name, content, scores)
+    return told + track(pipeline, name, metrics, {"table": content["title"], "settings": made["settings"], "predictor": made["predictor"]})
+
+
+def _store(pipeline: Pipeline, name: str, content: Mapping[str, Any], scores: pl.DataFrame) -> list[str]:
     told = [f"the run changed while it was evaluated: {change}" for change in changes_since(content["made_from"], made_from(pipeline))]
     written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     out = run_folder(pipeline) / "evaluation"

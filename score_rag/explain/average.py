@@ -72,6 +72,11 @@ class AveragePicture:
     notes: tuple[str, ...]
     made_from: Mapping[str, Any]
 
+    def metrics(self) -> dict[str, float]:
+        """Every value by name (`neighbour 1.change`), for trackers of experiments."""
+        named = ((f"{row.name}.{what}", getattr(row, what)) for row in self.rows for what in ("attention", "change", "gain"))
+        return {name: found.value for name, found in named if found is not None}
+
     @classmethod
     def of(
         cls,

@@ -14,6 +14,7 @@ from score_rag.explain.average import KIND, AveragePicture
 from score_rag.explain.explainer import Explainer
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.run import Run
+from score_rag.pipeline.tracking import check_tracking
 from score_rag.progress import Report, silent
 
 __all__ = ["explain_rows"]
@@ -29,6 +30,7 @@ def explain_rows(pipeline: Pipeline, rows: int, *, split: str | None = None, rep
     Raises:
         StageError: The run is not finished.
     """
+    check_tracking(pipeline)
     made = made_from(pipeline)
     run = Run.open(pipeline)
     split = split or pipeline.evaluation.split
@@ -55,5 +57,6 @@ def explain_rows(pipeline: Pipeline, rows: int, *, split: str | None = None, rep
             columns.append(pl.Series(f"attention: {row.name}", [None if one is None else one.attention for one in own]))
         if row.change is not None:
             columns.append(pl.Series(f"without: {row.name}", [None if one is None else one.without for one in own]))
-    notes += store_table(pipeline, table_name(split, rows, KIND), picture.to_dict(), frame.with_columns(columns))
+    name = table_name(split, rows, KIND)
+    notes += store_table(pipeline, name, picture.to_dict(), frame.with_columns(columns), metrics=picture.metrics())
     return replace(picture, notes=tuple(notes))

@@ -30,6 +30,7 @@ from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.fit_predictor import OTHERS
 from score_rag.pipeline.run import Run
 from score_rag.pipeline.state import run_folder
+from score_rag.pipeline.tracking import check_tracking
 from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def ablate(
         InputError: There is no such variant.
         LockedError: Another process is at an ablation of the same run.
     """
+    check_tracking(pipeline)
     made = made_from(pipeline)
     run = Run.open(pipeline, stages=("data", "crm", "documents", "retriever", "reranker", "predictor"))
     builder = run.writer.builder
@@ -105,6 +107,7 @@ def ablate(
         table_name(split, rows, ABLATION),
         table.to_dict(),
         frame.with_columns([pl.Series(name, values) for name, values in scores.items()]),
+        metrics=table.metrics(),
     )
     return table.noted(told)
 

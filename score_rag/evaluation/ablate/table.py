@@ -106,6 +106,10 @@ class AblationTable:
         counted = uauc(user_ids, labels, np.zeros(len(labels)))
         return cls(title, tuple(rows), len(labels), counted.users, tuple(notes), made_from or {})
 
+    def metrics(self) -> dict[str, float]:
+        """Every value by name (`no-ci.auc`), for trackers of experiments."""
+        return {f"{row.variant.name}.{name}": found.value.value for row in self.rows for name, found in row.metrics.items()}
+
     @property
     def failed(self) -> list[str]:
         """Names of the variants that failed."""

@@ -20,6 +20,7 @@ from score_rag.files import digest_json, folder_lock
 from score_rag.pipeline.config import load_pipeline
 from score_rag.pipeline.run import Run
 from score_rag.pipeline.state import run_folder
+from score_rag.pipeline.tracking import check_tracking
 from score_rag.progress import Report, silent
 
 __all__ = ["SPLIT", "SWEEP", "Sweep", "sweep"]
@@ -44,6 +45,7 @@ class Sweep:
     ) -> None:
         self.name, self.overrides, self.retrain, self.report = name, list(overrides), retrain, report
         self.base = load_pipeline(name, overrides=overrides)
+        check_tracking(self.base)
         self.made = made_from(self.base)
         self.run = Run.open(self.base, stages=("data",))
         self.frame = choose_rows(self.run.interactions, SPLIT, rows or self.base.evaluation.rows, seed=self.base.seed)
@@ -102,7 +104,7 @@ class Sweep:
             made_from=self.made,
         )
         columns = [pl.Series(str(place), found.scores) for place, (_, found) in enumerate(self.results) if found.scores is not None]
-        stored = store_table(self.base, self.table_name, made.to_dict(), self.frame.with_columns(columns))
+        stored = store_table(self.base, self.table_name, made.to_dict(), self.frame.with_columns(columns), metrics=made.metrics())
         try:
             curve = run_folder(self.base) / "evaluation" / f"{self.table_name}.csv"
             made.curve().write_csv(curve)

@@ -113,6 +113,14 @@ class SweepTable:
         """The table with further notes."""
         return replace(self, notes=(*self.notes, *notes))
 
+    def metrics(self) -> dict[str, float]:
+        """Every value by name (`reranker.top_n=2.auc`), for trackers of experiments."""
+        out: dict[str, float] = {}
+        for row in self.rows:
+            point = ", ".join(f"{name}={value}" for name, value in row.values.items())
+            out |= {f"{point}.{name}": found.value for name, found in row.metrics.items()}
+        return out
+
     def curve(self) -> pl.DataFrame:
         """A row for each point: its settings, then `METRIC`, `METRIC_low`, `METRIC_high` of each metric, and `tokens`."""
         out = []
