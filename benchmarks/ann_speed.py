@@ -5,8 +5,8 @@
 
 Vectors are synthetic and clustered, as sentence vectors are: a direction in common, two of 2,000 topics (of skewed frequency) each, and
 noise whose spectrum falls like 1/root. Half of the users have two versions. Time is of one thread's processor, so that what else the
-machine does counts little: building as a ratio to one exact pass (blocks of 256) over 1,000 questions, a question as a ratio to an exact one
-at the same moment.
+machine does counts little: building as a ratio to one exact pass (blocks of 256) over 1,000 questions, a question as a ratio to an exact
+one at the same moment.
 """
 
 from __future__ import annotations

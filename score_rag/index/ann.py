@@ -199,22 +199,28 @@ class AnnIndex:
             report("filling lists", start + len(part), len(places))
 
     def _measure(self) -> None:
-        """Find how many lists are to be looked into: the fewest, doubled each time, that find the recall for documents themselves."""
+        """Find how many lists are to be looked into: the fewest that find the recall for documents themselves, to an eighth."""
         visible = np.flatnonzero(np.unpackbits(self.moments.visible(FOREVER), count=len(self._vectors), bitorder="little"))
         asked = np.random.default_rng(self.facts["seed"]).choice(visible, min(_ASKED, len(visible)), replace=False)
         vectors = np.asarray(self._vectors[np.sort(asked)])
         k = min(10, len(visible))
         wanted = _edges(vectors, self._vectors, visible, k)
-        self.facts["probe"] = 1
-        while self.facts["probe"] < self._lists.nlist:
+
+        def enough(probe: int) -> bool:
+            self.facts["probe"] = probe
             found = self.nearest_many(vectors, k)
-            hits = [
-                (np.asarray(self._vectors[own]) @ vector >= edge - 1e-6).sum()
-                for vector, own, edge in zip(vectors, found, wanted, strict=True)
-            ]
-            if np.mean(np.minimum(hits, k)) >= self.facts["recall"] * k:
-                break
-            self.facts["probe"] = min(2 * self.facts["probe"], self._lists.nlist)
+            told = zip(vectors, found, wanted, strict=True)
+            hits = [(np.asarray(self._vectors[own]) @ vector >= edge - 1e-6).sum() for vector, own, edge in told]
+            return bool(np.mean(np.minimum(hits, k)) >= self.facts["recall"] * k)
+
+        high = 1
+        while high < self._lists.nlist and not enough(high):
+            high = min(2 * high, self._lists.nlist)
+        low = high // 2
+        while high - low > max(high // 8, 1):
+            middle = (low + high) // 2
+            low, high = (low, middle) if enough(middle) else (middle, high)
+        self.facts["probe"] = high
 
 
 def _edges(asked: np.ndarray, vectors: np.ndarray, visible: np.ndarray, k: int) -> np.ndarray:
