@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from score_rag.errors import IndexMismatchError
+from score_rag.errors import IndexMismatchError, MissingPackageError, ScoreError
 from score_rag.index.reader import BehaviourIndex
 from score_rag.index.writer import content_of
 from score_rag.progress import Report, silent
@@ -82,11 +82,15 @@ def check_index(folder: Path | str, encoder: Encoder, *, store: str | None = Non
 def _store(index: BehaviourIndex, generator: np.random.Generator) -> Finding:
     """Each user asked for by their own vector is found; a store that lost vectors still counts them."""
     newest = index.newest
+    if index.settings["store"] == "exact":
+        return Finding("store", True, "none: all questions are answered exactly")
+    # However few there are, what is looked at is the store.
+    index.exact_below = 0
     try:
-        store = index.store
-    except IndexMismatchError as error:
+        there = index.ann is not None or index.store is not None
+    except (IndexMismatchError, MissingPackageError) as error:
         return _wrong("store", error)
-    if store is None:
+    if not there:
         return Finding("store", True, "not looked at: it must not be written to (which Chroma does even to read), or its name is not given")
     asked = generator.choice(newest, min(_ASKED, len(newest)), replace=False)
     k = min(10, len(newest))
@@ -94,7 +98,7 @@ def _store(index: BehaviourIndex, generator: np.random.Generator) -> Finding:
     for place in asked:
         vector = np.asarray(index.vectors[place])
         try:
-            hits = index.places_of(store.nearest(vector, k))
+            hits = index.stored_places(vector, k)
         except IndexMismatchError as error:
             return _wrong("store", error)
         scores = np.asarray(index.vectors[hits]) @ vector if len(hits) else np.zeros(0)
@@ -108,6 +112,6 @@ def _store(index: BehaviourIndex, generator: np.random.Generator) -> Finding:
     )
 
 
-def _wrong(name: str, error: IndexMismatchError) -> Finding:
+def _wrong(name: str, error: ScoreError) -> Finding:
     told = [error.what, *(f"{word} {value}" for word, value in (("expected", error.expected), ("found", error.found)) if value)]
     return Finding(name, False, "; ".join(told))

@@ -3,7 +3,8 @@
 index.json              which generation stands, and what it is: written last, in one rename
 000001/documents.parquet   all versions of all users' documents, in the order of time
 000001/vectors.npy         their vectors, memory-mapped: exact search, at any moment
-000001/chroma/             the newest document of each user, for approximate search and for other programs
+000001/chroma/             the newest document of each user, for approximate search and for other programs; or
+000001/ann.faiss           all documents, for approximate search at any moment
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from score_rag.errors import DataError, ScoreError
 from score_rag.files import read_json
 from score_rag.index.chroma import ChromaServer
 from score_rag.index.generation import generation_name, store_ids
-from score_rag.index.stores import is_python_name, open_store
+from score_rag.index.stores import is_beside, is_python_name, open_store
 
 __all__ = ["Standing", "drop_collection", "is_generation", "is_of_index", "read_standing", "read_waiting"]
 
@@ -36,7 +36,8 @@ def read_standing(folder: Path) -> Standing:
         settings = read_json(folder / "index.json")
         number, index = int(settings["generation"]), str(settings["index"])
         documents = pl.read_parquet(folder / generation_name(number) / "documents.parquet")
-        ids = frozenset(store_ids(documents.filter(pl.col("superseded_at") == FOREVER), index))
+        stored = settings["store"] not in ("ann", "exact")
+        ids = frozenset(store_ids(documents.filter(pl.col("superseded_at") == FOREVER), index)) if stored else frozenset()
         return Standing(number, index, frozenset(documents["user_id"]), ids, settings.get("previous"))
     except (ScoreError, KeyError, TypeError, ValueError, AttributeError, OSError, pl.exceptions.PolarsError):
         return Standing()
@@ -57,7 +58,7 @@ def is_generation(place: Path) -> bool:
 
 def is_of_index(place: Path) -> bool:
     """Whether something in a folder without `index.json` is what a writer leaves that did not come to its end."""
-    parts = ("vectors.npy", "documents.parquet", "chroma")
+    parts = ("vectors.npy", "documents.parquet", "chroma", "ann.faiss")
     ours = is_generation(place) and all(inner.name in parts for inner in place.iterdir())
     files = (".lock", ".lock.json", "waiting.json", "index.json")
     # A file that was being written has its name between a dot and a word by chance.
@@ -67,7 +68,7 @@ def is_of_index(place: Path) -> bool:
 
 def drop_collection(settings: Mapping[str, Any], index: str | None) -> None:
     """Take away the collection of an index that was built anew since, now that its readers have had time to go on."""
-    if index is None or settings["store"] == "chroma" or is_python_name(settings["store"]):
+    if index is None or is_beside(settings["store"]) or is_python_name(settings["store"]):
         return
     store = open_store(settings["store"], settings["store_options"], Path(), index=index)
     if isinstance(store, ChromaServer):

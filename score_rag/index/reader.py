@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,11 @@ from score_rag.documents.versions import DOCUMENT_COLUMNS, FOREVER
 from score_rag.errors import IndexMismatchError, RenewIndex
 from score_rag.index.exact import best_places, search_at, search_many
 from score_rag.index.generation import generation_name, read_generation, rebuild, stamp_of, store_ids
+from score_rag.index.moments import Moments
 
 if TYPE_CHECKING:
     from score_rag.encoders.encoder import Encoder
+    from score_rag.index.ann import AnnIndex
     from score_rag.index.stores import Store
 
 __all__ = ["BehaviourIndex", "Hit", "documents_of"]
@@ -149,7 +151,7 @@ class BehaviourIndex:
         """
         from score_rag.index.stores import is_python_name, open_store
 
-        if self.folder is None:
+        if self.folder is None or self.settings["store"] in ("ann", "exact"):
             return None
         kind, local = self.settings["store"], self.settings["store"] == "chroma"
         place = self.folder / generation_name(self.generation) / "chroma"
@@ -170,6 +172,24 @@ class BehaviourIndex:
         if local and count != len(self.newest):
             raise IndexMismatchError("the store is not whole", where=place, expected=len(self.newest), found=count, remedy=self._again)
         return store
+
+    @cached_property
+    def ann(self) -> AnnIndex | None:
+        """Lists for approximate search at any moment; None where the index was built without, or this generation is gone."""
+        from score_rag.index.ann import FILE, AnnIndex
+
+        if self.folder is None or self.settings["store"] != "ann":
+            return None
+        try:
+            place = self.folder / generation_name(self.generation) / FILE
+            return AnnIndex.open(place, self.settings["ann"], self.vectors, self._moments)
+        except IndexMismatchError as error:
+            error.remedy = error.remedy or self._again
+            raise
+
+    @cached_property
+    def _moments(self) -> Moments:
+        return Moments(self._until, self._superseded)
 
     @property
     def stale(self) -> bool:
@@ -195,12 +215,18 @@ class BehaviourIndex:
             as_of: Only what was known strictly before this second, by exact search. None means now: by the store, where there are many.
             exclude_user: Whose documents not to return.
         """
-        ids: list[str] = []
+        hits = self._hits(vector, self.stored_places(vector, k + 1, as_of), k, exclude_user)
+        return hits if self._enough(hits, k, as_of, exclude_user) else self.exactly(vector, k, as_of, exclude_user)
+
+    def stored_places(self, vector: np.ndarray, k: int, as_of: int | None = None) -> np.ndarray:
+        """int64 [at most k]: places of visible documents that approximate search finds; none where exact search answers."""
         with self._unless_gone():
-            if self._approximate(as_of) and self.store is not None:
-                ids = self.store.nearest(vector, min(k + 1, len(self.newest)))
-        hits = self._hits(vector, self.places_of(ids), k, exclude_user)
-        return hits if self._enough(hits, k, exclude_user) else self.exactly(vector, k, as_of, exclude_user)
+            if self._approximate(as_of):
+                if self.ann is not None:
+                    return self.ann.nearest(vector, k, as_of)
+                if self.store is not None:
+                    return self.places_of(self.store.nearest(vector, min(k, len(self.newest))))
+        return np.zeros(0, dtype=np.int64)
 
     async def aquery(self, vector: np.ndarray, k: int, *, as_of: int | None = None, exclude_user: str | None = None) -> list[Hit]:
         """`query`, without blocking the event loop."""
@@ -208,38 +234,48 @@ class BehaviourIndex:
 
         if not self._prepared:
             await asyncio.to_thread(self._prepare)
+        if self._lists:
+            return await asyncio.to_thread(partial(self.query, vector, k, as_of=as_of, exclude_user=exclude_user))
         ids: list[str] = []
         with self._unless_gone():
             if self._approximate(as_of) and self.store is not None:
                 ids = await self.store.anearest(vector, min(k + 1, len(self.newest)))
         hits = self._hits(vector, self.places_of(ids), k, exclude_user)
-        if self._enough(hits, k, exclude_user):
+        if self._enough(hits, k, as_of, exclude_user):
             return hits
         # A product of matrices leaves the interpreter's lock; a small one is over before a thread would have begun.
         if len(self.documents) * self.vectors.shape[1] <= _SHORT:
             return self.exactly(vector, k, as_of, exclude_user)
         return await asyncio.to_thread(self.exactly, vector, k, as_of, exclude_user)
 
+    @property
+    def _lists(self) -> bool:
+        return self.settings.get("store") == "ann"
+
     def _approximate(self, as_of: int | None) -> bool:
-        return as_of is None and len(self.newest) > self.exact_below
+        return (self._lists or as_of is None) and self._visible(as_of) > self.exact_below
+
+    def _visible(self, as_of: int | None) -> int:
+        """How many documents are visible."""
+        return len(self.newest) if as_of is None else self._moments.count(as_of)
 
     def _prepare(self) -> None:
         """Read and open what the first question would have to wait for."""
         with self._unless_gone():
-            if self._approximate(None) and self.store is not None:
+            if self._approximate(None) and self.ann is None and self.store is not None:
                 _ = self._place_of
         if not self._approximate(None):
             _ = self._newest_vectors
         self._prepared = True
 
-    def _enough(self, hits: Sequence[Hit], k: int, exclude_user: str | None) -> bool:
+    def _enough(self, hits: Sequence[Hit], k: int, as_of: int | None, exclude_user: str | None) -> bool:
         """Whether a store came back with as many as there are to be had; one that lost some on the way does not."""
-        return bool(hits) and len(hits) >= min(k, len(self.newest) - (exclude_user is not None))
+        return bool(hits) and len(hits) >= min(k, self._visible(as_of) - (exclude_user is not None))
 
     def search(
         self, vectors: np.ndarray, k: int, *, as_of: Sequence[int | None], exclude: Sequence[str | None], block: int = 256
     ) -> list[list[Hit]]:
-        """`query` for many vectors at once, exact, each with its own time and excluded user.
+        """`query` for many vectors at once, exact but where lists answer at any moment; each with its own time and excluded user.
 
         Args:
             vectors: [n, dim].
@@ -247,9 +283,18 @@ class BehaviourIndex:
             exclude: [n].
             block: Queries at a time; a block takes about `block` × documents × 5 bytes.
         """
+        if self._lists:
+            return self._listed(np.asarray(vectors), k, as_of, exclude)
         # Of one user one document is visible at a time: one more than asked for makes up for the user who is left out.
         found = search_many(np.asarray(vectors), self.vectors, self._until, self._superseded, k + 1, as_of, block=block)
         return [self._hits(vector, places, k, user) for vector, places, user in zip(vectors, found, exclude, strict=True)]
+
+    def _listed(self, vectors: np.ndarray, k: int, as_of: Sequence[int | None], exclude: Sequence[str | None]) -> list[list[Hit]]:
+        """`search` by lists, the earliest moment first: questions of one moment share its bits."""
+        out: list[list[Hit]] = [[]] * len(vectors)
+        for row in np.argsort([FOREVER if time is None else time for time in as_of], kind="stable").tolist():
+            out[row] = self.query(vectors[row], k, as_of=as_of[row], exclude_user=exclude[row])
+        return out
 
     def vector_of(self, user_id: str, as_of: int | None = None) -> np.ndarray | None:
         """The vector of the user's document that is visible at `as_of`; None where there is none."""

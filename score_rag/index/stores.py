@@ -20,7 +20,7 @@ import numpy as np
 from score_rag.errors import ChangeSetting, ConfigError, did_you_mean
 from score_rag.progress import Report, silent
 
-__all__ = ["Store", "VectorStore", "aquery", "is_python_name", "open_store", "store_id"]
+__all__ = ["Store", "VectorStore", "aquery", "is_beside", "is_python_name", "open_store", "store_id"]
 
 _CHUNK = 5000
 
@@ -66,7 +66,12 @@ class Store(Protocol):
 
 def is_python_name(kind: str) -> bool:
     """Whether a store is named by a Python name: to open it is to run what that names, so a file that was found does not decide it."""
-    return kind != "chroma" and not kind.startswith(("http://", "https://"))
+    return not is_beside(kind) and not kind.startswith(("http://", "https://"))
+
+
+def is_beside(kind: str) -> bool:
+    """Whether a store is of files beside the index."""
+    return kind in ("chroma", "ann", "exact")
 
 
 def open_store(kind: str, options: Mapping[str, Any], folder: Path, *, index: str) -> Store:
@@ -119,7 +124,7 @@ def _made(kind: str, options: Mapping[str, Any]) -> Any:
 
     where = f"retriever.store: {kind}"
     module, colon, name = kind.partition(":")
-    expected = "chroma, an address such as http://localhost:8000, or package.module:Name of a LlamaIndex vector store"
+    expected = "chroma, ann, exact, an address such as http://localhost:8000, or package.module:Name of a LlamaIndex vector store"
     if not colon:
         raise ConfigError("there is no such store", where=where, expected=expected)
     try:

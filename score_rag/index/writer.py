@@ -18,12 +18,13 @@ import polars as pl
 
 from score_rag.documents.versions import DOCUMENT_COLUMNS, FOREVER
 from score_rag.errors import ChangeSetting, DataError, IndexMismatchError, InputError, RenewIndex
+from score_rag.extras import require
 from score_rag.files import digest_json, folder_lock, write_json
-from score_rag.index.chroma import LocalChroma
-from score_rag.index.generation import FORMAT, generation_name, rebuild, store_ids
-from score_rag.index.leftovers import drop_collection, is_generation, is_of_index, read_standing, read_waiting
+from score_rag.index.fill import fill_lists, fill_store
+from score_rag.index.generation import FORMAT, generation_name
+from score_rag.index.leftovers import drop_collection, is_generation, is_of_index, read_standing
 from score_rag.index.reader import BehaviourIndex
-from score_rag.index.stores import Store, is_python_name, open_store
+from score_rag.index.stores import is_python_name
 from score_rag.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -156,43 +157,34 @@ def _write(
         raise DataError(
             "there are no documents to index", expected="at least one user", hint="is the index still wanted? delete its folder"
         )
+    if settings["store"] == "ann":
+        require("faiss")
     documents = documents.select(list(DOCUMENT_COLUMNS)).sort("known_until", "document_id")
     before = read_standing(folder)
     number = max((int(place.name) for place in folder.iterdir() if is_generation(place)), default=0) + 1
     own = folder / generation_name(number)
     own.mkdir()
     index = before.index if standing is not None else uuid4().hex
-    store: Store | None = None
     try:
         vectors, embedded = _vectors(documents, encoder, standing, report)
         np.save(own / "vectors.npy", vectors)
         documents.write_parquet(own / "documents.parquet")
         rows = np.flatnonzero(documents["superseded_at"].to_numpy() == FOREVER)
-        ids = store_ids(documents[rows], index)
-        begun = folder / generation_name(standing.generation) / "chroma" if standing is not None else None
-        if settings["store"] == "chroma" and begun is not None and begun.is_dir():
-            store, held = LocalChroma.copied(begun, own / "chroma"), before.ids
-            store.remove(sorted(held - set(ids)))
-        else:
-            store = open_store(settings["store"], settings["store_options"], own / "chroma", index=index)
-            held = before.ids if store.shared and standing is not None else frozenset()
-        new = [place for place, name in enumerate(ids) if name not in held]
-        if store.shared:
-            # What is about to be put in, and what is about to be left behind, is written down first: should this be the end, the next
-            # writer takes it out. Readers of the generation before may still ask for what is left behind, so not this one.
-            waiting = read_waiting(folder)
-            write_json(folder / "waiting.json", sorted(waiting | before.ids - set(ids) | {ids[place] for place in new}))
-            store.remove(sorted(waiting - before.ids))
-        told = documents[rows[new]]
-        facts = told.select("document_id", "user_id", "events", "known_until").to_dicts()
-        store.add([ids[place] for place in new], vectors[rows[new]], told["text"].to_list(), facts, report)
-        if not store.shared and store.count() != len(ids):
-            raise IndexMismatchError(
-                "the store that was to be brought up to date is not whole",
-                where=begun,
-                expected=f"{len(ids)} users after the update",
-                found=store.count(),
-                remedy=rebuild(folder),
+        left: frozenset[str] | None = None
+        beside_it: dict[str, Any] = {}
+        if settings["store"] == "ann":
+            beside_it["ann"] = fill_lists(own, documents, vectors, standing=standing, settings=settings, report=report)
+        elif settings["store"] != "exact":
+            left = fill_store(
+                folder,
+                own,
+                documents[rows],
+                vectors[rows],
+                index=index,
+                standing=standing,
+                before=before,
+                settings=settings,
+                report=report,
             )
         what = {
             "format": FORMAT,
@@ -202,25 +194,22 @@ def _write(
             "encoder": encoder.fingerprint,
             "dimension": int(vectors.shape[1]),
             "documents": len(documents),
-            "users": len(ids),
+            "users": len(rows),
             "content": content_of(documents),
         }
         if beside is not None:
             beside(own)
-        write_json(folder / "index.json", {**what, **settings})
+        write_json(folder / "index.json", {**what, **settings, **beside_it})
     except BaseException:
         shutil.rmtree(own, ignore_errors=True)
         raise
-    finally:
-        if store is not None:
-            store.close()
-    if store.shared:
-        write_json(folder / "waiting.json", sorted(before.ids - set(ids)))
+    if left is not None:
+        write_json(folder / "waiting.json", sorted(left))
         drop_collection(settings, before.previous if standing is not None else None)
     for place in folder.iterdir():
         if is_generation(place) and int(place.name) not in (number, before.generation):
             shutil.rmtree(place, ignore_errors=True)
-    return Written(number, len(documents), len(ids), embedded, len(before.users - set(documents["user_id"])))
+    return Written(number, len(documents), len(rows), embedded, len(before.users - set(documents["user_id"])))
 
 
 def _among(users: Collection[str]) -> pl.Expr:

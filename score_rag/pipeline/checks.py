@@ -45,7 +45,7 @@ def check_retriever(pipeline: Pipeline) -> None:
     """
     from score_rag.encoders.encoder import find_encoder
 
-    require(*TRAINING)
+    require(*TRAINING, *(["faiss"] if pipeline.retriever.store == "ann" else []))
     _check_length(find_encoder(pipeline.retriever.encoder), pipeline.retriever.max_tokens, "retriever.max_tokens")
     _check_package(pipeline.retriever.trainer.report_to, "retriever.trainer.report_to")
 

@@ -61,9 +61,12 @@ class RetrieverSettings(RetrieverTraining):
     )
     store: str = Field(
         "chroma",
-        description="chroma (beside the index) | http://HOST:8000 (a Chroma server) | package.module:Name (a LlamaIndex vector store)",
+        description="chroma (beside the index) | ann (FAISS, for any moment; extra ann) | exact (none) | http://HOST:8000 (a Chroma server)"
+        " | package.module:Name (a LlamaIndex vector store)",
     )
-    store_options: FrozenMapping[str, Any] = Field({}, description="a server's collection and headers; a vector store's keyword arguments")
+    store_options: FrozenMapping[str, Any] = Field(
+        {}, description="a server's collection and headers; a vector store's keyword arguments; for ann, recall (.95)"
+    )
 
     @model_validator(mode="after")
     def _encoder_reads_so_much(self) -> Self:
@@ -75,10 +78,13 @@ class RetrieverSettings(RetrieverTraining):
     @model_validator(mode="after")
     def _store_has_the_options(self) -> Self:
         server = self.store.startswith(("http://", "https://"))
-        allowed = ("collection", "headers") if server else ()
+        allowed = ("collection", "headers") if server else ("recall",) if self.store == "ann" else ()
         strangers = [name for name in self.store_options if name not in allowed]
         # What a vector store's class takes, it says itself.
-        if strangers and (server or self.store == "chroma"):
+        if strangers and (server or self.store in ("chroma", "ann", "exact")):
             expected = ", ".join(allowed) or "none"
             raise misfits({"store_options": f"the store {self.store} has no option {strangers[0]!r}; it has {expected}"})
+        recall = self.store_options.get("recall", 0.95) if self.store == "ann" else 0.95
+        if isinstance(recall, bool) or not isinstance(recall, int | float) or not 0 < recall <= 1:
+            raise misfits({"store_options": f"a recall is above 0 and at most 1, found {recall!r}"})
         return self

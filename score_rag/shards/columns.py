@@ -1,17 +1,16 @@
-"""Parquet files that are whole or not there, and many sorted ones as one."""
+"""Parquet files that are whole or not there."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-import polars as pl
-
 from score_rag.files import share
-from score_rag.shards.source import INPUT_ROW
+from score_rag.shards.sorted import group_rows, sorted_together
 
-__all__ = ["put_parquet", "sorted_together"]
+__all__ = ["put_parquet", "put_sorted"]
 
 
 def put_parquet(path: Path, write: Callable[[Path], object], *, check: Callable[[Path], None] | None = None) -> None:
@@ -35,12 +34,7 @@ def put_parquet(path: Path, write: Callable[[Path], object], *, check: Callable[
         aside.unlink(missing_ok=True)
 
 
-def sorted_together(files: Sequence[Path]) -> pl.LazyFrame:
-    """Files whose rows are each in the order of the input, as one table in that order; read side by side."""
-    tables = [pl.scan_parquet(file) for file in files]
-    while len(tables) > 1:
-        # In pairs of pairs: as deep as the logarithm of their number.
-        tables = [
-            tables[at].merge_sorted(tables[at + 1], INPUT_ROW) if at + 1 < len(tables) else tables[at] for at in range(0, len(tables), 2)
-        ]
-    return tables[0]
+def put_sorted(path: Path, files: Sequence[Path]) -> None:
+    """Write files that are each in the order of the input as one in that order."""
+    table = sorted_together(files)
+    put_parquet(path, partial(table.sink_parquet, row_group_size=group_rows(table.collect_schema())))

@@ -7,13 +7,13 @@ from pathlib import Path
 from score_rag.errors import DataError, InputError
 from score_rag.progress import Report, silent
 from score_rag.shards.check import ShardsReport, check_shards, shards_of
-from score_rag.shards.columns import put_parquet, sorted_together
+from score_rag.shards.columns import put_sorted
 
 __all__ = ["merge_shards"]
 
 
 def merge_shards(output: Path | str, file: Path | str, *, errors: Path | str | None = None, report: Report = silent) -> ShardsReport:
-    """Check all shards, then write them as one; parts are read side by side.
+    """Check all shards, then write them as one; a batch of each part is held at a time.
 
     Args:
         output: The folder of the shards.
@@ -46,4 +46,4 @@ def merge_shards(output: Path | str, file: Path | str, *, errors: Path | str | N
 
 def _write(file: Path, parts: list[Path]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    put_parquet(file, sorted_together(parts).sink_parquet)
+    put_sorted(file, parts)

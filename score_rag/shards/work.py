@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ import polars as pl
 from score_rag.errors import InputError
 from score_rag.files import digest_file, folder_lock, full_disk, write_json
 from score_rag.progress import Report, silent
-from score_rag.shards.columns import put_parquet, sorted_together
+from score_rag.shards.columns import put_parquet, put_sorted
 from score_rag.shards.job import Job
 from score_rag.shards.manifest import claim
 from score_rag.shards.plan import Plan, make_plan
 from score_rag.shards.record import Record, read_record
 from score_rag.shards.shard import Shard
+from score_rag.shards.sorted import group_rows
 from score_rag.shards.source import INPUT_ROW
 
 __all__ = ["BATCH_ROWS", "CHECKPOINT", "REASON", "Done", "run_shard"]
@@ -127,7 +129,9 @@ def _work(job: Job, plan: Plan, scratch: Path, *, checkpoint: float, report: Rep
         if many or end == len(plan.edges) - 1 or time.monotonic() - since >= checkpoint:
             # Failures first: where the results are, both are.
             for kind, frames in (("bad", bad), ("good", good)):
-                put_parquet(scratch / f"{kind}-{first:09d}-{end:09d}.parquet", pl.concat(frames).sort(INPUT_ROW).write_parquet)
+                table = pl.concat(frames).sort(INPUT_ROW)
+                write = partial(table.write_parquet, row_group_size=group_rows(table.schema))
+                put_parquet(scratch / f"{kind}-{first:09d}-{end:09d}.parquet", write)
             first, since, good, bad = end, time.monotonic(), [], []
 
 
@@ -168,7 +172,10 @@ def _finish(job: Job, plan: Plan, shard: Shard, output: Path, scratch: Path, fin
 
 
 def _put(path: Path, files: Sequence[Path], empty: pl.DataFrame) -> None:
-    put_parquet(path, sorted_together(files).sink_parquet if files else empty.write_parquet)
+    if files:
+        put_sorted(path, files)
+    else:
+        put_parquet(path, empty.write_parquet)
 
 
 def _empty(job: Job) -> pl.DataFrame:
