@@ -18,7 +18,7 @@ import polars as pl
 
 from score_rag.documents.versions import DOCUMENT_COLUMNS, FOREVER
 from score_rag.errors import ChangeSetting, DataError, IndexMismatchError, InputError, RenewIndex
-from score_rag.files import digest_json, folder_lock, write_json
+from score_rag.files import digest_json, digests_of, folder_lock, sealed, write_json
 from score_rag.index.chroma import LocalChroma
 from score_rag.index.generation import FORMAT, generation_name, rebuild, store_ids
 from score_rag.index.leftovers import drop_collection, is_generation, is_of_index, read_standing, read_waiting
@@ -207,7 +207,8 @@ def _write(
         }
         if beside is not None:
             beside(own)
-        write_json(folder / "index.json", {**what, **settings})
+        # Chroma writes to its own files even to read them; what it finds is held to the vectors.
+        write_json(folder / "index.json", sealed({**what, **settings, "digests": digests_of(own, without=("chroma",))}))
     except BaseException:
         shutil.rmtree(own, ignore_errors=True)
         raise
