@@ -53,8 +53,8 @@ def said(folder: Path) -> dict:
         if not path.is_file() or name in ("finished.json", "adapter/README.md") or "/chroma/" in name:
             continue
         if name == "index/index.json":
-            # Each index has an id of its own, by chance.
-            out[name] = {key: value for key, value in read_json(path).items() if key != "index"}
+            # Each index has an id of its own, by chance, and its seal tells of it.
+            out[name] = {key: value for key, value in read_json(path).items() if key not in ("index", "seal")}
         elif name == "adapter/adapter_config.json":
             out[name] = {key: value for key, value in read_json(path).items() if key != "base_model_name_or_path"}
         elif path.suffix == ".onnx":

@@ -14,7 +14,7 @@ from score_rag.files.lock import folder_lock
 from score_rag.files.modes import share
 from score_rag.files.once import make_once
 from score_rag.files.parts import part_folder
-from score_rag.files.sealed import VERIFY, changed_file, check_sealed, digests_of, is_whole, sealed
+from score_rag.files.seal import VERIFY, changed_file, check_sealed, digests_of, is_whole, sealed
 from score_rag.files.staged import recover_folder, staged_folder
 
 __all__ = [
