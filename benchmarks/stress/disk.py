@@ -9,11 +9,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.stress.processes import asked, context
+from benchmarks.stress.processes import Died, asked, context
 from benchmarks.stress.result import Clock, Result
 
 __all__ = ["disk"]
@@ -30,18 +30,24 @@ def disk(minutes: float, seed: int, toy: str | None) -> Result:
             result.skipped = f"no small disk can be mounted here: {why}"
             return result.ended()
         source, clock = context(heavy=True), Clock(minutes)
-        for fault in asked(source, _index_and_log, Path(place) / "disk" / "small", Path(place) / "disk"):
-            result.fault(fault)
-        result.counts["index and log"] += 1
+        _try(result, "index and log", lambda: asked(source, _index_and_log, Path(place) / "disk" / "small", Path(place) / "disk"))
         for stage in _STAGES if toy is not None else ():
             if not clock:
                 break
-            faults = asked(source, _stage, toy, stage, Path(place) / "disk", draw.random())
-            result.counts[f"run {stage}"] += 1
-            for fault in faults:
-                result.fault(f"run {stage}: {fault}")
+            share = draw.random()
+            _try(result, f"run {stage}", lambda stage=stage, share=share: asked(source, _stage, toy, stage, Path(place) / "disk", share))
     result.done = sum(result.counts.values())
     return result.ended()
+
+
+def _try(result: Result, name: str, work: Callable[[], list[str]]) -> None:
+    result.counts[name] += 1
+    try:
+        faults = work()
+    except Died as error:
+        faults = [str(error)]
+    for fault in faults:
+        result.fault(f"{name}: {fault}")
 
 
 @contextmanager
