@@ -12,7 +12,7 @@ from benchmarks.stress.result import Clock, Result
 __all__ = ["FULL", "leaks"]
 
 FULL = 100_000
-_ROUND = 100
+_ROUND = 20
 """Logs until the clock is looked at again."""
 
 
