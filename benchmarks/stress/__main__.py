@@ -34,7 +34,7 @@ def main() -> None:
     said.add_argument("--minutes", type=float, default=12, help="in all; a round that has begun is ended")
     said.add_argument("--seed", type=int, default=1)
     said.add_argument("--full", type=int, help="another amount than the full one")
-    said.add_argument("--light", action="store_true", help="without a trained run: only what needs none")
+    said.add_argument("--light", action="store_true", help="without a trained run: only what needs none; two readers")
     said.add_argument("--json", action="store_true")
     asked_for = said.parse_args()
     # What comes of the same work must be the same bits; two that share the cores must not wait for each other.
@@ -64,7 +64,7 @@ def _done(name: str, minutes: float, asked_for: argparse.Namespace, toy: str | N
         case "leaks":
             return leaks(minutes, asked_for.seed, **amount)
         case "readers":
-            return readers(minutes, asked_for.seed)
+            return readers(minutes, asked_for.seed, count=2 if asked_for.light else 8)
         case _:
             return disk(minutes, asked_for.seed, toy)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,6 +18,8 @@ __all__ = ["REFUSED_WITHIN", "readers"]
 REFUSED_WITHIN = 100.0
 """Milliseconds in which a second writer should know."""
 _USERS = 60
+_LEAST = 1
+"""Generations that are written, however long that takes."""
 
 
 def readers(minutes: float, seed: int, *, count: int = 8) -> Result:
@@ -26,9 +29,10 @@ def readers(minutes: float, seed: int, *, count: int = 8) -> Result:
     with tempfile.TemporaryDirectory(prefix="score-rag-readers-") as place:
         folder = Path(place)
         _write_once(folder / "index", 0)
-        end = time.time() + 60 * minutes
+        # Time begins when all are ready, and ends when the writer has ended.
+        stage = Stage(source.Barrier(count + 2), source.Event(), minutes)
         roles = [(_writer, ()), (_second, ()), *((_reader, (number,)) for number in range(count))]
-        running = [source.Process(target=_told, args=(told, role, folder, end, *more), daemon=True) for role, more in roles]
+        running = [source.Process(target=_told, args=(told, role, folder, stage, *more), daemon=True) for role, more in roles]
         for process in running:
             process.start()
         said = [told.get(timeout=60 * minutes + 300) for _ in running]
@@ -53,15 +57,25 @@ def readers(minutes: float, seed: int, *, count: int = 8) -> Result:
     return result.ended()
 
 
-def _told(queue: Any, role: Any, folder: Path, end: float, *more: Any) -> None:
+@dataclass
+class Stage:
+    """When all begin and end."""
+
+    ready: Any
+    over: Any
+    minutes: float
+
+
+def _told(queue: Any, role: Any, folder: Path, stage: Stage, *more: Any) -> None:
     import traceback
 
     found: dict[str, Any] = {}
     faults: list[str] = []
     try:
-        role(folder, end, found, faults, *more)
+        role(folder, stage, found, faults, *more)
     except BaseException:  # noqa: BLE001  # whatever it is, it is told
         faults.append(traceback.format_exc(limit=-4))
+        stage.over.set()
     queue.put((role.__name__, found, faults))
 
 
@@ -77,7 +91,7 @@ def _write_once(folder: Path, number: int) -> None:
         build_index(documents, WordEncoder(), folder)
 
 
-def _writer(folder: Path, end: float, found: dict[str, Any], faults: list[str]) -> None:
+def _writer(folder: Path, stage: Stage, found: dict[str, Any], faults: list[str]) -> None:
     """A new generation after the other, and a judgement that tells of it."""
     from score_rag.errors import LockedError
     from score_rag.feedback.log import FeedbackLog
@@ -85,7 +99,9 @@ def _writer(folder: Path, end: float, found: dict[str, Any], faults: list[str]) 
 
     log, number = FeedbackLog(folder / "log"), 0
     found |= {"writes": 0, "judgements": 0, "turns_not_had": 0}
-    while time.time() < end:
+    stage.ready.wait(300)
+    end = time.time() + 60 * stage.minutes
+    while not stage.over.is_set() and (time.time() < end or found["writes"] < _LEAST):
         try:
             _write_once(folder / "index", number + 1)
         except LockedError:
@@ -98,15 +114,17 @@ def _writer(folder: Path, end: float, found: dict[str, Any], faults: list[str]) 
             log.compact()
         found["writes"] += 1
         found["judgements"] += 20
+    stage.over.set()
 
 
-def _second(folder: Path, end: float, found: dict[str, Any], faults: list[str]) -> None:
+def _second(folder: Path, stage: Stage, found: dict[str, Any], faults: list[str]) -> None:
     """Somebody else who wants to write, and asks again and again; where it is its turn, it writes nothing."""
     from score_rag.errors import LockedError
     from score_rag.files import folder_lock
 
     found |= {"refused": [], "asked_to_write": 0}
-    while time.time() < end:
+    stage.ready.wait(300)
+    while not stage.over.is_set():
         begun = time.perf_counter()
         found["asked_to_write"] += 1
         try:
@@ -117,7 +135,7 @@ def _second(folder: Path, end: float, found: dict[str, Any], faults: list[str]) 
         time.sleep(0.05)
 
 
-def _reader(folder: Path, end: float, found: dict[str, Any], faults: list[str], number: int) -> None:
+def _reader(folder: Path, stage: Stage, found: dict[str, Any], faults: list[str], number: int) -> None:
     """Every answer is of one round, never of an earlier one than the last; judgements come whole and in order."""
     from score_rag.feedback.log import FeedbackLog
     from score_rag.index.reader import BehaviourIndex
@@ -128,7 +146,8 @@ def _reader(folder: Path, end: float, found: dict[str, Any], faults: list[str], 
     # Half of them ask the store, half the array.
     index.exact_below = 0 if number % 2 else index.exact_below
     seen: set[int] = set()
-    while time.time() < end:
+    stage.ready.wait(300)
+    while not stage.over.is_set():
         index = index.current() if found["reads"] % 20 else BehaviourIndex.open(folder / "index", WordEncoder())
         hits = index.query(index.vectors[found["reads"] % _USERS], 10)
         rounds = {int(hit.text.rpartition("round")[2].rstrip(".")) for hit in hits}
