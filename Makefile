@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install demo test test-all lint docs release clean
+.PHONY: install demo test test-all stress lint docs release clean
 
 install: .venv/.installed
 
@@ -24,6 +24,10 @@ test: install lint
 
 test-all: install lint
 	$(PYTEST)
+
+# Kills, readers, corruption, leaks, full disks: a quarter of an hour on two free cores. docs/reliability.md has the figures.
+stress: install
+	OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 $(BIN)/python -m benchmarks.stress --minutes $(or $(MINUTES),10)
 
 lint: install
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from score_rag.errors import DataError, LockedError, ScoreError, did_you_mean
-from score_rag.files import digest_folder, digest_json, folder_lock, read_json, staged_folder, write_json, write_text
+from score_rag.files import digest_json, digests_of, folder_lock, read_json, staged_folder, write_json, write_text
 
 
 def test_an_error_says_what_where_expected_found_and_the_next_command():
@@ -60,9 +60,9 @@ def test_json_that_is_not_json_is_named(tmp_path):
 def test_digests_depend_on_content_not_on_order(tmp_path):
     assert digest_json({"a": 1, "b": 2}) == digest_json({"b": 2, "a": 1})
     write_json(tmp_path / "x.json", {"a": 1})
-    before = digest_folder(tmp_path)
+    before = digests_of(tmp_path)
     write_json(tmp_path / "x.json", {"a": 2})
-    assert digest_folder(tmp_path) != before
+    assert digests_of(tmp_path) != before
 
 
 def test_a_second_writer_is_told_who_holds_the_folder(tmp_path):

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 from index_world import built, people  # noqa: F401
+from run_copies import reseal
 
 from score_rag.cli.remedies import command
 from score_rag.errors import IndexMismatchError, InputError
@@ -65,7 +66,15 @@ def test_what_is_broken_is_refused_with_the_command_to_type(built, tmp_path):
     assert "cannot be read" in str(told(place))
     place = broken("other documents")
     pl.read_parquet(place / "000001" / "documents.parquet").head(7).write_parquet(place / "000001" / "documents.parquet")
+    assert "not what was written" in str(told(place))
+    reseal(place / "000001")
     assert "not whole" in str(told(place))
+    for file in ("index.json", "000001/vectors.npy", "000001/documents.parquet"):
+        place = broken(f"a bit of {Path(file).name}")
+        raw = bytearray((place / file).read_bytes())
+        raw[raw.rfind(b'"users": 4') + 9 if file == "index.json" else len(raw) // 2] ^= 1
+        (place / file).write_bytes(raw)
+        assert "not what was written" in str(told(place))
     place = broken("a store that lost some")
     LocalChroma(place / "000001" / "chroma").remove(LocalChroma(place / "000001" / "chroma").nearest(np.ones(64), 3))
     assert told(place).found == "37"
@@ -79,6 +88,7 @@ def test_a_check_finds_what_opening_does_not_look_at(built, tmp_path):
         place = tmp_path / change.__name__
         shutil.copytree(built, place)
         change(place / "000001")
+        reseal(place / "000001")
         return [finding.name for finding in check_index(place, WordEncoder()) if not finding.ok]
 
     def other_vectors(own: Path) -> None:

@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 from conftest import TOY_PIPELINE, write_tables
+from run_copies import said
 
 from score_rag.data.interactions import Interactions
 from score_rag.evaluation.baselines import score_events, trivial_models
 from score_rag.evaluation.evaluate import open_run
-from score_rag.files import read_json
 from score_rag.pipeline.config import load_pipeline
 from score_rag.pipeline.runner import run
 from score_rag.pipeline.stages import STAGES, stages
@@ -22,33 +22,6 @@ def ask(parts, events):
     _, told = parts.write(parts.finder.questions(events))
     answers = parts.predictor.score([one.text for one in told])
     return np.array([[answer.probability, answer.mass] for answer in answers])
-
-
-def said(folder):
-    """What each file of a stage says, but for where the run lies, and for what torch counts while it exports."""
-    import onnx
-
-    out = {}
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
-        if not path.is_file() or name in ("finished.json", "adapter/README.md") or "/chroma/" in name:
-            continue
-        if name == "index/index.json":
-            # Each index has an id of its own, by chance.
-            out[name] = {key: value for key, value in read_json(path).items() if key != "index"}
-        elif name == "adapter/adapter_config.json":
-            out[name] = {key: value for key, value in read_json(path).items() if key != "base_model_name_or_path"}
-        elif path.suffix == ".onnx":
-            model = onnx.load(path)
-            for node in model.graph.node:
-                node.ClearField("metadata_props")
-            out[name] = model.SerializeToString(deterministic=True)
-        elif name == "assessments.jsonl":
-            # Several are asked at once, and kept in the order of their answers.
-            out[name] = sorted(path.read_bytes().splitlines())
-        else:
-            out[name] = path.read_bytes()
-    return out
 
 
 @pytest.mark.parametrize("percent", [30, 60, 90])

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_index.core.schema import QueryBundle
+from run_copies import reseal
 
 from score_rag import CollaborativeRetriever, UserQuery
 from score_rag.cli.remedies import advice
@@ -131,6 +132,9 @@ def test_an_index_of_another_encoder_or_a_broken_one_is_refused(toy_parts, tmp_p
     file = tmp_path / "retriever" / "index" / "index.json"
     good = file.read_text()
     file.write_text(json.dumps({**json.loads(good), "encoder": "somebody else's"}))
+    with pytest.raises(IndexMismatchError, match="not what was written"):
+        CollaborativeRetriever.from_pretrained(tmp_path / "retriever")
+    reseal(tmp_path / "retriever" / "index" / "000001")
     with pytest.raises(IndexMismatchError, match="another encoder") as caught:
         CollaborativeRetriever.from_pretrained(tmp_path / "retriever")
     assert advice(caught.value).startswith("score-rag index rebuild PIPELINE --folder ")

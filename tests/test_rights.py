@@ -84,6 +84,7 @@ def _wrapped() -> Exception:
         OSError("No space left on device (os error 28)"),
         pl.exceptions.ComputeError("parquet: File out of specification: underlying IO error: No space left on device (os error 28)"),
         RuntimeError("database or disk is full"),
+        OSError("25600 requested and 8160 written"),
         _wrapped(),
     ],
     ids=repr,

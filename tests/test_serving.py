@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from run_copies import copy_run
+from run_copies import copy_run, reseal
 
 from score_rag import open_recommender
 from score_rag.context.judges import Judges
@@ -199,4 +199,5 @@ def _with_crm(toy_run, folder, model):
         interactions = Interactions.read(Path(pipeline.runs) / "toy" / "data")
         write_crm(make_model(model, dim=8).fit(interactions, epochs=1, seed=3), interactions, crm, neighbours_k=3)
         shutil.copy(folder / "finished.json", crm / "finished.json")
+        reseal(crm)
     return pipeline

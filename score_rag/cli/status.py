@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from score_rag.cli.options import Json, PipelineName, Set
 
@@ -13,9 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["stage_states", "status"]
 
 
-def status(pipeline: PipelineName, set_: Set = None, json: Json = False) -> None:
+def status(
+    pipeline: PipelineName,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file of the stages, and the data again: are they as they were?")
+    ] = False,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
     """Show which stages are finished, stale (and why) or missing."""
-    found = stage_states(pipeline, set_ or [])
+    found = stage_states(pipeline, set_ or [], verify=verify)
     if json:
         from score_rag.cli.screen import print_json
 
@@ -24,14 +33,14 @@ def status(pipeline: PipelineName, set_: Set = None, json: Json = False) -> None
         show(found)
 
 
-def stage_states(name: str, overrides: list[str]) -> list[StageStatus]:
-    """The stages of a pipeline as they stand."""
+def stage_states(name: str, overrides: list[str], *, verify: bool = False) -> list[StageStatus]:
+    """The stages of a pipeline as they stand; `verify` reads every file."""
     from score_rag.pipeline.config import load_pipeline
     from score_rag.pipeline.stages import stages
     from score_rag.pipeline.state import status as stage_status
 
     pipeline = load_pipeline(name, overrides=overrides)
-    return stage_status(pipeline, stages(pipeline))
+    return stage_status(pipeline, stages(pipeline), read=verify)
 
 
 def show(found: list[StageStatus]) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from score_rag.files import read_json, recover_folder, staged_folder, write_json
+from score_rag.errors import DataError
+from score_rag.files import changed_file, digests_of, is_whole, read_json, recover_folder, sealed, staged_folder, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +47,8 @@ def write_checkpoint(
         tensors["cuda"] = torch.cuda.get_rng_state()
     with staged_folder(folder) as aside:
         save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, str(aside / "state.safetensors"))
-        write_json(aside / "state.json", {"made_from": made_from, "numpy": generator.bit_generator.state, "progress": progress})
+        state = {"made_from": made_from, "numpy": generator.bit_generator.state, "progress": progress, "digests": digests_of(aside)}
+        write_json(aside / "state.json", sealed(state))
 
 
 def read_checkpoint(
@@ -58,15 +60,18 @@ def read_checkpoint(
     generator: np.random.Generator,
     average: dict[str, torch.Tensor],
 ) -> tuple[dict[str, torch.Tensor] | None, dict[str, Any]] | None:
-    """Put everything back, `average` in place; (best weights, progress), or None where there is nothing of the same making."""
+    """Put everything back, `average` in place; (best weights, progress), or None where there is nothing whole of the same making."""
     import torch
     from safetensors.torch import load_file
 
     recover_folder(folder)
     if not (folder / "state.json").is_file():
         return None
-    state = read_json(folder / "state.json")
-    if state["made_from"] != made_from:
+    try:
+        state = read_json(folder / "state.json")
+    except DataError:
+        return None
+    if state.get("made_from") != made_from or not is_whole(state) or changed_file(folder, state.get("digests", {})):
         return None
     tensors = load_file(str(folder / "state.safetensors"))
     parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "average": {}, "best": {}, "optimizer": {}}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from score_rag.crm import settings as of
 from score_rag.errors import InputError, ModelError, RunStage, did_you_mean
-from score_rag.files import read_json
+from score_rag.files import check_sealed, read_json
 from score_rag.registry import Registry, load_object
 
 if TYPE_CHECKING:
@@ -118,4 +118,5 @@ def read_model(folder: Path | str) -> CollaborativeModel:
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise ModelError("there is no trained recommender here", where=folder, remedy=RunStage("crm"))
+    check_sealed(folder)
     return model_class(read_json(folder / "config.json").get("model", "sasrec")).from_pretrained(folder)

@@ -14,7 +14,7 @@ import numpy as np
 
 from score_rag.errors import ChangeSetting, InputError, LockedError, ModelError, RunStage
 from score_rag.extras import require
-from score_rag.files import CACHE_SETTING, at_home, cache_folder, digest_file, digest_json, make_once, read_json
+from score_rag.files import CACHE_SETTING, at_home, cache_folder, check_sealed, digest_file, digest_json, make_once, read_json
 from score_rag.inference.onnx import OnnxModel, TextTokenizer, each_once
 from score_rag.inference.quiet import quiet
 from score_rag.progress import Report, silent
@@ -105,6 +105,7 @@ class TextEncoder:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = folder = Path(folder)
+        check_sealed(folder, served=True)
         settings = read_json(folder / "serving.json")
         self.max_tokens = int(settings["max_tokens"])
         self.pooling = str(settings["pooling"])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from score_rag.encoders.encoder import Encoder, TextEncoder
+from score_rag.files import check_sealed
 from score_rag.inference.onnx import TextTokenizer, each_once
 from score_rag.inference.precision import fast_bfloat16
 from score_rag.inference.quiet import quiet
@@ -53,6 +54,7 @@ class BulkEncoder:
         import torch
         from transformers import AutoModel
 
+        check_sealed(folder)
         serving = TextEncoder(folder)
         self.fingerprint = serving.fingerprint
         self.dimension = serving.dimension

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from score_rag.data.log import Event, Item
+from score_rag.files.lines import is_intact, marked_line
 
 __all__ = ["Feedback", "Forgotten", "Head", "Key", "Line", "from_line", "natural_id", "to_line"]
 
@@ -80,7 +81,7 @@ def natural_id(user_id: str, item_id: str, timestamp: int | None) -> str:
 def to_line(said: Line) -> bytes:
     """A line of the log; its end is the only line break in it."""
     # ASCII alone: no other sign can be taken for the end of a line.
-    return json.dumps(_content(said), separators=(",", ":")).encode("ascii") + b"\n"
+    return marked_line(_content(said), ascii_only=True).encode("ascii")
 
 
 def _content(said: Line) -> dict[str, Any]:
@@ -110,6 +111,8 @@ def _content(said: Line) -> dict[str, Any]:
 def from_line(line: bytes) -> Line | None:
     """What `to_line` wrote; None where the line is damaged, or of a form that this version does not know."""
     try:
+        if not is_intact(line):
+            return None
         said = json.loads(line)
         if said["v"] != _FORMAT:
             return None

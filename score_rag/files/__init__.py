@@ -6,7 +6,7 @@ never half of either, and never neither.
 
 from pathlib import Path
 
-from score_rag.files.atomic import digest_file, digest_folder, digest_json, digest_text, read_json, write_json, write_text
+from score_rag.files.atomic import digest_file, digest_json, digest_text, read_json, write_json, write_text
 from score_rag.files.cache import CACHE_SETTING, cache_folder
 from score_rag.files.full import full_disk
 from score_rag.files.home import HOME, at_home, home, local_model, named_file
@@ -14,26 +14,32 @@ from score_rag.files.lock import folder_lock
 from score_rag.files.modes import share
 from score_rag.files.once import make_once
 from score_rag.files.parts import part_folder
+from score_rag.files.seal import VERIFY, changed_file, check_sealed, digests_of, is_whole, sealed
 from score_rag.files.staged import recover_folder, staged_folder
 
 __all__ = [
     "CACHE_SETTING",
     "HOME",
+    "VERIFY",
     "at_home",
     "cache_folder",
+    "changed_file",
+    "check_sealed",
     "digest_file",
-    "digest_folder",
     "digest_json",
     "digest_text",
+    "digests_of",
     "folder_lock",
     "full_disk",
     "home",
+    "is_whole",
     "local_model",
     "make_once",
     "named_file",
     "part_folder",
     "read_json",
     "recover_folder",
+    "sealed",
     "share",
     "shipped_folder",
     "staged_folder",

@@ -6,14 +6,13 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from score_rag.errors import DataError
 from score_rag.files.modes import new_file
 
-__all__ = ["digest_file", "digest_folder", "digest_json", "digest_text", "leftovers", "read_json", "write_json", "write_text"]
+__all__ = ["digest_file", "digest_json", "digest_text", "leftovers", "read_json", "write_json", "write_text"]
 
 _ABANDONED = 3600.0
 """Seconds after which a file that was written aside is no longer being written: writing one takes milliseconds."""
@@ -100,11 +99,3 @@ def digest_file(path: Path | str) -> str:
     """SHA-256 of a file's bytes."""
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def digest_folder(path: Path | str, *, without: Sequence[str] = ()) -> str:
-    """SHA-256 over the relative names and contents of all files below a folder, but for the subfolders in `without`."""
-    path = Path(path)
-    names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-    names = [name for name in names if not any(name.startswith(f"{folder}/") for folder in without)]
-    return digest_json({name: digest_file(path / name) for name in names})

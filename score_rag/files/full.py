@@ -13,7 +13,10 @@ __all__ = ["full_disk"]
 
 _CODES = {errno.ENOSPC, errno.EDQUOT}
 _WORDS = re.compile(
-    r"no space left on device|disk quota exceeded|disk is full|not enough space on the disk|os error (28|122)\b", re.IGNORECASE
+    r"no space left on device|disk quota exceeded|disk is full|not enough space on the disk|os error (28|122)\b"
+    # NumPy's word for a write that came short, without the number of an error.
+    r"|^\d+ requested and \d+ written$",
+    re.IGNORECASE,
 )
 _TORCH = re.compile(r"PytorchStreamWriter|inline_container")
 """What PyTorch says when a write comes short, whatever the cause."""

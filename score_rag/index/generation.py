@@ -9,6 +9,7 @@ index.json              which generation stands, and what it is: written last, i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ import polars as pl
 
 from score_rag.documents.versions import DOCUMENT_COLUMNS
 from score_rag.errors import DataError, IndexMismatchError, RenewIndex
-from score_rag.files import read_json
+from score_rag.files import VERIFY, changed_file, is_whole, read_json
 
 if TYPE_CHECKING:
     from score_rag.encoders.encoder import Encoder
@@ -59,11 +60,14 @@ def read_generation(folder: Path, encoder: Encoder) -> Generation:
     try:
         settings = read_json(folder / "index.json")
         known = settings.get("format") == FORMAT
+        whole = is_whole(settings)
     except (DataError, AttributeError) as error:
         raise IndexMismatchError("this index cannot be read", where=folder / "index.json", found=str(error), remedy=again) from error
     if not known:
         found = f"form {settings.get('format', 'unknown')}"
         raise IndexMismatchError("this index is of another version", where=folder, expected=f"form {FORMAT}", found=found, remedy=again)
+    if not whole:
+        raise IndexMismatchError("this index's record is not what was written", where=folder / "index.json", remedy=again)
     if settings["encoder"] != encoder.fingerprint:
         raise IndexMismatchError(
             "this index was built by another encoder: its vectors mean something else",
@@ -73,6 +77,15 @@ def read_generation(folder: Path, encoder: Encoder) -> Generation:
             remedy=again,
         )
     own = folder / generation_name(settings["generation"])
+    digests = settings.get("digests", {}) if os.environ.get(VERIFY) != "0" else {}
+    if (bad := changed_file(own, digests)) is not None:
+        raise IndexMismatchError(
+            "a file of this index cannot be read, or is not what was written",
+            where=bad[0],
+            expected=f"sha256 {digests[bad[0].relative_to(own).as_posix()][:16]}...",
+            found=bad[1],
+            remedy=again,
+        )
     try:
         documents = pl.read_parquet(own / "documents.parquet")
         vectors = np.load(own / "vectors.npy", mmap_mode="r", allow_pickle=False)

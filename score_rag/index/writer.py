@@ -19,7 +19,8 @@ import polars as pl
 from score_rag.documents.versions import DOCUMENT_COLUMNS, FOREVER
 from score_rag.errors import ChangeSetting, DataError, IndexMismatchError, InputError, RenewIndex
 from score_rag.extras import require
-from score_rag.files import digest_json, folder_lock, write_json
+from score_rag.files import digest_json, digests_of, folder_lock, sealed, write_json
+from score_rag.index.ann import FILE
 from score_rag.index.fill import fill_lists, fill_store
 from score_rag.index.generation import FORMAT, generation_name
 from score_rag.index.leftovers import drop_collection, is_generation, is_of_index, read_standing
@@ -199,7 +200,9 @@ def _write(
         }
         if beside is not None:
             beside(own)
-        write_json(folder / "index.json", {**what, **settings, **beside_it})
+        # Chroma writes to its own files even to read them; what it finds is held to the vectors. Approximate lists have their own digest.
+        written = digests_of(own, without=("chroma", FILE))
+        write_json(folder / "index.json", sealed({**what, **settings, **beside_it, "digests": written}))
     except BaseException:
         shutil.rmtree(own, ignore_errors=True)
         raise

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from score_rag.errors import DataError
-from score_rag.files import folder_lock, read_json, staged_folder
+from score_rag.files import changed_file, folder_lock, is_whole, read_json, staged_folder
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.stage import Stage
 from score_rag.pipeline.state import judge, run_folder, stage_key
@@ -68,7 +68,7 @@ def _same(pipeline: Pipeline, stage: Stage, folder: Path) -> bool:
     if old.get("inputs") and not new["inputs"]:
         # Without being told where the data is: it is taken to be what it was, as a run's status takes it.
         new["inputs"] = old["inputs"]
-    return bool(old == new)
+    return bool(old == new) and is_whole(record) and changed_file(folder, record.get("digests", {})) is None
 
 
 def _link(source: Path, into: Path, caches: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from score_rag.errors import InputError, RunStage, StageError, did_you_mean
-from score_rag.files import digest_file, digest_folder, folder_lock, staged_folder, write_json
+from score_rag.files import digest_file, digest_json, digests_of, folder_lock, sealed, staged_folder, write_json
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.inputs import record_inputs
 from score_rag.pipeline.stage import Stage, StageContext
@@ -123,27 +123,26 @@ def _make(pipeline: Pipeline, stage: Stage, reason: str, report: Report, due: tu
         metrics = stage.run(context, aside)
         seconds = round(time.monotonic() - started, 1)
         files = {file.relative_to(aside).as_posix(): file.stat().st_size for file in sorted(aside.rglob("*")) if file.is_file()}
-        content = digest_folder(aside, without=stage.caches)
+        digests = digests_of(aside, without=stage.caches)
         where = {name: str(find_prompt(name).path) for name in stage.prompt_names(pipeline)}
         source = {"path": str(pipeline.path), "sha256": digest_file(pipeline.path)} if pipeline.path else None
-        write_json(
-            aside / "finished.json",
-            {
-                "stage": stage.name,
-                "key": key,
-                "inputs": inputs,
-                "content": content,
-                "files": files,
-                "metrics": metrics,
-                "seconds": seconds,
-                **peak.read(),
-                "machine": machine(),
-                "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "versions": _versions(),
-                "prompts": where,
-                "pipeline": source,
-            },
-        )
+        record = {
+            "stage": stage.name,
+            "key": key,
+            "inputs": inputs,
+            "content": digest_json(digests),
+            "files": files,
+            "digests": digests,
+            "metrics": metrics,
+            "seconds": seconds,
+            **peak.read(),
+            "machine": machine(),
+            "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "versions": _versions(),
+            "prompts": where,
+            "pipeline": source,
+        }
+        write_json(aside / "finished.json", sealed(record))
     return StageStatus(stage.name, "finished", reason, "ran", metrics, seconds)
 
 

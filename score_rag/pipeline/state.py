@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from score_rag.errors import DataError, RunStage, StageError
-from score_rag.files import at_home, read_json
+from score_rag.files import at_home, check_sealed, digest_file, digest_json, is_whole, read_json
 from score_rag.pipeline.config import Pipeline
 from score_rag.pipeline.inputs import input_digests
 from score_rag.pipeline.readers import settings_read_by
@@ -46,17 +46,22 @@ def run_folder(pipeline: Pipeline) -> Path:
 
 
 def finished_folder(pipeline: Pipeline, stage: str) -> Path:
-    """The folder of a finished stage.
+    """The folder of a finished stage, its files as they were written.
+
+    Weights that only training reads are left to whoever opens them.
 
     Raises:
-        StageError: It is not finished, or was made by another version of score-rag.
+        StageError: It is not finished, was made by another version of score-rag, or a file was changed since.
     """
     folder = run_folder(pipeline) / stage
-    if finished_record(pipeline, stage) is None:
-        old = _old_format(folder)
-        error = StageError(f"the stage {stage!r} of {pipeline.name!r} {old or 'is not finished'}", where=folder, remedy=RunStage(None))
+    try:
+        if finished_record(pipeline, stage) is None:
+            old = _old_format(folder)
+            raise StageError(f"the stage {stage!r} of {pipeline.name!r} {old or 'is not finished'}", where=folder, remedy=RunStage(None))
+        check_sealed(folder, served=True)
+    except StageError as error:
         error.pipeline = pipeline.words
-        raise error
+        raise
     return folder
 
 
@@ -69,7 +74,7 @@ def finished_record(pipeline: Pipeline, stage: str) -> dict[str, Any] | None:
         found = read_json(file)
     except DataError:
         return None
-    whole = isinstance(found, dict) and found.keys() >= {"key", "content", "files", "metrics", "seconds"}
+    whole = isinstance(found, dict) and found.keys() >= {"key", "content", "files", "metrics", "seconds"} and is_whole(found)
     return found if whole and isinstance(found["key"], dict) and found["key"].get("format") == _FORMAT else None
 
 
@@ -87,7 +92,7 @@ def status(pipeline: Pipeline, stages: Sequence[Stage], *, inputs: bool = True, 
 
     Args:
         inputs: Whether files from outside are looked at; without, they are taken to be what they were.
-        read: Whether they are read even where their size and time are what they were.
+        read: Whether they, and the stages' own files, are read even where size and time are what they were.
     """
     out: list[StageStatus] = []
     for stage in stages:
@@ -122,6 +127,8 @@ def judge(pipeline: Pipeline, stage: Stage, *, inputs: bool = True, read: bool =
             return "stale", f"output file {name} is missing"
         if (folder / name).stat().st_size != size:
             return "stale", f"output file {name} was changed"
+    if read and (name := _changed(folder, done, stage.caches)):
+        return "stale", f"{name} was changed: its bytes are not those that were written"
     try:
         old, new = done["key"], stage_key(pipeline, stage, inputs=inputs, records=None if read else done.get("inputs"))
     except DataError as error:
@@ -133,6 +140,17 @@ def judge(pipeline: Pipeline, stage: Stage, *, inputs: bool = True, read: bool =
     if old == new:
         return "finished", ""
     return "stale", "; ".join(_differences(old, new)) or "it was made by another version"
+
+
+def _changed(folder: Path, done: Mapping[str, Any], caches: Sequence[str]) -> str:
+    """What is not as it was written, of the same length as it may be; empty where all is. Every file is read."""
+    names = sorted(name for name in done["files"] if not any(name.startswith(f"{cache}/") for cache in caches))
+    found = {name: digest_file(folder / name) for name in names}
+    if digest_json(found) == done["content"]:
+        return ""
+    # A record of an earlier version does not say which.
+    digests = done.get("digests", {})
+    return next((f"output file {name}" for name in names if name in digests and digests[name] != found[name]), "an output file")
 
 
 def stage_key(pipeline: Pipeline, stage: Stage, *, inputs: bool = True, records: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from score_rag.errors import ChangeSetting, ModelError, RunStage
 from score_rag.extras import names_extras
+from score_rag.files import check_sealed
 from score_rag.settings import BUNDLED
 
 __all__ = ["base_digest", "base_folder", "check_base", "load_adapter", "load_causal_model", "load_tuned"]
@@ -54,6 +55,7 @@ def load_tuned(folder: Path, facts: Mapping[str, Any], *, device: str | None = N
     Raises:
         ModelError: A part is missing, or the base is not the one that the adapter was trained on.
     """
+    check_sealed(folder)
     base = str(folder / "base") if facts["bundled"] else str(facts["base"])
     check_base(base, facts.get("base_digest"))
     model = load_causal_model(base, dtype=facts["dtype"], device=device)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from score_rag.errors import InputError
-from score_rag.files import part_folder, read_json
+from score_rag.files import check_sealed, part_folder, read_json
 from score_rag.predictor.answer import LOW_MASS, Answer, calibrated
 from score_rag.predictor.engines import open_engine
 from score_rag.predictor.engines.prefix import shared_beginning
@@ -82,6 +82,7 @@ class Predictor:
                 reached or does not serve the model.
         """
         folder = part_folder(folder, "predictor")
+        check_sealed(folder, served=True)
         if not isinstance(engine, EngineSettings):
             try:
                 engine = EngineSettings.model_validate({"engine": engine, "url": engine_url, "model": engine_model})

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from score_rag.errors import AssessorError
 from score_rag.files import digest_json, write_text
+from score_rag.files.lines import is_intact, marked_line
 from score_rag.prompts import Prompt
 from score_rag.reranker.asking import Answered, Failed
 from score_rag.reranker.assessment import Assessment, AssessmentRequest, messages
@@ -56,9 +57,9 @@ def read_rows(path: Path) -> dict[str, tuple[dict[str, Any], Assessment]]:
     rows = {}
     for where, last, line in _lines(path):
         try:
-            row = json.loads(line)
+            row = _row(line)
             rows[str(row["key"])] = row, Assessment.model_validate(row)
-        except (json.JSONDecodeError, KeyError, TypeError, ValidationError) as error:
+        except (ValueError, KeyError, TypeError, ValidationError) as error:
             if last:
                 break
             raise _malformed(where, line) from error
@@ -74,9 +75,9 @@ def read_failures(path: Path) -> dict[str, dict[str, Any]]:
     rows = {}
     for where, last, line in _lines(path):
         try:
-            row = json.loads(line)
+            row = _row(line)
             rows[str(row["key"])] = {**row, "outcome": str(row["outcome"])}
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             if last:
                 break
             raise _malformed(where, line) from error
@@ -152,7 +153,20 @@ def _facts(key: str, request: AssessmentRequest) -> dict[str, Any]:
 
 
 def _line(facts: dict[str, Any], **more: Any) -> str:
-    return json.dumps({**facts, **more}, ensure_ascii=False) + "\n"
+    return marked_line({**facts, **more})
+
+
+def _row(line: str) -> dict[str, Any]:
+    """What a line says.
+
+    Raises:
+        ValueError: It is no JSON, or not what was written.
+    """
+    if not is_intact(line):
+        raise ValueError("the line is not what was written")
+    row: dict[str, Any] = json.loads(line)
+    row.pop("crc", None)
+    return row
 
 
 def _lines(path: Path) -> Iterator[tuple[str, bool, str]]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from score_rag.files import part_folder, read_json
+from score_rag.files import check_sealed, part_folder, read_json
 from score_rag.inference.onnx import OnnxModel, TextTokenizer, each_once
 from score_rag.progress import Report, silent
 from score_rag.reranker.pair_texts import PairTexts
@@ -45,6 +45,7 @@ class PairScorer:
     def __init__(self, folder: Path | str, *, max_tokens: int) -> None:
         self.folder = Path(folder)
         self.max_tokens = max_tokens
+        check_sealed(self.folder, served=True)
         self.texts = PairTexts.read(self.folder)
         self._model = OnnxModel(self.folder / "model.onnx")
         self._tokenizer = TextTokenizer(folder, max_tokens=max_tokens)
@@ -64,6 +65,7 @@ class PairScorer:
             ModelError: There is no reranker in the folder.
         """
         folder = part_folder(folder, "reranker")
+        check_sealed(folder, served=True)
         return cls(folder / "model", max_tokens=int(read_json(folder / "reranker.json")["max_tokens"]))
 
     def score_pairs(self, queries: Sequence[str], behaviours: Sequence[str], *, report: Report = silent) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from score_rag.encoders.torch_encoder import inputs_of
 from score_rag.extras import names_extras
+from score_rag.files import check_sealed
 from score_rag.inference.onnx import TextTokenizer, each_once
 from score_rag.inference.precision import fast_bfloat16
 from score_rag.inference.quiet import quiet
@@ -49,6 +50,7 @@ class BulkScorer:
 
         self.folder = Path(folder)
         self.max_tokens = max_tokens
+        check_sealed(self.folder)
         self.texts = PairTexts.read(self.folder)
         self._tokenizer = TextTokenizer(folder, max_tokens=max_tokens)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"

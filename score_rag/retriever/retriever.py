@@ -22,7 +22,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from score_rag.arguments import Time, read_count, read_id, read_text, read_time
 from score_rag.encoders.encoder import Encoder, ModelEncoder, TextEncoder
 from score_rag.errors import InputError
-from score_rag.files import part_folder, read_json
+from score_rag.files import check_sealed, part_folder, read_json
 from score_rag.index.external import OutsideIndex
 from score_rag.index.reader import BehaviourIndex, Hit, documents_of
 from score_rag.retriever.query import UserQuery, VectorCache
@@ -92,6 +92,7 @@ class CollaborativeRetriever(BaseRetriever):
             IndexMismatchError: Its index is broken, or belongs to another encoder.
         """
         folder = part_folder(folder, "retriever")
+        check_sealed(folder, served=True)
         settings = read_json(folder / "retriever.json")
         encoder = TextEncoder.from_pretrained(folder / "encoder")
         opened = BehaviourIndex.open(folder / "index" if index is None else index, encoder)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from score_rag.files import read_json, staged_folder, write_json, write_text
+from score_rag.errors import DataError
+from score_rag.files import changed_file, digests_of, is_whole, read_json, sealed, staged_folder, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -55,13 +56,41 @@ def last_checkpoint(folder: Path, *, made_from: str) -> Path | None:
     import shutil
 
     belongs = folder / "made_from.json"
-    if not belongs.is_file() or read_json(belongs) != made_from:
+    if _said(belongs) != made_from:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         write_json(belongs, made_from)
         return None
-    whole = [path for path in folder.glob("checkpoint-*") if (path / _COMPLETE).is_file()]
-    return max(whole, key=lambda path: int(path.name.partition("-")[2]), default=None)
+    newest_first = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.partition("-")[2]))
+    return next((path for path in newest_first if _is_complete(path)), None)
+
+
+def _is_complete(checkpoint: Path) -> bool:
+    """Whether all its files were written, and are what was written."""
+    digests = _said(checkpoint / _COMPLETE)
+    return isinstance(digests, dict) and changed_file(checkpoint, digests) is None
+
+
+def _said(file: Path) -> Any:
+    """What a JSON file says; None where it is not there, or is broken."""
+    try:
+        return read_json(file)
+    except DataError:
+        return None
+
+
+def _require_whole(folder: Path, found: dict[str, Any]) -> None:
+    """Refuse best weights that are not what was written.
+
+    Raises:
+        DataError: They are not.
+    """
+    bad = (
+        changed_file(folder / "best", found.get("digests", {})) if is_whole(found) else (folder / "best" / "progress.json", "other content")
+    )
+    if bad is not None:
+        hint = f"remove {folder}; the training begins again"
+        raise DataError("what a killed training left is not what was written", where=bad[0], found=bad[1], hint=hint)
 
 
 def complete_callback() -> Any:
@@ -71,7 +100,8 @@ def complete_callback() -> Any:
     class Complete(TrainerCallback):
         def on_save(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             if state.is_world_process_zero:
-                write_text(Path(args.output_dir) / f"checkpoint-{state.global_step}" / _COMPLETE, "")
+                made = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+                write_json(made / _COMPLETE, digests_of(made))
 
     return Complete()
 
@@ -98,6 +128,7 @@ class BestWeights:
         if self.folder is None or not (self.folder / "best" / "progress.json").is_file():
             return
         found = read_json(self.folder / "best" / "progress.json")
+        _require_whole(self.folder, found)
         self.scores = [entry for entry in found["scores"] if entry["step"] <= step]
         if found["best"] is not None and found["best"]["step"] <= step:
             self.best, self.weights = found["best"], load_file(str(self.folder / "best" / "best.safetensors"))
@@ -120,7 +151,7 @@ class BestWeights:
             return
         with staged_folder(self.folder / "best") as aside:
             save_file(self.weights, str(aside / "best.safetensors"))
-            write_json(aside / "progress.json", {"scores": self.scores, "best": self.best})
+            write_json(aside / "progress.json", sealed({"scores": self.scores, "best": self.best, "digests": digests_of(aside)}))
 
 
 class BestOfEpochs:
