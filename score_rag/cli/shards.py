@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from score_rag.cli.options import Json, PipelineName, Set
-from score_rag.errors import RowsFailedError
+from score_rag.cli.shard_work import ordered, tell, worked
 
 if TYPE_CHECKING:
     from score_rag.shards.check import ShardsReport
-    from score_rag.shards.work import Done
 
-__all__ = ["app", "checked", "embed", "embedded", "merged", "score", "scored"]
+__all__ = ["app", "checked", "embed", "merged", "score"]
 
-app = typer.Typer(no_args_is_help=True, help="Check and merge what `score` and `embed` wrote in shards.", rich_markup_mode=None)
+app = typer.Typer(
+    no_args_is_help=True, help="Check and merge what `score`, `embed` and `assess run` wrote in shards.", rich_markup_mode=None
+)
 Input = Annotated[Path, typer.Option("--input", metavar="FILE|FOLDER", help="Parquet file, or a folder of them (by name).")]
 Output = Annotated[Path, typer.Option("--output", metavar="FOLDER", help="The folder of all shards: this job's alone.")]
 ShardOf = Annotated[str, typer.Option("--shard", metavar="I/N", help="Which of how many shards, counted from 0: 0/16 to 15/16.")]
@@ -41,8 +42,8 @@ def score(
     The same command goes on after a kill, and skips a shard that is done. Exits with status 4 where rows failed: they are in
     errors-*.parquet with the reasons.
     """
-    options = {"batch_rows": batch_rows, "checkpoint": checkpoint}
-    _tell(scored(pipeline, input_, output, shard, reranked=not quick, overrides=set_ or [], quiet=json, **options), json=json)
+    order = ordered("score", pipeline, set_, input_, reranked=not quick)
+    tell(worked(order, output, shard, batch_rows=batch_rows, checkpoint=checkpoint, quiet=json), json=json)
 
 
 def embed(
@@ -69,8 +70,8 @@ def embed(
     The same command goes on after a kill, and skips a shard that is done. Exits with status 4 where rows failed: they are in
     errors-*.parquet with the reasons.
     """
-    options = {"batch_rows": batch_rows, "checkpoint": checkpoint}
-    _tell(embedded(pipeline, input_, output, shard, id=id_, dtype=dtype, overrides=set_ or [], quiet=json, **options), json=json)
+    order = ordered("embed", pipeline, set_, input_, id=id_, dtype=dtype)
+    tell(worked(order, output, shard, batch_rows=batch_rows, checkpoint=checkpoint, quiet=json), json=json)
 
 
 @app.command()
@@ -93,48 +94,6 @@ def merge(
     _show(merged(folder, output, errors, quiet=json), json=json, file=output)
 
 
-def scored(
-    name: str, source: Path, output: Path, shard: str, *, reranked: bool = True, overrides: list[str], quiet: bool = False, **options: Any
-) -> Done:
-    """Score one shard, with bars."""
-    from score_rag.cli.screen import bars
-    from score_rag.pipeline.config import load_pipeline
-    from score_rag.pipeline.run import Run
-    from score_rag.shards import ScoreJob, Shard, run_shard
-    from score_rag.shards.source import find_source
-
-    one = Shard.parse(shard)
-    with bars(quiet=quiet) as report:
-        run = Run.open(load_pipeline(name, overrides=overrides), stages=ScoreJob.stages)
-        return run_shard(ScoreJob(run, find_source(source, report=report), reranked=reranked), one, output, report=report, **options)
-
-
-def embedded(
-    name: str,
-    source: Path | None,
-    output: Path,
-    shard: str,
-    *,
-    id: str | None = None,
-    dtype: Literal["float32", "bfloat16"] = "float32",
-    overrides: list[str],
-    quiet: bool = False,
-    **options: Any,
-) -> Done:
-    """Embed one shard, with bars."""
-    from score_rag.cli.screen import bars
-    from score_rag.pipeline.config import load_pipeline
-    from score_rag.pipeline.run import Run
-    from score_rag.shards import EmbedJob, Shard, run_shard
-    from score_rag.shards.source import find_source
-
-    one = Shard.parse(shard)
-    with bars(quiet=quiet) as report:
-        run = Run.open(load_pipeline(name, overrides=overrides), stages=EmbedJob.stages)
-        found = find_source(source or run.folder("documents") / "documents.parquet", report=report)
-        return run_shard(EmbedJob(run, found, id=id, dtype=dtype), one, output, report=report, **options)
-
-
 def checked(folder: Path, *, quiet: bool = False) -> ShardsReport:
     """Check, with bars."""
     from score_rag.cli.screen import bars
@@ -151,22 +110,6 @@ def merged(folder: Path, file: Path, errors: Path | None, *, quiet: bool = False
 
     with bars(quiet=quiet) as report:
         return merge_shards(folder, file, errors=errors, report=report)
-
-
-def _tell(done: Done, *, json: bool) -> None:
-    if json:
-        from score_rag.cli.screen import print_json
-
-        print_json(done.to_dict())
-    else:
-        typer.echo(f"shard {done.shard}: {done.rows - done.failed:,} rows in {done.part}" + (", done before" if done.skipped else ""))
-    if done.failed:
-        raise RowsFailedError(
-            f"{done.failed:,} of {done.rows:,} rows of the shard failed; all others are written",
-            where=done.errors,
-            found=done.reason,
-            hint="the column reason says why, for each; to try them again, make them an input of their own",
-        )
 
 
 def _show(found: ShardsReport, *, json: bool, file: Path | None = None) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TextIO
 from score_rag.errors import AssessorError, SpendLimitError
 from score_rag.files.lines import drop_torn_line
 
-__all__ = ["Journal", "Limits", "Spend", "Usage", "journal_path", "open_calls", "read_spend"]
+__all__ = ["Journal", "Limits", "Spend", "Usage", "copy_spend", "journal_path", "open_calls", "read_spend"]
 
 
 class Usage(NamedTuple):
@@ -215,6 +215,23 @@ def read_spend(path: Path, keys: Collection[str] | None = None) -> Spend:
         elif line["state"] == "settled" and line["call"] in open_calls:
             spend = spend.plus(open_calls.pop(line["call"]), sign=-1).plus(usage, unsettled=-1)
     return spend
+
+
+def copy_spend(source: Path, target: Path, keys: Collection[str]) -> None:
+    """Append the calls for these questions that one journal has and the other has not, or has only as reserved."""
+    known = {(line["call"], line["state"]) for line, _ in _lines(target)}
+    calls: set[str] = set()
+    new = []
+    for line, _ in _lines(source):
+        if line["state"] == "reserved" and line["key"] in keys:
+            calls.add(line["call"])
+        if line["call"] in calls and (line["call"], line["state"]) not in known:
+            new.append(json.dumps(line) + "\n")
+    if new:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        drop_torn_line(target)
+        with target.open("a", encoding="utf-8") as stream:
+            stream.write("".join(new))
 
 
 def open_calls(path: Path) -> dict[str, Usage]:
