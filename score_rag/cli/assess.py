@@ -9,6 +9,7 @@ import typer
 
 from score_rag.cli.assess_screen import report_table, show_progress
 from score_rag.cli.options import Json, PipelineName, Set
+from score_rag.cli.shard_options import Address, Cpus, Engine, Gpus, Shards, Timeout, on_ray
 from score_rag.cli.shard_work import TAKE_IN, assess_folder, ordered, tell, worked
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ def run(
     output: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="The folder of all shards; `assess take` takes it into the run.")
     ] = None,
+    engine: Engine = "here",
+    ray_address: Address = None,
+    shards: Shards = None,
+    cpus_per_shard: Cpus = None,
+    gpus_per_shard: Gpus = None,
+    timeout: Timeout = None,
     set_: Set = None,
     json: Json = False,
 ) -> None:
@@ -44,9 +51,10 @@ def run(
     from score_rag.reranker.spend import Limits
 
     limits = Limits(max_cost, max_requests, max_tokens)
-    if folder := assess_folder(shard, output, batch=batch, dry_run=dry_run):
+    ray = on_ray(engine, shard, address=ray_address, shards=shards, cpus=cpus_per_shard, gpus=gpus_per_shard, timeout=timeout)
+    if folder := assess_folder("all" if ray is not None else shard, output, batch=batch, dry_run=dry_run):
         order = ordered("assess", pipeline, set_, limits=limits)
-        tell(worked(order, folder, shard or "0/1", batch_rows=1, checkpoint=0, quiet=json), json=json, again=TAKE_IN)
+        tell(worked(order, folder, shard or "0/1", ray, batch_rows=1, checkpoint=0, quiet=json), json=json, again=TAKE_IN)
     elif dry_run:
         show_progress(estimated(pipeline, set_ or [], batch=batch), json=json)
     else:

@@ -11,6 +11,8 @@ import typer
 from score_rag.errors import InputError, RowsFailedError
 
 if TYPE_CHECKING:
+    from score_rag.cli.shard_options import OnRay
+    from score_rag.shards.cluster import AllDone
     from score_rag.shards.order import Order
     from score_rag.shards.work import Done
 
@@ -29,11 +31,16 @@ def ordered(
     return Order(kind, pipeline, tuple(overrides or ()), source, options)
 
 
-def worked(order: Order, output: Path, shard: str, *, batch_rows: int, checkpoint: float, quiet: bool) -> Done:
-    """Do one shard here, with bars."""
+def worked(order: Order, output: Path, shard: str, ray: OnRay = None, *, batch_rows: int, checkpoint: float, quiet: bool) -> Done | AllDone:
+    """Do one shard here, or all on a cluster, with bars."""
     from score_rag.cli.screen import bars
     from score_rag.shards import Shard, run_shard
 
+    if ray is not None:
+        from score_rag.shards.cluster import run_on_ray
+
+        with bars(quiet=quiet) as report:
+            return run_on_ray(order, output, batch_rows=batch_rows, checkpoint=checkpoint, report=report, **ray)
     one = Shard.parse(shard)
     with bars(quiet=quiet) as report:
         return run_shard(order.make(report=report), one, output, batch_rows=batch_rows, checkpoint=checkpoint, report=report)
@@ -54,7 +61,7 @@ def assess_folder(shard: str | None, output: Path | None, *, batch: bool, dry_ru
     return output
 
 
-def tell(done: Done, *, json: bool, again: str = "make them an input of their own") -> None:
+def tell(done: Done | AllDone, *, json: bool, again: str = "make them an input of their own") -> None:
     """Say what was done.
 
     Args:
@@ -63,15 +70,22 @@ def tell(done: Done, *, json: bool, again: str = "make them an input of their ow
     Raises:
         RowsFailedError: Some rows have no result.
     """
+    from score_rag.shards.cluster import AllDone
+
     if json:
         from score_rag.cli.screen import print_json
 
         print_json(done.to_dict())
+    elif isinstance(done, AllDone):
+        typer.echo(f"{len(done.shards):,} shards: {done.rows - done.failed:,} rows in {done.output}")
+        for shard, count in done.tries.items():
+            typer.echo(f"  shard {shard} was begun {count} times: its actor died")
     else:
         typer.echo(f"shard {done.shard}: {done.rows - done.failed:,} rows in {done.part}" + (", done before" if done.skipped else ""))
     if done.failed:
+        kind = "the shards" if isinstance(done, AllDone) else "the shard"
         raise RowsFailedError(
-            f"{done.failed:,} of {done.rows:,} rows of the shard failed; all others are written",
+            f"{done.failed:,} of {done.rows:,} rows of {kind} failed; all others are written",
             where=done.errors,
             found=done.reason,
             hint=f"the column reason says why, for each; to try them again, {again}",

@@ -8,6 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from score_rag.cli.options import Json, PipelineName, Set
+from score_rag.cli.shard_options import (
+    Address,
+    BatchRows,
+    Checkpoint,
+    Cpus,
+    Engine,
+    Gpus,
+    Input,
+    Output,
+    ShardOf,
+    Shards,
+    Timeout,
+    on_ray,
+)
 from score_rag.cli.shard_work import ordered, tell, worked
 
 if TYPE_CHECKING:
@@ -18,11 +32,6 @@ __all__ = ["app", "checked", "embed", "merged", "score"]
 app = typer.Typer(
     no_args_is_help=True, help="Check and merge what `score`, `embed` and `assess run` wrote in shards.", rich_markup_mode=None
 )
-Input = Annotated[Path, typer.Option("--input", metavar="FILE|FOLDER", help="Parquet file, or a folder of them (by name).")]
-Output = Annotated[Path, typer.Option("--output", metavar="FOLDER", help="The folder of all shards: this job's alone.")]
-ShardOf = Annotated[str, typer.Option("--shard", metavar="I/N", help="Which of how many shards, counted from 0: 0/16 to 15/16.")]
-BatchRows = Annotated[int, typer.Option(min=1, help="Rows computed together, in the mean; the same for all shards.")]
-Checkpoint = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Work that a kill may cost.")]
 Folder = Annotated[Path, typer.Argument(help="The folder that the shards were written to.")]
 
 
@@ -34,16 +43,23 @@ def score(
     quick: Annotated[bool, typer.Option("--quick", help="Tell the most alike users, not reranked ones: a tenth of the time.")] = False,
     batch_rows: BatchRows = 256,
     checkpoint: Checkpoint = 30.0,
+    engine: Engine = "here",
+    ray_address: Address = None,
+    shards: Shards = None,
+    cpus_per_shard: Cpus = None,
+    gpus_per_shard: Gpus = None,
+    timeout: Timeout = None,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Score rows of user_id, item_id and, if given, as_of (or timestamp): P(like), mass and route, for one shard of the rows.
+    """Score rows of user_id, item_id and, if given, as_of (or timestamp): P(like), mass and route; one shard of the rows, or all on Ray.
 
     The same command goes on after a kill, and skips a shard that is done. Exits with status 4 where rows failed: they are in
     errors-*.parquet with the reasons.
     """
     order = ordered("score", pipeline, set_, input_, reranked=not quick)
-    tell(worked(order, output, shard, batch_rows=batch_rows, checkpoint=checkpoint, quiet=json), json=json)
+    ray = on_ray(engine, shard, address=ray_address, shards=shards, cpus=cpus_per_shard, gpus=gpus_per_shard, timeout=timeout)
+    tell(worked(order, output, shard, ray, batch_rows=batch_rows, checkpoint=checkpoint, quiet=json), json=json)
 
 
 def embed(
@@ -62,16 +78,23 @@ def embed(
     ] = "float32",
     batch_rows: BatchRows = 256,
     checkpoint: Checkpoint = 30.0,
+    engine: Engine = "here",
+    ray_address: Address = None,
+    shards: Shards = None,
+    cpus_per_shard: Cpus = None,
+    gpus_per_shard: Gpus = None,
+    timeout: Timeout = None,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Embed texts by the run's trained encoder: unit vectors as fixed-size lists, for one shard of the rows.
+    """Embed texts by the run's trained encoder: unit vectors as fixed-size lists; one shard of the rows, or all on Ray.
 
     The same command goes on after a kill, and skips a shard that is done. Exits with status 4 where rows failed: they are in
     errors-*.parquet with the reasons.
     """
     order = ordered("embed", pipeline, set_, input_, id=id_, dtype=dtype)
-    tell(worked(order, output, shard, batch_rows=batch_rows, checkpoint=checkpoint, quiet=json), json=json)
+    ray = on_ray(engine, shard, address=ray_address, shards=shards, cpus=cpus_per_shard, gpus=gpus_per_shard, timeout=timeout)
+    tell(worked(order, output, shard, ray, batch_rows=batch_rows, checkpoint=checkpoint, quiet=json), json=json)
 
 
 @app.command()
