@@ -33,6 +33,7 @@ class _Busy:
         result: Ray's promise of what comes of the shard.
         asked: Likewise of how far it is; None where it was not asked since it last said.
         since: When it last said something new.
+        there: Whether it has ever said anything.
     """
 
     actor: Any
@@ -41,6 +42,7 @@ class _Busy:
     asked: Any
     since: float
     told: Told = (0, "waiting for a place in the cluster", 0, 1)
+    there: bool = False
 
 
 class HandOut:
@@ -66,6 +68,7 @@ class HandOut:
         self._busy: list[_Busy] = []
         self._done: dict[Shard, Done] = {}
         self._limited: SpendLimitError | None = None
+        self._moved: set[Shard] = set()
         self.tries: Counter[Shard] = Counter()
 
     def run(self, shards: Sequence[Shard]) -> list[Done]:
@@ -92,12 +95,25 @@ class HandOut:
 
     def _start(self) -> None:
         """As many as there are places: a cluster that lost a node has fewer."""
+        self._take_back()
         places = count_places(self._ray.nodes(), **self._room) if self._queue else 0
         while self._queue and len(self._busy) < max(places, 1):
             shard = self._queue.popleft()
-            actor = self._idle.pop() if self._idle else new_actor(self._ray, *self._given, **self._room)
+            there = bool(self._idle)
+            actor = self._idle.pop() if there else new_actor(self._ray, *self._given, **self._room)
             self.tries[shard] += 1
-            self._busy.append(_Busy(actor, shard, actor.work.remote(shard, **self._work), None, time.monotonic()))
+            result = actor.work.remote(shard, **self._work)
+            self._busy.append(_Busy(actor, shard, result, None, time.monotonic(), there=there))
+
+    def _take_back(self) -> None:
+        """Shards of actors that wait for a place while others are free: the cluster had lost a node, and did not know it yet."""
+        waiting = [one for one in self._busy if not one.there]
+        for one in waiting[: len(self._idle)]:
+            self._ray.kill(one.actor)
+            self._busy.remove(one)
+            self.tries[one.shard] -= 1
+            self._moved.add(one.shard)
+            self._queue.appendleft(one.shard)
 
     def _end(self, one: _Busy) -> None:
         errors = self._ray.exceptions
@@ -116,7 +132,7 @@ class HandOut:
         elif isinstance(found, SpendLimitError):
             # A limit is its shard's own.
             self._limited = self._limited or found
-        elif isinstance(found, LockedError) and self.tries[one.shard] > 1:
+        elif isinstance(found, LockedError) and (self.tries[one.shard] > 1 or one.shard in self._moved):
             # Whoever held the shard before it was lost may not have ended yet.
             self._again(one, found.what)
             time.sleep(_LOOK)
@@ -147,7 +163,7 @@ class HandOut:
             one.asked = one.actor.told.options(concurrency_group="telling").remote()
         elif self._ray.wait([one.asked], timeout=0)[0]:
             try:
-                told = self._ray.get(one.asked)
+                told, one.there = self._ray.get(one.asked), True
             except self._ray.exceptions.RayError:
                 told = one.told  # It died; the end of its shard says so.
             if told != one.told:
