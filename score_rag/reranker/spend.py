@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TextIO
 from score_rag.errors import AssessorError, SpendLimitError
 from score_rag.files.lines import drop_torn_line
 
-__all__ = ["Journal", "Limits", "Spend", "Usage", "copy_spend", "journal_path", "open_calls", "read_spend"]
+__all__ = ["Journal", "Limits", "Spend", "Usage", "journal_lines", "journal_path", "open_calls", "read_spend"]
 
 
 class Usage(NamedTuple):
@@ -208,7 +208,7 @@ def read_spend(path: Path, keys: Collection[str] | None = None) -> Spend:
     wanted = None if keys is None else set(keys)
     open_calls: dict[str, Usage] = {}
     spend = Spend()
-    for line, usage in _lines(path):
+    for line, usage in journal_lines(path):
         if line["state"] == "reserved" and (wanted is None or line["key"] in wanted):
             open_calls[line["call"]] = usage
             spend = spend.plus(usage, requests=1, unsettled=1)
@@ -217,27 +217,10 @@ def read_spend(path: Path, keys: Collection[str] | None = None) -> Spend:
     return spend
 
 
-def copy_spend(source: Path, target: Path, keys: Collection[str]) -> None:
-    """Append the calls for these questions that one journal has and the other has not, or has only as reserved."""
-    known = {(line["call"], line["state"]) for line, _ in _lines(target)}
-    calls: set[str] = set()
-    new = []
-    for line, _ in _lines(source):
-        if line["state"] == "reserved" and line["key"] in keys:
-            calls.add(line["call"])
-        if line["call"] in calls and (line["call"], line["state"]) not in known:
-            new.append(json.dumps(line) + "\n")
-    if new:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        drop_torn_line(target)
-        with target.open("a", encoding="utf-8") as stream:
-            stream.write("".join(new))
-
-
 def open_calls(path: Path) -> dict[str, Usage]:
     """Calls that were reserved and never settled, with what was reserved."""
     found: dict[str, Usage] = {}
-    for line, usage in _lines(path):
+    for line, usage in journal_lines(path):
         if line["state"] == "reserved":
             found[line["call"]] = usage
         else:
@@ -245,7 +228,7 @@ def open_calls(path: Path) -> dict[str, Usage]:
     return found
 
 
-def _lines(path: Path) -> Iterator[tuple[dict[str, Any], Usage]]:
+def journal_lines(path: Path) -> Iterator[tuple[dict[str, Any], Usage]]:
     """The whole lines of a journal; the last one of a killed run may be torn, and was then never followed by its call."""
     if not path.is_file():
         return

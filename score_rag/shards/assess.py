@@ -16,7 +16,8 @@ from score_rag.progress import Report
 from score_rag.reranker.answers import copy_answers, errors_path, read_failures, read_rows
 from score_rag.reranker.assess import require_no_batch
 from score_rag.reranker.assessment import AssessmentRequest
-from score_rag.reranker.spend import Limits, copy_spend, journal_path
+from score_rag.reranker.spend import Limits, journal_path
+from score_rag.reranker.spend_copy import copy_spend
 from score_rag.shards.job import Answers, Job
 from score_rag.shards.shard import Shard
 from score_rag.shards.source import HeldSource

@@ -15,7 +15,8 @@ from score_rag.progress import Report, silent
 from score_rag.reranker.answers import append_answer, append_failure, errors_path, forget_failures, read_answers
 from score_rag.reranker.asking import Answered, Failed
 from score_rag.reranker.assessment import Assessment
-from score_rag.reranker.spend import Usage, copy_spend, journal_path
+from score_rag.reranker.spend import Usage, journal_path
+from score_rag.reranker.spend_copy import copy_spend
 from score_rag.shards.assess import SPEND, AssessJob
 from score_rag.shards.check import shards_of
 from score_rag.shards.columns import sorted_together
