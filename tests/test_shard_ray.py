@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -69,14 +70,31 @@ def test_what_no_cluster_can_do_is_told_and_an_error_of_a_shard_keeps_its_kind(
     assert code == 2 and "does not see the driver's files" in err
 
 
-def test_a_shard_that_hangs_is_named(cluster, toy_run, toy_pipeline, tmp_path):
-    """Its actor waits for an input that never comes: a pipe."""
-    os.mkfifo(tmp_path / "in.parquet")
-    order = Order("score", str(toy_pipeline), source=tmp_path / "in.parquet")
-    started = time.monotonic()
-    with pytest.raises(StalledShardError, match=r"shard 0/1 hangs: no progress for 8 seconds"):
-        run_on_ray(order, tmp_path / "out", shards=1, address=cluster.address, timeout=8)
-    assert time.monotonic() - started < 60
+@pytest.mark.slow
+def test_a_shard_that_hangs_is_named(cluster, toy, toy_run, toy_pipeline, tmp_path):
+    """Its actor's process is stopped in the middle of the work (SIGSTOP)."""
+    candidates(toy, tmp_path / "in.parquet")
+    out, stopped = tmp_path / "out", []
+
+    def stop() -> None:
+        until = time.monotonic() + 200
+        while not list(out.glob(".part-*/good-*.parquet")) and time.monotonic() < until:
+            time.sleep(0.02)
+        (holder,) = out.glob(".part-*/.lock.json")
+        stopped.append(json.loads(holder.read_text())["pid"])
+        os.kill(stopped[0], signal.SIGSTOP)
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    try:
+        with pytest.raises(StalledShardError, match=r"shard 0/1 hangs: no progress for 45 seconds"):
+            order = Order("score", str(toy_pipeline), source=tmp_path / "in.parquet")
+            run_on_ray(order, out, shards=1, address=cluster.address, timeout=45, batch_rows=1, checkpoint=0)
+        stopper.join()
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGKILL)
+    assert stopped and check_shards(out).faults == {"0/1": "not done"} and list(out.glob(".part-*/good-*.parquet"))
 
 
 @pytest.mark.slow
