@@ -12,7 +12,7 @@ install: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "score-rag needs Python 3.11 or newer; say which: make PYTHON=python3.12 install")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[train,offline,mcp,serve,ann,plot,mlflow,ablate,sweep,dev,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[train,offline,mcp,serve,ann,plot,mlflow,ablate,sweep,ray,dev,docs]'
 	@touch $@
 
 demo: install

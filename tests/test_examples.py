@@ -32,6 +32,17 @@ def test_the_agent_asks_and_tells_what_the_recommender_says(toy_run):
     assert told["user_id"] == "7" and told["item"]["item_id"] == "17" and told["neighbours"]
 
 
+@pytest.mark.slow
+def test_assessing_with_vllm_runs_but_for_the_engine(toy_run):
+    """vLLM is not here: its configuration is checked, its stage has a stand-in."""
+    pytest.importorskip("ray")
+    said = run(
+        ["ray/assess_with_vllm.py", str(toy_run.path), "--model", "some/model", "--gpus-each", "2", "--dry-run"],
+        RAY_DATA_DISABLE_PROGRESS_BARS="1",
+    )
+    assert "24 of 24 answers were valid, 0 not valid" in said
+
+
 def test_the_notebook_runs_from_top_to_bottom(toy_run, monkeypatch):
     """Every cell in turn, and what its last line shows."""
     notebook = json.loads((EXAMPLES / "notebook.ipynb").read_text(encoding="utf-8"))

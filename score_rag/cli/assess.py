@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from score_rag.cli.assess_screen import report_table, show_progress
 from score_rag.cli.options import Json, PipelineName, Set
+from score_rag.cli.shard_options import Address, Cpus, Engine, Gpus, Shards, Timeout, on_ray
+from score_rag.cli.shard_work import TAKE_IN, assess_folder, ordered, tell, worked
 
 if TYPE_CHECKING:
     from score_rag.pipeline.assessing import AssessmentJob, Estimate, Progress
     from score_rag.reranker.assess_report import ReportRow
     from score_rag.reranker.spend import Limits
 
-__all__ = ["app", "asked", "estimated", "kept", "opened", "reported"]
+__all__ = ["app", "asked", "estimated", "kept", "opened", "reported", "taken"]
 
 app = typer.Typer(no_args_is_help=True, help="Ask for, count and look at the assessments that teach the reranker.", rich_markup_mode=None)
 
@@ -28,6 +30,19 @@ def run(
     max_cost: Annotated[float | None, typer.Option(min=0, help="Stop before these questions cost more USD, earlier runs included.")] = None,
     max_requests: Annotated[int | None, typer.Option(min=0, help="Stop before more calls than these.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=0, help="Stop before more tokens than these, of prompts and answers.")] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Ask one of N shards of the questions, counted from 0, into --output; limits are each shard's."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The folder of all shards; `assess take` takes it into the run.")
+    ] = None,
+    engine: Engine = "here",
+    ray_address: Address = None,
+    shards: Shards = None,
+    cpus_per_shard: Cpus = None,
+    gpus_per_shard: Gpus = None,
+    timeout: Timeout = None,
     set_: Set = None,
     json: Json = False,
 ) -> None:
@@ -35,17 +50,32 @@ def run(
     status 3 at a limit; everything answered is kept. Stopped while a batch is under way, the same command goes on waiting for it."""
     from score_rag.reranker.spend import Limits
 
-    if dry_run:
-        _tell(estimated(pipeline, set_ or [], batch=batch), json=json)
+    limits = Limits(max_cost, max_requests, max_tokens)
+    ray = on_ray(engine, shard, address=ray_address, shards=shards, cpus=cpus_per_shard, gpus=gpus_per_shard, timeout=timeout)
+    if folder := assess_folder("all" if ray is not None else shard, output, batch=batch, dry_run=dry_run):
+        order = ordered("assess", pipeline, set_, limits=limits)
+        tell(worked(order, folder, shard or "0/1", ray, batch_rows=1, checkpoint=0, quiet=json), json=json, again=TAKE_IN)
+    elif dry_run:
+        show_progress(estimated(pipeline, set_ or [], batch=batch), json=json)
     else:
-        limits = Limits(max_cost, max_requests, max_tokens)
-        _tell(asked(pipeline, set_ or [], limits=limits, batch=batch, quiet=json), json=json)
+        show_progress(asked(pipeline, set_ or [], limits=limits, batch=batch, quiet=json), json=json)
+
+
+@app.command()
+def take(
+    pipeline: PipelineName,
+    folder: Annotated[Path, typer.Argument(help="What `assess run --shard` wrote to.")],
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Take the assessments of all shards into the run, with what failed and what was spent, as if one process had asked. Safe to repeat."""
+    show_progress(taken(pipeline, set_ or [], folder, quiet=json), json=json)
 
 
 @app.command()
 def status(pipeline: PipelineName, set_: Set = None, json: Json = False) -> None:
     """Show how many questions are answered, how many failed and why, and what they have cost."""
-    _tell(opened(pipeline, set_ or []).progress(), json=json)
+    show_progress(opened(pipeline, set_ or []).progress(), json=json)
 
 
 @app.command()
@@ -89,7 +119,7 @@ def report(
     if json:
         print_json([row.to_dict() for row in rows])
         return
-    console().print(_table(rows))
+    console().print(report_table(rows))
     typer.echo("same item, other items: likeness to assessments for other users, by the words that both use")
     if measure:
         typer.echo("foresees: rank correlation, within a question, of likeness to the assessment with measured usefulness; 95 % over users")
@@ -118,6 +148,16 @@ def asked(name: str, overrides: list[str], *, limits: Limits, batch: bool, quiet
 
     with bars(quiet=quiet) as progress:
         return assess_run(load_pipeline(name, overrides=overrides), limits=limits, batch=batch, report=progress)
+
+
+def taken(name: str, overrides: list[str], folder: Path, *, quiet: bool) -> Progress:
+    """Take shards in, with bars."""
+    from score_rag.cli.screen import bars
+    from score_rag.pipeline.config import load_pipeline
+    from score_rag.shards.take import take_assessments
+
+    with bars(quiet=quiet) as progress:
+        return take_assessments(load_pipeline(name, overrides=overrides), folder, report=progress)
 
 
 def kept(job: AssessmentJob, *, user: str | None, item: str | None, limit: int) -> list[dict[str, Any]]:
@@ -171,49 +211,3 @@ def reported(name: str, overrides: list[str], *, measure: bool, plot: Path | Non
     if plot is not None:
         plot_report(rows, plot, title=pipeline.name)
     return rows
-
-
-def _tell(found: Estimate | Progress, *, json: bool) -> None:
-    from score_rag.cli.screen import print_json
-    from score_rag.pipeline.assessing import Estimate
-
-    if json:
-        print_json(asdict(found) if isinstance(found, Estimate) else found.to_dict())
-    elif isinstance(found, Estimate):
-        price = "no price is known" if found.cost is None else f"${found.cost:,.4f} at most"
-        typer.echo(
-            f"{found.calls:,} calls to {found.assessor}, {found.kept:,} answers are kept from before\n"
-            f"{found.prompt_tokens:,} prompt tokens, at most {found.completion_tokens:,} of answers; {price}; retries not counted"
-        )
-    else:
-        failed = "".join(f", {count:,} {outcome}" for outcome, count in found.failed.items())
-        failed += f", {found.in_batch:,} in a batch under way" if found.in_batch else ""
-        spend = found.spend
-        typer.echo(f"{found.answered:,} of {found.questions:,} questions answered by {found.assessor}{failed}")
-        unknown = f", {spend.unpriced:,} calls of unknown price" if spend.unpriced else ""
-        lost = f", {spend.unsettled:,} calls without an answer counted in full" if spend.unsettled else ""
-        tokens = f"{spend.prompt_tokens:,} + {spend.completion_tokens:,} tokens"
-        typer.echo(f"{spend.requests:,} calls, {tokens}, ${spend.cost:,.4f}{unknown}{lost}\n{found.file}")
-
-
-def _table(rows: list[ReportRow]) -> Any:
-    from rich.table import Table
-
-    def told(value: float | None, digits: int = 1) -> str:
-        return "-" if value is None else f"{value:.{digits}f}"
-
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("by")
-    table.add_column("group")
-    measured = any(row.agreement is not None for row in rows)
-    foresees = ["foresees"] if measured else []
-    for name in ("questions", "answered", "failed", "named", "words", "same item", "other items", *foresees):
-        table.add_column(name, justify="right", min_width=max(map(len, name.split())))
-    for row in rows:
-        failed = ", ".join(f"{count} {outcome}" for outcome, count in row.failed.items()) or "0"
-        counts = (f"{row.questions:,}", f"{row.answered:,}", failed)
-        likes = told(row.characteristics), told(row.words), told(row.same_item, 2), told(row.other_items, 2)
-        found = row.agreement
-        last = [] if not measured else ["-" if found is None else f"{found.value:+.2f} ({found.low:+.2f} to {found.high:+.2f})"]
-        table.add_row({"activity": "judged before"}.get(row.by, row.by), row.group, *counts, *likes, *last)
-    return table

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from score_rag.cli.options import Json, PipelineName, Set
-from score_rag.errors import RowsFailedError
+from score_rag.cli.shard_options import (
+    Address,
+    BatchRows,
+    Checkpoint,
+    Cpus,
+    Engine,
+    Gpus,
+    Input,
+    Output,
+    ShardOf,
+    Shards,
+    Timeout,
+    on_ray,
+)
+from score_rag.cli.shard_work import ordered, tell, worked
 
 if TYPE_CHECKING:
     from score_rag.shards.check import ShardsReport
-    from score_rag.shards.work import Done
 
-__all__ = ["app", "checked", "embed", "embedded", "merged", "score", "scored"]
+__all__ = ["app", "checked", "embed", "merged", "score"]
 
-app = typer.Typer(no_args_is_help=True, help="Check and merge what `score` and `embed` wrote in shards.", rich_markup_mode=None)
-Input = Annotated[Path, typer.Option("--input", metavar="FILE|FOLDER", help="Parquet file, or a folder of them (by name).")]
-Output = Annotated[Path, typer.Option("--output", metavar="FOLDER", help="The folder of all shards: this job's alone.")]
-ShardOf = Annotated[str, typer.Option("--shard", metavar="I/N", help="Which of how many shards, counted from 0: 0/16 to 15/16.")]
-BatchRows = Annotated[int, typer.Option(min=1, help="Rows computed together, in the mean; the same for all shards.")]
-Checkpoint = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Work that a kill may cost.")]
+app = typer.Typer(
+    no_args_is_help=True, help="Check and merge what `score`, `embed` and `assess run` wrote in shards.", rich_markup_mode=None
+)
 Folder = Annotated[Path, typer.Argument(help="The folder that the shards were written to.")]
 
 
@@ -33,16 +43,23 @@ def score(
     quick: Annotated[bool, typer.Option("--quick", help="Tell the most alike users, not reranked ones: a tenth of the time.")] = False,
     batch_rows: BatchRows = 256,
     checkpoint: Checkpoint = 30.0,
+    engine: Engine = "here",
+    ray_address: Address = None,
+    shards: Shards = None,
+    cpus_per_shard: Cpus = None,
+    gpus_per_shard: Gpus = None,
+    timeout: Timeout = None,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Score rows of user_id, item_id and, if given, as_of (or timestamp): P(like), mass and route, for one shard of the rows.
+    """Score rows of user_id, item_id and, if given, as_of (or timestamp): P(like), mass and route; one shard of the rows, or all on Ray.
 
     The same command goes on after a kill, and skips a shard that is done. Exits with status 4 where rows failed: they are in
     errors-*.parquet with the reasons.
     """
-    options = {"batch_rows": batch_rows, "checkpoint": checkpoint}
-    _tell(scored(pipeline, input_, output, shard, reranked=not quick, overrides=set_ or [], quiet=json, **options), json=json)
+    order = ordered("score", pipeline, set_, input_, reranked=not quick)
+    ray = on_ray(engine, shard, address=ray_address, shards=shards, cpus=cpus_per_shard, gpus=gpus_per_shard, timeout=timeout)
+    tell(worked(order, output, shard, ray, batch_rows=batch_rows, checkpoint=checkpoint, quiet=json), json=json)
 
 
 def embed(
@@ -61,16 +78,23 @@ def embed(
     ] = "float32",
     batch_rows: BatchRows = 256,
     checkpoint: Checkpoint = 30.0,
+    engine: Engine = "here",
+    ray_address: Address = None,
+    shards: Shards = None,
+    cpus_per_shard: Cpus = None,
+    gpus_per_shard: Gpus = None,
+    timeout: Timeout = None,
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Embed texts by the run's trained encoder: unit vectors as fixed-size lists, for one shard of the rows.
+    """Embed texts by the run's trained encoder: unit vectors as fixed-size lists; one shard of the rows, or all on Ray.
 
     The same command goes on after a kill, and skips a shard that is done. Exits with status 4 where rows failed: they are in
     errors-*.parquet with the reasons.
     """
-    options = {"batch_rows": batch_rows, "checkpoint": checkpoint}
-    _tell(embedded(pipeline, input_, output, shard, id=id_, dtype=dtype, overrides=set_ or [], quiet=json, **options), json=json)
+    order = ordered("embed", pipeline, set_, input_, id=id_, dtype=dtype)
+    ray = on_ray(engine, shard, address=ray_address, shards=shards, cpus=cpus_per_shard, gpus=gpus_per_shard, timeout=timeout)
+    tell(worked(order, output, shard, ray, batch_rows=batch_rows, checkpoint=checkpoint, quiet=json), json=json)
 
 
 @app.command()
@@ -93,48 +117,6 @@ def merge(
     _show(merged(folder, output, errors, quiet=json), json=json, file=output)
 
 
-def scored(
-    name: str, source: Path, output: Path, shard: str, *, reranked: bool = True, overrides: list[str], quiet: bool = False, **options: Any
-) -> Done:
-    """Score one shard, with bars."""
-    from score_rag.cli.screen import bars
-    from score_rag.pipeline.config import load_pipeline
-    from score_rag.pipeline.run import Run
-    from score_rag.shards import ScoreJob, Shard, run_shard
-    from score_rag.shards.source import find_source
-
-    one = Shard.parse(shard)
-    with bars(quiet=quiet) as report:
-        run = Run.open(load_pipeline(name, overrides=overrides), stages=ScoreJob.stages)
-        return run_shard(ScoreJob(run, find_source(source, report=report), reranked=reranked), one, output, report=report, **options)
-
-
-def embedded(
-    name: str,
-    source: Path | None,
-    output: Path,
-    shard: str,
-    *,
-    id: str | None = None,
-    dtype: Literal["float32", "bfloat16"] = "float32",
-    overrides: list[str],
-    quiet: bool = False,
-    **options: Any,
-) -> Done:
-    """Embed one shard, with bars."""
-    from score_rag.cli.screen import bars
-    from score_rag.pipeline.config import load_pipeline
-    from score_rag.pipeline.run import Run
-    from score_rag.shards import EmbedJob, Shard, run_shard
-    from score_rag.shards.source import find_source
-
-    one = Shard.parse(shard)
-    with bars(quiet=quiet) as report:
-        run = Run.open(load_pipeline(name, overrides=overrides), stages=EmbedJob.stages)
-        found = find_source(source or run.folder("documents") / "documents.parquet", report=report)
-        return run_shard(EmbedJob(run, found, id=id, dtype=dtype), one, output, report=report, **options)
-
-
 def checked(folder: Path, *, quiet: bool = False) -> ShardsReport:
     """Check, with bars."""
     from score_rag.cli.screen import bars
@@ -151,22 +133,6 @@ def merged(folder: Path, file: Path, errors: Path | None, *, quiet: bool = False
 
     with bars(quiet=quiet) as report:
         return merge_shards(folder, file, errors=errors, report=report)
-
-
-def _tell(done: Done, *, json: bool) -> None:
-    if json:
-        from score_rag.cli.screen import print_json
-
-        print_json(done.to_dict())
-    else:
-        typer.echo(f"shard {done.shard}: {done.rows - done.failed:,} rows in {done.part}" + (", done before" if done.skipped else ""))
-    if done.failed:
-        raise RowsFailedError(
-            f"{done.failed:,} of {done.rows:,} rows of the shard failed; all others are written",
-            where=done.errors,
-            found=done.reason,
-            hint="the column reason says why, for each; to try them again, make them an input of their own",
-        )
 
 
 def _show(found: ShardsReport, *, json: bool, file: Path | None = None) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from score_rag.errors import AssessorError
 from score_rag.files import digest_json, write_text
-from score_rag.files.lines import is_intact, marked_line
+from score_rag.files.lines import drop_torn_line, is_intact, marked_line
 from score_rag.prompts import Prompt
 from score_rag.reranker.asking import Answered, Failed
 from score_rag.reranker.assessment import Assessment, AssessmentRequest, messages
@@ -22,6 +22,7 @@ __all__ = [
     "answered",
     "append_answer",
     "append_failure",
+    "copy_answers",
     "errors_path",
     "forget_failures",
     "read_answers",
@@ -121,6 +122,17 @@ def append_answer(stream: TextIO, key: str, model: str, request: AssessmentReque
     """Keep one answer with what its call came to: a line, flushed."""
     stream.write(_line(_facts(key, request), model=model, **answered.answer.model_dump(), **answered.usage._asdict()))
     stream.flush()
+
+
+def copy_answers(source: Path, target: Path, keys: Collection[str]) -> None:
+    """Append the answers to these questions that one file has and the other has not."""
+    known = read_rows(target).keys()
+    lines = [_line(row) for key, (row, _) in read_rows(source).items() if key in keys and key not in known]
+    if lines:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        drop_torn_line(target)
+        with target.open("a", encoding="utf-8") as stream:
+            stream.write("".join(lines))
 
 
 def append_failure(path: Path, key: str, model: str, request: AssessmentRequest, failed: Failed) -> None:

@@ -37,6 +37,7 @@ __all__ = [
     "assess",
     "planned_calls",
     "read_answers",
+    "require_no_batch",
     "require_price",
     "too_many_failed",
     "unanswered",
@@ -81,7 +82,7 @@ def assess(
     if places:
         model: CalledModel = LanguageModel(settings) if ask is None else StandIn(ask)
         require_price(model, limits)
-        _no_batch_under_way(out, {keys[place] for place in places})
+        require_no_batch(out, {keys[place] for place in places})
         out.parent.mkdir(parents=True, exist_ok=True)
         for file in (out, errors_path(out)):
             drop_torn_line(file)
@@ -127,6 +128,21 @@ def require_price(model: CalledModel, limits: Limits) -> None:
         )
 
 
+def require_no_batch(out: Path, keys: Collection[str]) -> None:
+    """None of these questions is in a batch that is under way for the answers in `out`.
+
+    Raises:
+        AssessorError: Some are.
+    """
+    pending = PendingBatch.read(batch_path(out))
+    if pending is not None and (waiting := sum(row.key in keys for row in pending.rows)):
+        raise AssessorError(
+            f"{waiting} of these questions are in a batch that is under way, and would be paid for twice",
+            where=batch_path(out),
+            hint="read the batch first: assess in batches, with the same settings",
+        )
+
+
 def too_many_failed(failed: int, questions: int, settings: AssessmentSettings, out: Path) -> AssessorError:
     """The error that says so."""
     return AssessorError(
@@ -137,16 +153,6 @@ def too_many_failed(failed: int, questions: int, settings: AssessmentSettings, o
         hint="to let more of them fail",
         remedy=ChangeSetting({"reranker.max_failed": min(1.0, round(settings.max_failed + 0.2, 2))}),
     )
-
-
-def _no_batch_under_way(out: Path, keys: set[str]) -> None:
-    pending = PendingBatch.read(batch_path(out))
-    if pending is not None and (waiting := sum(row.key in keys for row in pending.rows)):
-        raise AssessorError(
-            f"{waiting} of these questions are in a batch that is under way, and would be paid for twice",
-            where=batch_path(out),
-            hint="read the batch first: assess in batches, with the same settings",
-        )
 
 
 class _Job:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TextIO
 from score_rag.errors import AssessorError, SpendLimitError
 from score_rag.files.lines import drop_torn_line
 
-__all__ = ["Journal", "Limits", "Spend", "Usage", "journal_path", "open_calls", "read_spend"]
+__all__ = ["Journal", "Limits", "Spend", "Usage", "journal_lines", "journal_path", "open_calls", "read_spend"]
 
 
 class Usage(NamedTuple):
@@ -208,7 +208,7 @@ def read_spend(path: Path, keys: Collection[str] | None = None) -> Spend:
     wanted = None if keys is None else set(keys)
     open_calls: dict[str, Usage] = {}
     spend = Spend()
-    for line, usage in _lines(path):
+    for line, usage in journal_lines(path):
         if line["state"] == "reserved" and (wanted is None or line["key"] in wanted):
             open_calls[line["call"]] = usage
             spend = spend.plus(usage, requests=1, unsettled=1)
@@ -220,7 +220,7 @@ def read_spend(path: Path, keys: Collection[str] | None = None) -> Spend:
 def open_calls(path: Path) -> dict[str, Usage]:
     """Calls that were reserved and never settled, with what was reserved."""
     found: dict[str, Usage] = {}
-    for line, usage in _lines(path):
+    for line, usage in journal_lines(path):
         if line["state"] == "reserved":
             found[line["call"]] = usage
         else:
@@ -228,7 +228,7 @@ def open_calls(path: Path) -> dict[str, Usage]:
     return found
 
 
-def _lines(path: Path) -> Iterator[tuple[dict[str, Any], Usage]]:
+def journal_lines(path: Path) -> Iterator[tuple[dict[str, Any], Usage]]:
     """The whole lines of a journal; the last one of a killed run may be torn, and was then never followed by its call."""
     if not path.is_file():
         return

@@ -26,7 +26,7 @@ class ShardsReport:
     """How the shards of a folder stand.
 
     Attributes:
-        job: `score` or `embed`.
+        job: `score`, `embed` or `assess`.
         shards: How many there are to be.
         done: How many are whole.
         rows: Of the input.
@@ -84,7 +84,7 @@ def check_shards(output: Path | str, *, report: Report = silent) -> ShardsReport
         else:
             record = stored_record(output, shard)
             failed += record.failed
-            for name in record.files:
+            for name in (shard.part, *([shard.errors] if record.failed else [])):
                 for numbers in _rows(output / name):
                     twice += _mark(seen, numbers)
         report("checking shards", done, len(shards))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import polars as pl
@@ -14,6 +16,8 @@ from score_rag.pipeline.readers import all_settings
 from score_rag.pipeline.run import Run
 from score_rag.pipeline.stages import STAGES
 from score_rag.pipeline.state import finished_record
+from score_rag.progress import Report
+from score_rag.shards.shard import Shard
 from score_rag.shards.source import Source
 
 __all__ = ["Answers", "Job"]
@@ -31,10 +35,12 @@ class Answers(NamedTuple):
     Attributes:
         columns: By name, one value for each row that has an answer, in the order of the rows.
         failed: By place in the batch, why a row has none.
+        told: What else is told of rows that failed: by name, one value for each of them, in their order.
     """
 
     columns: dict[str, pl.Series]
     failed: dict[int, str]
+    told: Mapping[str, pl.Series] = MappingProxyType({})
 
 
 class Job(ABC):
@@ -45,10 +51,11 @@ class Job(ABC):
         source: The input.
 
     Attributes:
-        name: `score` or `embed`.
+        name: `score`, `embed` or `assess`.
         doing: For the progress bar.
         stages: Stages that the job reads.
         packages: Packages whose version may change the numbers.
+        whole: Whether it is given all rows of a shard at once, since it keeps each answer itself as it comes.
         group: The column whose equal values stay together.
         key: Columns that name a row; no two rows may have the same.
         order: Columns by which the rows of a group are ordered.
@@ -59,6 +66,7 @@ class Job(ABC):
     doing: ClassVar[str]
     stages: ClassVar[tuple[str, ...]] = STAGES
     packages: ClassVar[tuple[str, ...]] = ("score-rag", "numpy", "onnxruntime", "tokenizers", "torch", "transformers")
+    whole: ClassVar[bool] = False
     group: str
     key: tuple[str, ...]
     order: tuple[str, ...] = ()
@@ -80,6 +88,18 @@ class Job(ABC):
         Raises:
             ScoreError: The work cannot go on, whatever the rows.
         """
+
+    def begin(self, shard: Shard, output: Path, scratch: Path, report: Report) -> None:  # noqa: B027  # most keep nothing of their own
+        """Called before the first batch of a shard.
+
+        Args:
+            output: The folder of all shards.
+            scratch: The shard's own, for what the job keeps itself; it goes when the shard is done.
+        """
+
+    def leaves(self, scratch: Path) -> dict[str, Path]:
+        """Files of the scratch that stay, each under `KIND-00003-of-00016` by its kind."""
+        return {}
 
     def options(self) -> dict[str, Any]:
         """What else the results depend on."""

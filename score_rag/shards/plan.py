@@ -76,7 +76,7 @@ def make_plan(job: Job, shard: Shard, folder: Path, *, batch_rows: int, report: 
         put_parquet(file, lambda aside: rows.sink_parquet(aside, row_group_size=_ROW_GROUP), check=lambda aside: _unique(job, aside))
         report("finding the shard's rows", 1, 1)
     numbers = pl.read_parquet(file, columns=[BATCH])[BATCH].to_numpy()
-    return Plan(file, _edges(numbers, 4 * batch_rows))
+    return Plan(file, ([0, len(numbers)] if len(numbers) else [0]) if job.whole else _edges(numbers, 4 * batch_rows))
 
 
 def _rows(job: Job, shard: Shard, batches: int) -> pl.LazyFrame:

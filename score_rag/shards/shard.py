@@ -47,7 +47,7 @@ class Shard:
     @property
     def name(self) -> str:
         """What its part is called, without an ending."""
-        return f"part-{self.index:05d}-of-{self.of:05d}"
+        return self.named("part", "")
 
     @property
     def part(self) -> str:
@@ -57,7 +57,15 @@ class Shard:
     @property
     def errors(self) -> str:
         """The file of rows that failed."""
-        return f"errors-{self.index:05d}-of-{self.of:05d}.parquet"
+        return self.named("errors", ".parquet")
+
+    def named(self, kind: str, suffix: str) -> str:
+        """A file of its own.
+
+        >>> Shard(3, 16).named("spend", ".jsonl")
+        'spend-00003-of-00016.jsonl'
+        """
+        return f"{kind}-{self.index:05d}-of-{self.of:05d}{suffix}"
 
     @property
     def record(self) -> str:

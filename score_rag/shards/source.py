@@ -12,7 +12,7 @@ from score_rag.errors import DataError, InputError, did_you_mean
 from score_rag.files import digest_file, digest_json
 from score_rag.progress import Report, silent
 
-__all__ = ["INPUT_ROW", "Source", "find_source"]
+__all__ = ["INPUT_ROW", "HeldSource", "Source", "find_source"]
 
 INPUT_ROW = "input_row"
 """The number of a row in the input, from 0, over all files in the order of their names."""
@@ -62,6 +62,25 @@ class Source:
             raise DataError(
                 "the input has columns that the job would write", where=self.files[0], found=", ".join(taken), hint="call them otherwise"
             )
+
+
+@dataclass(frozen=True, eq=False)
+class HeldSource(Source):
+    """Rows that a job makes itself, the same on every machine; held in memory.
+
+    Attributes:
+        held: The rows.
+    """
+
+    held: pl.DataFrame
+
+    @classmethod
+    def of(cls, held: pl.DataFrame, digest: str) -> HeldSource:
+        """Rows as a source, under a digest of all that they say."""
+        return cls((), dict(held.schema), digest, len(held), held)
+
+    def scan(self) -> pl.LazyFrame:
+        return self.held.lazy().with_row_index(INPUT_ROW).with_columns(pl.col(INPUT_ROW).cast(pl.Int64))
 
 
 def find_source(path: Path | str, *, report: Report = silent) -> Source:

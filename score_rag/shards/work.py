@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from score_rag.errors import InputError
-from score_rag.files import digest_file, folder_lock, full_disk, write_json
+from score_rag.files import digest_file, folder_lock, full_disk, write_json, write_text
 from score_rag.progress import Report, silent
 from score_rag.shards.columns import put_parquet, put_sorted
 from score_rag.shards.job import Job
@@ -97,6 +97,7 @@ def run_shard(
         try:
             started = time.monotonic()
             plan = make_plan(job, shard, scratch, batch_rows=batch_rows, report=report)
+            job.begin(shard, output, scratch, report)
             _work(job, plan, scratch, checkpoint=checkpoint, report=report)
             record = _finish(job, plan, shard, output, scratch, fingerprint, round(time.monotonic() - started, 3))
         except Exception as error:
@@ -150,7 +151,7 @@ def _answer(job: Job, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     answers = job.answer(rows)
     failed = pl.Series([answers.failed.get(place) for place in range(len(rows))], dtype=pl.String)
     good = rows.filter(failed.is_null()).drop(*job.drops).with_columns(**answers.columns)
-    return good, rows.with_columns(failed.alias(REASON)).filter(failed.is_not_null())
+    return good, rows.with_columns(failed.alias(REASON)).filter(failed.is_not_null()).with_columns(**answers.told)
 
 
 def _finish(job: Job, plan: Plan, shard: Shard, output: Path, scratch: Path, fingerprint: str, seconds: float) -> Record:
@@ -165,6 +166,9 @@ def _finish(job: Job, plan: Plan, shard: Shard, output: Path, scratch: Path, fin
         names.append(shard.errors)
     else:
         (output / shard.errors).unlink(missing_ok=True)
+    for kind, path in job.leaves(scratch).items():
+        names.append(shard.named(kind, path.suffix))
+        write_text(output / names[-1], path.read_text(encoding="utf-8"))
     files = {name: {"sha256": digest_file(output / name), "bytes": (output / name).stat().st_size} for name in names}
     record = Record(fingerprint, str(shard), plan.rows, failed, seconds, files)
     write_json(output / shard.record, asdict(record))
