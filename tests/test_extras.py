@@ -43,6 +43,7 @@ def test_each_module_is_brought_by_the_extra_that_it_names():
         assert (
             module in names
             or f"{module}_skinny" in names
+            or f"{module}_cpu" in names
             or (module == "ray" and "ray[data]" in names)
             or (module == "datasets" and "sentence_transformers[train]" in names)
             or (module == "sentence_transformers" and "sentence_transformers[train]" in names)

@@ -43,20 +43,20 @@ def test_a_table_that_cannot_be_stored_is_told_and_says_why(monkeypatch, tmp_pat
 
     from score_rag.evaluation import stored
 
-    table, content = pl.DataFrame({"label": [1]}), {"made_from": {}, "notes": ["a note"]}
+    table, content = pl.DataFrame({"label": [1]}), {"title": "toy", "made_from": {}, "notes": ["a note"]}
     pipeline = load_pipeline("sample", overrides=[f"runs={tmp_path / 'runs'}"])
-    told = stored.store_table(pipeline, "test", {**content, "made_from": stored.made_from(pipeline)}, table)
+    told = stored.store_table(pipeline, "test", {**content, "made_from": stored.made_from(pipeline)}, table, metrics={})
     assert told == [f"the prediction for each event is in {tmp_path / 'runs' / 'sample' / 'evaluation' / 'test'}.parquet"]
     assert pl.read_parquet(told[0].split(" in ")[1]).equals(table)
     (tmp_path / "file").write_text("no folder")
     unwritable = load_pipeline("sample", overrides=[f"runs={tmp_path / 'file'}"])
     made = {**content, "made_from": stored.made_from(unwritable)}
-    (said,) = stored.store_table(unwritable, "test", made, table)
+    (said,) = stored.store_table(unwritable, "test", made, table, metrics={})
     assert said == "this table was not stored: a folder cannot be written to (Not a directory)"
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(stored, "_write_parquet", full)
-    (said,) = stored.store_table(pipeline, "test", {**content, "made_from": stored.made_from(pipeline)}, table)
+    (said,) = stored.store_table(pipeline, "test", {**content, "made_from": stored.made_from(pipeline)}, table, metrics={})
     assert said.startswith("this table was not stored: the disk is full (")

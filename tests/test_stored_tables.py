@@ -14,8 +14,8 @@ from score_rag.pipeline.config import Pipeline
 
 
 def _stored(pipeline, name="test", **more):
-    content = {"notes": [], "made_from": made_from(pipeline), **more}
-    return store_table(pipeline, name, content, pl.DataFrame({"row": [1]}))
+    content = {"title": "toy", "notes": [], "made_from": made_from(pipeline), **more}
+    return store_table(pipeline, name, content, pl.DataFrame({"row": [1]}), metrics={})
 
 
 def test_a_stored_table_says_what_has_changed_since(tmp_path):
@@ -67,6 +67,8 @@ def test_a_predictor_that_changed_meanwhile_is_told(tmp_path):
     pipeline = Pipeline(name="p", runs=str(tmp_path))
     before = made_from(pipeline)
     write_json(tmp_path / "p" / "predictor" / "finished.json", {"content": "new"})
-    told, where = store_table(pipeline, table_name("test", None), {"notes": [], "made_from": before}, pl.DataFrame({"row": [1]}))
+    told, where = store_table(
+        pipeline, table_name("test", None), {"title": "toy", "notes": [], "made_from": before}, pl.DataFrame({"row": [1]}), metrics={}
+    )
     assert "changed while it was evaluated" in told and find_table(pipeline, "test", None)["notes"] == [told]
     assert where.endswith("test.parquet")

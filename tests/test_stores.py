@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from score_rag.errors import ChangeSetting, ConfigError, IndexMismatchError
+from score_rag.files import read_json, sealed, write_json
 from score_rag.index.check import check_index
 from score_rag.index.reader import BehaviourIndex, documents_of
 from score_rag.index.stores import open_store
@@ -207,9 +208,9 @@ def test_two_indexes_on_one_server_do_not_meet(tmp_path, chroma_server):
 def test_a_name_that_only_a_file_gives_is_not_followed(tmp_path):
     encoder = WordEncoder()
     build_index(documents_of(people(6)), encoder, tmp_path)
-    settings = json.loads((tmp_path / "index.json").read_text())
+    settings = {name: value for name, value in read_json(tmp_path / "index.json").items() if name != "seal"}
     trap = {"store": "os:mkdir", "store_options": {"path": str(tmp_path / "trapped")}}
-    (tmp_path / "index.json").write_text(json.dumps({**settings, **trap}))
+    write_json(tmp_path / "index.json", sealed({**settings, **trap}))
     index = BehaviourIndex.open(tmp_path, encoder)
     index.exact_below = 0
     assert len(index.query(encoder.encode(["Heat"])[0], 3)) == 3 and index.store is None

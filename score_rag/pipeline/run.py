@@ -142,8 +142,7 @@ class Run:
         """The retriever's, of training events."""
         from score_rag.index.reader import BehaviourIndex
 
-        settings = self.pipeline.retriever
-        folder = self.folder("retriever") / "index"
+        settings, folder = self.pipeline.retriever, self.folder("retriever") / "index"
         return BehaviourIndex.open(folder, self.encoder, store=settings.store, store_options=settings.store_options or None)
 
     @lazy
