@@ -37,6 +37,7 @@ def parts(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.glob("*.parquet") if not file.name.startswith(".")}
 
 
+@pytest.mark.slow
 def test_a_cluster_s_shards_are_those_of_one_process(monkeypatch, capsys, cluster, toy_run, toy_pipeline, tmp_path):
     run = Run.open(toy_run)
     documents = find_source(run.folder("documents") / "documents.parquet")
