@@ -53,7 +53,7 @@ def take_assessments(pipeline: Pipeline, output: Path | str, *, report: Report =
                 f"{strange:,} of {len(good) + len(bad):,} questions of these shards are none of the run's",
                 where=output,
                 expected="the settings, data and prompt that the shards were asked with",
-                hint="name the same pipeline, with the same --set",
+                hint="name the same pipeline, with the same changes to its settings",
             )
         _add(job, good, bad)
         for shard in shards:
