@@ -78,6 +78,7 @@ def _data(context: StageContext, folder: Path) -> dict[str, Any]:
 
     interactions, report = load_data(context.pipeline, progress=context.report)
     interactions.write(folder)
+    interactions.keep_columns(folder)
     write_json(folder / "report.json", report.to_dict())
     return {
         "users": interactions.events["user_id"].n_unique(),
@@ -179,7 +180,7 @@ def _keep_prompt(path: Path, folder: Path, name: str) -> None:
 
 
 SHIPPED = (
-    Stage("data", run=_data, inputs=_data_inputs, plan=_planned_data),
+    Stage("data", run=_data, inputs=_data_inputs, caches=("columns",), plan=_planned_data),
     Stage("crm", run=fit_crm, needs=("data",), inputs=_crm_inputs, check=check_crm),
     Stage("documents", run=_documents, needs=("data",), prompts=lambda p: (p.documents.prompt,), check=check_documents),
     Stage("retriever", run=_retriever, needs=("documents", "crm"), check=check_retriever, caches=("index",)),
