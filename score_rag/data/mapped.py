@@ -102,7 +102,7 @@ def map_columns(events: Path) -> Mapped | None:
         names = {name: pl.read_parquet(folder / f"{name}.parquet")["id"] for name in _NAMES}
         log = EventColumns(Ids(names["log-users"]), names["log-items"].to_list(), *(arrays[f"log-{name}.npy"] for name in _LOG))
         by_item = {name: arrays[f"by-item-{name}.npy"] for name in _BY_ITEM}
-        own = {name: array if name in ("user", "liked") else array.data for name, array in by_item.items()}
+        own: dict[str, Any] = {name: array if name in ("user", "liked") else array.data for name, array in by_item.items()}
         ends = arrays.get("learned-ends.npy")
         mapped = Mapped(
             log,
