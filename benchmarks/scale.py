@@ -2,6 +2,7 @@
 
     python benchmarks/scale.py                                                        # 2 million events
     python benchmarks/scale.py --events 25000000 --users 500000 --items 60000         # the target: log at most 2 x, .. 1.5 GB
+    python benchmarks/scale.py --what columns      # made by each process, or mapped; also: documents, crm (what these stages write)
 
 Users and items of skewed activity, split by time. Times are of the processor, all cores together, so that what else the machine does
 counts little; each step is given what the steps before it made. Item-kNN's matrix of items by items is not among them: it is dense, and for

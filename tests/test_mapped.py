@@ -19,6 +19,11 @@ from score_rag.data.interactions import SPLITS, Interactions, event_rows
 from score_rag.data.mapped import FEWEST, FOLDER, map_columns
 from score_rag.errors import DataError
 from score_rag.files import VERIFY, sealed
+from score_rag.pipeline.config import load_pipeline
+from score_rag.pipeline.run import Run
+from score_rag.pipeline.runner import run
+from score_rag.pipeline.stages import stages
+from score_rag.pipeline.state import run_folder, status
 
 ROWS = [("u", "a", True, 1, "train", False), ("v", "b", False, 1, "train", False), ("u", "b", True, 1, "valid", False)]
 FILES = [
@@ -153,3 +158,23 @@ def test_models_and_statistics_learn_from_mapped_columns_as_from_others(tmp_path
     assert sample_events(made, "test", 20, seed=0) == sample_events(found, "test", 20, seed=0)
     rates = [[ItemRates(world).rate(item, 40) for item in made.items["item_id"]] for world in (made, found)]
     assert rates[0] == rates[1] and found._mapped is not None
+
+
+def test_a_run_answers_without_columns_that_were_changed_and_makes_again_those_that_are_gone(toy_pipeline, tmp_path):
+    pipeline = load_pipeline(str(toy_pipeline)).model_copy(update={"runs": str(tmp_path)})
+    parts = [stage for stage in stages(pipeline) if stage.name in ("data", "documents")]
+    run(pipeline, parts)
+    folder = run_folder(pipeline) / "data" / FOLDER
+    first = Run.open(pipeline, stages=("data",)).interactions
+    assert first._mapped is not None and [known.state for known in status(pipeline, parts)] == ["finished"] * 2
+    file = folder / "log-item.npy"
+    content = bytearray(file.read_bytes())
+    file.unlink()
+    content[-1] ^= 1
+    file.write_bytes(content)
+    second = Run.open(pipeline, stages=("data",)).interactions
+    assert second._mapped is None and equal(second.log.columns, first.log.columns)
+    shutil.rmtree(folder)
+    assert status(pipeline, parts)[0].state == "stale"
+    assert [one.action for one in run(pipeline, parts)] == ["ran", "skipped"], "what others read of it is what it was"
+    assert (folder / "columns.json").is_file() and Run.open(pipeline, stages=("data",)).interactions._mapped is not None
