@@ -2,6 +2,7 @@
 
     python benchmarks/scale.py                                                        # 2 million events
     python benchmarks/scale.py --events 25000000 --users 500000 --items 60000         # the target: log at most 2 x, .. 1.5 GB
+    python benchmarks/scale.py --what columns      # made by each process, or mapped; also: documents, crm (what these stages write)
 
 Users and items of skewed activity, split by time. Times are of the processor, all cores together, so that what else the machine does
 counts little; each step is given what the steps before it made. Item-kNN's matrix of items by items is not among them: it is dense, and for
@@ -23,6 +24,7 @@ import numpy as np
 import polars as pl
 
 QUESTIONS = 100_000
+INSIDE = {"events": ("measure",), "columns": ("open", "keep", "open"), "documents": ("documents",), "crm": ("crm",)}
 
 
 def main() -> None:
@@ -31,12 +33,12 @@ def main() -> None:
     if given.inside == "make":
         make(given.folder, given.events, given.users, given.items)
         return
-    if given.inside == "measure":
-        measure(given.folder)
+    if given.inside:
+        {"measure": measure, "open": opened, "keep": keep, "documents": documents, "crm": crm}[given.inside](given.folder)
         return
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         words = [sys.executable, __file__, *sys.argv[1:], "--folder", folder]
-        for inside in ("make", "measure"):
+        for inside in ("make", *INSIDE[given.what]):
             subprocess.run([*words, "--inside", inside], check=True)
 
 
@@ -74,6 +76,92 @@ def measure(folder: Path) -> None:
         floor = floor or seconds
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
         print(f"{name:<46} {seconds:8.2f} s  {seconds / floor:6.1f} x  {peak:5.2f} GB at most  {told or ''}", flush=True)
+
+
+def opened(folder: Path) -> None:
+    """What a process that answers opens, and the memory that is then its own: columns that are made, or mapped where they are kept."""
+    import scipy.sparse  # noqa: F401
+
+    from score_rag.data.interactions import Interactions
+
+    pl.read_parquet(folder / "events.parquet", n_rows=1000)
+    before, started = private(), time.process_time()
+    data = Interactions.read(folder)
+    told = data.log, data.train_log, data.by_item, data.train_end
+    seconds, own = time.process_time() - started, private() - before
+    started = time.process_time()
+    frame = pl.read_parquet(folder / "events.parquet")
+    floor = time.process_time() - started
+    name = "columns, made" if data._mapped is None else "columns, mapped"
+    print(f"{name:<46} {seconds:8.2f} s  {seconds / floor:6.2f} x  {own:5.2f} GB of its own")
+    del told, frame
+
+
+def keep(folder: Path) -> None:
+    """What the data stage pays once."""
+    from score_rag.data.interactions import Interactions
+
+    data = Interactions.read(folder)
+    started = time.process_time()
+    _ = data.log, data.train_log, data.by_item
+    making, started = time.process_time() - started, time.process_time()
+    data.keep_columns(folder)
+    keeping = time.process_time() - started
+    size = sum(file.stat().st_size for file in (folder / "columns").iterdir()) / 1e9
+    print(f"{'keep them, with digests':<46} {keeping:8.2f} s  {keeping / making:6.2f} x of making them, {size:.2f} GB on disk")
+
+
+def documents(folder: Path) -> None:
+    """The documents stage: behaviour told to a file, by the shipped prompt."""
+    from score_rag.data.interactions import Interactions
+    from score_rag.documents.describer import Describer
+    from score_rag.documents.versions import write_documents
+    from score_rag.prompts import find_prompt
+
+    data = Interactions.read(folder)
+    describer = Describer(find_prompt("describe_user"), data.catalogue)
+    _ = data.log, data.train_log
+    _tell(f"before telling {len(data.train_log):,} users", 0.0)
+    started = time.process_time()
+    write_documents(folder / "documents.parquet", data.train_log, describer)
+    seconds = time.process_time() - started
+    count = pl.scan_parquet(folder / "documents.parquet").select(pl.len()).collect().item()
+    _tell(f"{count:,} documents", seconds)
+
+
+def crm(folder: Path) -> None:
+    """What the crm stage writes of a recommender: users' vectors by a network that was not trained (which costs the same), neighbours."""
+    from score_rag.crm.artefacts import write_crm
+    from score_rag.crm.content import content_of
+    from score_rag.crm.sasrec import SASRec
+    from score_rag.data.interactions import Interactions
+
+    data = Interactions.read(folder)
+    model = SASRec()
+    model._know(list(data.catalogue))
+    model._content = content_of(data.catalogue.values())[:, :0]
+    model._network = model._build(np.zeros((len(model.item_ids) + 1, 2), dtype=np.float32), 0).eval()
+    users = data.train_log.users
+    model.bind(data.train_log)
+    _tell(f"before {len(users):,} users", 0.0)
+    started = time.process_time()
+    model.user_vectors(users)
+    vectors = time.process_time() - started
+    _tell("their vectors", vectors)
+    started = time.process_time()
+    write_crm(model, data, folder / "crm", neighbours_k=5)
+    _tell("vectors once more, neighbours, and files", time.process_time() - started)
+
+
+def _tell(name: str, seconds: float) -> None:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    print(f"{name:<46} {seconds:8.2f} s  {peak:5.2f} GB at most", flush=True)
+
+
+def private() -> float:
+    """GB that no other process shares: what is mapped and only read is not among them."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty")) * 1024 / 1e9
 
 
 def steps(folder: Path) -> Iterator[tuple[str, Callable[[], str | None]]]:
@@ -130,11 +218,12 @@ def _nothing(made: object) -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--what", choices=list(INSIDE), default="events", help="steps on events, mapped columns, or a stage")
     parser.add_argument("--events", type=int, default=2_000_000)
     parser.add_argument("--users", type=int, default=40_000)
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--folder", type=Path, help="where the events are written for the time being")
-    parser.add_argument("--inside", choices=["make", "measure"], help=argparse.SUPPRESS)
+    parser.add_argument("--inside", choices=["make", "measure", "open", "keep", "documents", "crm"], help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

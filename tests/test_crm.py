@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from score_rag.crm import interface
 from score_rag.crm.baseline import LikeRate, Popularity
 from score_rag.crm.din import DIN
 from score_rag.crm.item_item import EASE, ItemKNN
@@ -49,6 +50,11 @@ class Recommending:
         np.testing.assert_allclose(together, alone, atol=1e-5)
         every = model.score_catalogue(["0", "1"])
         np.testing.assert_allclose(every[1], model.score("1", model.item_ids), atol=1e-5)
+
+    def test_vectors_of_users_in_blocks_are_those_of_all_at_once(self, model, toy, monkeypatch):
+        expected = model.user_vectors(toy.log.users)
+        monkeypatch.setattr(interface, "_USERS", 7)
+        np.testing.assert_allclose(model.user_vectors(toy.log.users), expected, atol=1e-5)
 
     def test_saved_and_read_it_is_the_same(self, model, toy, tmp_path):
         model.save_pretrained(tmp_path)

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from score_rag.data.log import Event, Item, UserLog
+from score_rag.documents import versions
 from score_rag.documents.describer import DOCUMENT_VARIABLES, Describer, describe_item, token_counter
+from score_rag.documents.settings import DocumentSettings
 from score_rag.documents.versions import FOREVER, build_documents
 from score_rag.encoders.encoder import find_encoder
 from score_rag.errors import InputError, ModelError, PromptError
@@ -21,6 +23,7 @@ from score_rag.pipeline.runner import run
 from score_rag.pipeline.stages import stages
 from score_rag.prompts import find_prompt, prompt_names
 from score_rag.recommend.preview import preview_prompt
+from score_rag.testing import toy_world
 
 FORMS = [name for name in prompt_names() if name.startswith("describe_")]
 CATALOGUE = {str(n): Item(str(n), f"Film {n}", 1990 + n, ("Comedy",) if n % 2 else ("Horror",)) for n in range(10)}
@@ -171,3 +174,16 @@ def test_what_a_budget_or_a_prompt_lacks_is_told_before_anything_runs(toy_pipeli
         with pytest.raises(error):
             run(pipeline, stages(pipeline))
         assert not (tmp_path / "runs" / "toy" / "data").exists()
+
+
+def test_documents_in_blocks_are_those_of_one(tmp_path, monkeypatch):
+    world = toy_world()
+    describer = Describer(find_prompt("describe_user"), world.catalogue)
+    expected = build_documents(world.train_log, describer, every=4)
+    for block in (1, 7, 10_000):
+        monkeypatch.setattr(versions, "_BLOCK", block)
+        versions.write_documents(tmp_path / "documents.parquet", world.train_log, describer, DocumentSettings(every=4))
+        assert pl.read_parquet(tmp_path / "documents.parquet").equals(expected) and len(list(tmp_path.iterdir())) == 1
+        assert build_documents(world.train_log, describer, every=4).equals(expected)
+    versions.write_documents(tmp_path / "none.parquet", UserLog([]), describer)
+    assert pl.read_parquet(tmp_path / "none.parquet").schema == versions.DOCUMENT_COLUMNS

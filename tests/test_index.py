@@ -20,8 +20,10 @@ from index_world import built, history, people  # noqa: F401
 from run_copies import copy_run
 
 from score_rag.cli.remedies import advice
-from score_rag.documents.versions import FOREVER
+from score_rag.documents.versions import DOCUMENT_COLUMNS, FOREVER
 from score_rag.errors import DataError, IndexMismatchError, InputError, LockedError
+from score_rag.files import digest_json
+from score_rag.index import writer
 from score_rag.index.check import check_index
 from score_rag.index.exact import best_places, search_at, search_many
 from score_rag.index.reader import BehaviourIndex, documents_of
@@ -71,6 +73,15 @@ def test_a_question_is_answered_alike_by_store_array_and_batch(built, user, now,
         assert len({hit.user_id for hit in hits}) == len(hits), "one document of a user at a time"
     if now is not None:
         assert all(hit.known_until < now for hit in exact)
+
+
+def test_what_a_content_is_called_does_not_depend_on_slices(monkeypatch):
+    rows = [("u@0", "u", 'a "b"', 1, 5, 9), ("u@1", "u", "wéi\n", 2, 9, FOREVER), ("v@0", "v", "", 1, 0, FOREVER)]
+    documents = pl.DataFrame(rows, schema=DOCUMENT_COLUMNS, orient="row")
+    expected = digest_json([documents[name].to_list() for name in documents.columns])
+    for count in (1, 2, 3, 100):
+        monkeypatch.setattr(writer, "_SLICE", count)
+        assert writer.content_of(documents) == expected
 
 
 def test_an_update_embeds_only_what_is_new_and_forgets_who_is_gone(tmp_path):

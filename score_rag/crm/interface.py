@@ -27,6 +27,10 @@ from score_rag.settings import ReadBy
 __all__ = ["CollaborativeModel", "UserHistory", "VectorModel"]
 
 
+_USERS = 8_192
+"""Users whose vectors are asked for at a time: half a million judgements of fifty each, .1 GB as objects."""
+
+
 class UserHistory(NamedTuple):
     """Who asks: a history (oldest first), whose it is (None: somebody unknown), and when (None: after everything)."""
 
@@ -113,7 +117,12 @@ class CollaborativeModel(ABC):
 
     def user_vectors(self, user_ids: Sequence[str], *, as_of: int | None = None) -> np.ndarray:
         """float32 [n, dim], from events strictly before `as_of`; all zeros where nothing is known of a user."""
-        return self._vectors([self._asked(user_id, as_of) for user_id in user_ids])
+        # By blocks: histories are objects, of all users at once too many.
+        parts = [
+            self._vectors([self._asked(user_id, as_of) for user_id in user_ids[start : start + _USERS]])
+            for start in range(0, max(len(user_ids), 1), _USERS)
+        ]
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     def history_vectors(self, histories: Sequence[Sequence[Event]]) -> np.ndarray:
         """float32 [n, dim] of people outside the data, one for each history (oldest first).

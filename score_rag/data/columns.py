@@ -74,7 +74,11 @@ class EventColumns:
         begins[self.starts] = True
         if (kept[1:] & ~kept[:-1] & ~begins[1:]).any():
             return None
-        return replace(self, ends=self.starts + np.add.reduceat(kept, self.starts, dtype=np.int64))
+        return self.until(self.starts + np.add.reduceat(kept, self.starts, dtype=np.int64))
+
+    def until(self, ends: np.ndarray) -> EventColumns:
+        """The same arrays with each user's judgements cut at a row: int64 [users]."""
+        return replace(self, ends=ends)
 
     def before(self, users: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What users had judged strictly before given seconds: (starts, ends) int64 [n], places in the columns.

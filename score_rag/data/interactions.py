@@ -15,7 +15,7 @@ A sampled negative is a question with the answer No, never a judgement: it stand
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
@@ -26,8 +26,9 @@ from score_rag.data.by_item import ItemColumns
 from score_rag.data.choices import Split, Ties
 from score_rag.data.columns import EventColumns
 from score_rag.data.log import Event, Item, UserLog
+from score_rag.data.mapped import FEWEST, Mapped, keep_columns, map_columns
 from score_rag.data.plain import plain_item
-from score_rag.data.rows import ITEM_COLUMNS, event_rows, items_frame
+from score_rag.data.rows import ITEM_COLUMNS, event_rows, items_frame, require_columns, whole_items
 from score_rag.errors import DataError, InputError, RunStage, did_you_mean
 from score_rag.files import read_json, write_json
 
@@ -65,6 +66,9 @@ class Interactions:
         DataError: A column is missing, a split is unknown, an item occurs twice, or an event's item is not in the catalogue.
     """
 
+    _mapped: Mapped | None = None
+    """Columns of these events, where they are kept on disk."""
+
     def __init__(self, events: pl.DataFrame, items: pl.DataFrame, *, ties: Ties = "strict", clock: Clock = "seconds") -> None:
         self.ties: Ties = ties
         self.clock: Clock = clock
@@ -73,17 +77,8 @@ class Interactions:
         if "sampled" not in events.columns:
             events = events.with_columns(sampled=pl.lit(False))
         events = events.drop("event", strict=False)
-        _require(events, [name for name in EVENT_COLUMNS if name != "event"], "events")
-        _require(items, ["item_id", "title"], "items")
-        for name, kind in ITEM_COLUMNS.items():
-            if name not in items.columns:
-                items = items.with_columns(pl.lit([] if kind == pl.List(pl.String()) else None, dtype=kind).alias(name))
-        self.items = items.select([pl.col(name).cast(kind) for name, kind in ITEM_COLUMNS.items()]).with_columns(
-            pl.col("genres", "creators", "keywords").fill_null([])
-        )
-        twice = self.items.filter(pl.col("item_id").is_duplicated())
-        if len(twice):
-            raise DataError("an item occurs more than once in the catalogue", found=", ".join(twice["item_id"].unique().sort().head(5)))
+        require_columns(events, [name for name in EVENT_COLUMNS if name != "event"], "events")
+        self.items = whole_items(items)
         lost = events["item_id"].unique().cast(pl.String()).to_frame().join(self.items, on="item_id", how="anti")["item_id"].sort()
         if len(lost):
             raise DataError(
@@ -96,7 +91,12 @@ class Interactions:
             raise DataError("the split column has unknown values", expected=", ".join(SPLITS), found=", ".join(strange[:5]))
         if not events["timestamp"].is_sorted():
             events = events.sort("timestamp", maintain_order=True)
-        self.events = events.with_row_index("event").select([pl.col(name).cast(kind) for name, kind in EVENT_COLUMNS.items()])
+        self.events = _cast(events.with_row_index("event"))
+
+    @cached_property
+    def events(self) -> pl.DataFrame:
+        """The frame of events, of data whose columns are mapped: many ask only for those."""
+        return _cast(self._mapped.events() if self._mapped is not None else pl.DataFrame(schema=EVENT_COLUMNS))
 
     def with_events(self, events: pl.DataFrame) -> Interactions:
         """Other events of the same catalogue, under the same policies."""
@@ -124,6 +124,8 @@ class Interactions:
 
     def log_of(self, splits: Collection[str]) -> UserLog:
         """The judgements of some splits, by user."""
+        if self._mapped is not None and self._mapped.learned is not None and set(splits) == set(LEARNED):
+            return UserLog(self._mapped.learned, ties=self.ties)
         own = self.events["split"].is_in(list(splits))
         # Where each user's come first, as in every split by time, they are the beginnings of the same arrays.
         columns = self._columns.only(own.to_numpy()[self._columns.row])
@@ -132,11 +134,11 @@ class Interactions:
     @cached_property
     def by_item(self) -> ItemColumns:
         """Training judgements (background among them) by item: what statistics and an item's judges are read from."""
-        return ItemColumns.of(self.learned)
+        return ItemColumns.of(self.learned) if self._mapped is None else self._mapped.by_item
 
     @cached_property
     def _columns(self) -> EventColumns:
-        return EventColumns.of(self.events)
+        return EventColumns.of(self.events) if self._mapped is None else self._mapped.log
 
     @cached_property
     def learned(self) -> pl.DataFrame:
@@ -158,7 +160,7 @@ class Interactions:
         """Whether some labels are sampled negatives: every number that rests on them must say so."""
         return bool(self.events["sampled"].any())
 
-    @property
+    @cached_property
     def train_end(self) -> int:
         """First second after the last event that is learned from: `as_of` for everything that knows all of train (and background).
 
@@ -194,31 +196,46 @@ class Interactions:
         self.items.write_parquet(folder / "items.parquet")
         write_json(folder / "policies.json", {"ties": self.ties, "clock": self.clock})
 
+    def keep_columns(self, folder: Path | str) -> None:
+        """Write the sorted columns beside what `write` wrote, where there are so many events that processes should share them."""
+        if len(self.events) >= FEWEST:
+            learned, ends = self.train_log.columns, self.learned["timestamp"].max()
+            facts = {"sampled": self.sampled, "train_end": None if ends is None else self.train_end}
+            shared = learned if learned.item is self.log.columns.item else None
+            keep_columns(Path(folder) / "events.parquet", self.log.columns, learned=shared, by_item=self.by_item, facts=facts)
+
     @classmethod
     def read(cls, folder: Path | str) -> Interactions:
-        """Read what `write` wrote.
+        """Read what `write` wrote; where columns are kept beside it, they are mapped, and the frame of events is read when asked for.
 
         Raises:
-            DataError: A file is missing.
+            DataError: A file is missing, or cannot be read.
         """
         folder = Path(folder)
         for name in ("events.parquet", "items.parquet", "policies.json"):
             if not (folder / name).is_file():
                 raise DataError("a data file is missing", where=folder / name, remedy=RunStage("data"))
         policies = read_json(folder / "policies.json")
-        try:
-            events, items = pl.read_parquet(folder / "events.parquet"), pl.read_parquet(folder / "items.parquet")
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise DataError(
-                "a data file cannot be read",
-                where=folder,
-                found=str(error).splitlines()[0],
-                remedy=RunStage("data", again=True),
-            ) from error
-        return cls(events, items, ties=policies["ties"], clock=policies["clock"])
+        items = _read(folder / "items.parquet")
+        mapped = map_columns(folder / "events.parquet")
+        if mapped is None:
+            return cls(_read(folder / "events.parquet"), items, ties=policies["ties"], clock=policies["clock"])
+        # Checked when it was written; the digests say that it is what it was.
+        made = cls.__new__(cls)
+        made.ties, made.clock, made.items = policies["ties"], policies["clock"], whole_items(items)
+        made._mapped, made.sampled = mapped, mapped.facts["sampled"]
+        if mapped.facts["train_end"] is not None:
+            made.train_end = mapped.facts["train_end"]
+        return made
 
 
-def _require(frame: pl.DataFrame, names: Sequence[str], what: str) -> None:
-    missing = [name for name in names if name not in frame.columns]
-    if missing:
-        raise DataError(f"{what} lack columns: {', '.join(missing)}", expected=", ".join(names), found=", ".join(frame.columns))
+def _read(file: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(file)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        found = str(error).splitlines()[0]
+        raise DataError("a data file cannot be read", where=file.parent, found=found, remedy=RunStage("data", again=True)) from error
+
+
+def _cast(events: pl.DataFrame) -> pl.DataFrame:
+    return events.select([pl.col(name).cast(kind) for name, kind in EVENT_COLUMNS.items()])

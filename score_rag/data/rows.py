@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import polars as pl
 
 from score_rag.data.event import Event, Item
+from score_rag.errors import DataError
 
-__all__ = ["ITEM_COLUMNS", "event_rows", "items_frame"]
+__all__ = ["ITEM_COLUMNS", "event_rows", "items_frame", "require_columns", "whole_items"]
 
 ITEM_COLUMNS = {
     "item_id": pl.String(),
@@ -46,3 +47,25 @@ def items_frame(items: Iterable[Mapping[str, object]] | Iterable[Item]) -> pl.Da
         for i in items
     ]
     return pl.DataFrame(rows, schema_overrides={k: v for k, v in ITEM_COLUMNS.items() if not rows or k in rows[0]})
+
+
+def require_columns(frame: pl.DataFrame, names: Sequence[str], what: str) -> None:
+    """Refuse a frame that lacks a column."""
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise DataError(f"{what} lack columns: {', '.join(missing)}", expected=", ".join(names), found=", ".join(frame.columns))
+
+
+def whole_items(items: pl.DataFrame) -> pl.DataFrame:
+    """A catalogue with all its columns, each item once."""
+    require_columns(items, ["item_id", "title"], "items")
+    for name, kind in ITEM_COLUMNS.items():
+        if name not in items.columns:
+            items = items.with_columns(pl.lit([] if kind == pl.List(pl.String()) else None, dtype=kind).alias(name))
+    items = items.select([pl.col(name).cast(kind) for name, kind in ITEM_COLUMNS.items()]).with_columns(
+        pl.col("genres", "creators", "keywords").fill_null([])
+    )
+    twice = items.filter(pl.col("item_id").is_duplicated())
+    if len(twice):
+        raise DataError("an item occurs more than once in the catalogue", found=", ".join(twice["item_id"].unique().sort().head(5)))
+    return items

@@ -34,12 +34,14 @@ def merged(interactions: Interactions, feedback: Iterable[Feedback], *, all_know
             on it.
         all_known: All events of the data are told too, those held out for validation and test among them.
     """
+    rows = list(feedback)
+    if not rows and not all_known:
+        return interactions
     frame = interactions.events.drop("event")
     if all_known:
         frame = frame.with_columns(split=pl.lit("train", dtype=EVENT_COLUMNS["split"]))
-    rows = list(feedback)
     if not rows:
-        return interactions.with_events(frame) if all_known else interactions
+        return interactions.with_events(frame)
     columns = {
         "user_id": [one.user_id for one in rows],
         "item_id": [one.item_id for one in rows],

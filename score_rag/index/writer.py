@@ -6,6 +6,8 @@ what it had begun is swept away by the next writer.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ import polars as pl
 from score_rag.documents.versions import DOCUMENT_COLUMNS, FOREVER
 from score_rag.errors import ChangeSetting, DataError, IndexMismatchError, InputError, RenewIndex
 from score_rag.extras import require
-from score_rag.files import digest_json, digests_of, folder_lock, sealed, write_json
+from score_rag.files import digests_of, folder_lock, sealed, write_json
 from score_rag.index.ann import FILE
 from score_rag.index.fill import fill_lists, fill_store
 from score_rag.index.generation import FORMAT, generation_name
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from score_rag.encoders.encoder import Encoder
 
 __all__ = ["Written", "build_index", "content_of", "update_index"]
+
+_SLICE = 65_536
+"""Rows whose cells are Python objects at a time."""
 
 
 @dataclass(frozen=True)
@@ -234,5 +239,12 @@ def _vectors(documents: pl.DataFrame, encoder: Encoder, standing: BehaviourIndex
 
 
 def content_of(documents: pl.DataFrame) -> str:
-    """A word for who is told what, and when."""
-    return digest_json([documents[name].to_list() for name in DOCUMENT_COLUMNS])
+    """A word for who is told what, and when: `digest_json` of the columns' lists, of which only a slice is made at a time."""
+    digest = hashlib.sha256()
+    for number, name in enumerate(DOCUMENT_COLUMNS):
+        digest.update(b",[" if number else b"[[")
+        for place, part in enumerate(documents.select(name).iter_slices(_SLICE)):
+            told = json.dumps(part[name].to_list(), ensure_ascii=False, separators=(",", ":"))[1:-1]
+            digest.update((f",{told}" if place else told).encode())
+        digest.update(b"]" if number + 1 < len(DOCUMENT_COLUMNS) else b"]]")
+    return digest.hexdigest()

@@ -78,6 +78,7 @@ def _data(context: StageContext, folder: Path) -> dict[str, Any]:
 
     interactions, report = load_data(context.pipeline, progress=context.report)
     interactions.write(folder)
+    interactions.keep_columns(folder)
     write_json(folder / "report.json", report.to_dict())
     return {
         "users": interactions.events["user_id"].n_unique(),
@@ -103,8 +104,10 @@ def _crm_inputs(pipeline: Pipeline) -> list[Path]:
 
 
 def _documents(context: StageContext, folder: Path) -> dict[str, Any]:
+    import polars as pl
+
     from score_rag.data.interactions import Interactions
-    from score_rag.documents.versions import build_documents
+    from score_rag.documents.versions import write_documents
     from score_rag.encoders.encoder import find_encoder
     from score_rag.pipeline.describe import make_describer
 
@@ -112,17 +115,19 @@ def _documents(context: StageContext, folder: Path) -> dict[str, Any]:
     interactions = Interactions.read(context.folder("data"))
     prompt = context.prompt(settings.prompt)
     describer = make_describer(context.pipeline, prompt, interactions.catalogue)
-    end = int(interactions.learned["timestamp"].max() or 0)  # type: ignore[arg-type]
-    documents = build_documents(interactions.train_log, describer, settings, last_second=end, report=context.report)
-    documents.write_parquet(folder / "documents.parquet")
+    end = interactions.train_end - 1
+    file = folder / "documents.parquet"
+    write_documents(file, interactions.train_log, describer, settings, last_second=end, report=context.report)
     _keep_prompt(prompt.path, folder, settings.prompt)
     if settings.max_tokens is not None:
         # Likewise, so that serving counts as training did, wherever the run's folder is taken.
         (folder / "tokenizer").mkdir()
         found = find_encoder(settings.tokenizer, setting="documents.tokenizer")
         shutil.copyfile(found / "tokenizer.json", folder / "tokenizer" / "tokenizer.json")
-    words = documents["text"].str.split(" ").list.len().mean()
-    return {"documents": len(documents), "users": documents["user_id"].n_unique(), "words_mean": round(float(words or 0.0), 1)}  # type: ignore[arg-type]
+    words = pl.col("text").str.count_matches(" ", literal=True).mean() + 1
+    told = pl.scan_parquet(file).select(documents=pl.len(), users=pl.col("user_id").n_unique(), words=words).collect(engine="streaming")
+    count, users, mean = told.row(0)
+    return {"documents": count, "users": users, "words_mean": round(mean or 0.0, 1)}
 
 
 def _retriever(context: StageContext, folder: Path) -> dict[str, Any]:
@@ -179,7 +184,7 @@ def _keep_prompt(path: Path, folder: Path, name: str) -> None:
 
 
 SHIPPED = (
-    Stage("data", run=_data, inputs=_data_inputs, plan=_planned_data),
+    Stage("data", run=_data, inputs=_data_inputs, caches=("columns",), plan=_planned_data),
     Stage("crm", run=fit_crm, needs=("data",), inputs=_crm_inputs, check=check_crm),
     Stage("documents", run=_documents, needs=("data",), prompts=lambda p: (p.documents.prompt,), check=check_documents),
     Stage("retriever", run=_retriever, needs=("documents", "crm"), check=check_retriever, caches=("index",)),

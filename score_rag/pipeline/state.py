@@ -117,7 +117,7 @@ def judge(pipeline: Pipeline, stage: Stage, *, inputs: bool = True, read: bool =
             folder / "finished.json"
         ).exists() else "not run yet"
     for cache in stage.caches:
-        if not (folder / cache).is_dir():
+        if not (folder / cache).is_dir() and any(name.startswith(f"{cache}/") for name in done["files"]):
             return "stale", f"output folder {cache} is missing"
     for name, size in done["files"].items():
         # What can be made again keeps its own house: stores touch their files when they are opened, an index has generations.
