@@ -55,7 +55,7 @@ def test_scores_are_those_of_the_recommender_whatever_the_shards(toy, toy_run, t
     for row in one.sample(6, seed=1).iter_rows(named=True):
         told = recommender.recommend(row["user_id"], row["item_id"], as_of=row["as_of"])
         assert (row["probability"], row["mass"]) == pytest.approx((told.probability, told.mass), abs=1e-6)
-        assert row["route"] == run.guard.route
+        assert row["ordered_by"] == run.guard.route
     parts = [pl.read_parquet(part)["user_id"].unique().to_list() for part in sorted((tmp_path / "4").glob("part-*.parquet"))]
     assert all(parts) and sum(map(len, parts)) == len(toy.log)
 

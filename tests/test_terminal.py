@@ -167,11 +167,11 @@ def test_without_a_terminal_a_line_a_minute_says_how_far_it_is(capsys):
         report("training", 45, 300)
         time.sleep(0.12)
         told = capsys.readouterr().err
-        assert told.startswith("  training: 15%, 45 of 300, after 0 min\n") and 1 <= told.count("\n") <= 3
+        assert told.startswith("  training: 15%, 45 of 300; 0 min in all\n") and 1 <= told.count("\n") <= 3
         report("training", 300, 300)
         time.sleep(0.12)
     told = capsys.readouterr().err
-    assert told.endswith("  at work, after 0 min\n") and "100%" not in told
+    assert told.endswith("  at work; 0 min in all\n") and "100%" not in told
     with bars(quiet=True, every=0.01) as report:
         report("training", 1, 2)
         time.sleep(0.05)

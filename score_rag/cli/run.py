@@ -123,6 +123,8 @@ def first_answer(pipeline: Pipeline, stage: StageStatus) -> str:
 
     if stage.name not in ("data", "crm") or stage.state != "finished" or finished_record(pipeline, "predictor") is not None:
         return ""
+    if stage.name == "data" and finished_record(pipeline, "crm") is not None:
+        return ""
     who = "a recommender that needs no training" if stage.name == "data" else "the conventional recommender that is trained now"
     return f"first answers, from {who}, while this goes on: {ask(pipeline)}"
 

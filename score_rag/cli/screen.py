@@ -94,14 +94,15 @@ def _lines(every: float) -> Iterator[Report]:
         _, since, before = first[0]
         if part <= before:
             return ""
-        return f", about {(time.monotonic() - since) / (part - before) * (total - part) / 60:.0f} min left of it"
+        minutes = (time.monotonic() - since) / (part - before) * (total - part) / 60
+        return f", {f'about {minutes:.0f} min' if minutes >= 0.5 else 'less than a minute'} left of it"
 
     def tell() -> None:
         while not done.wait(every):
             for what, part, total in last[:1]:
                 # What is done is not what goes on now.
                 told = f"{what}: {part / total:.0%}, {part:,} of {total:,}{left(part, total)}" if part < total else "at work"
-                sys.stderr.write(f"  {told}, after {(time.monotonic() - started) / 60:.0f} min\n")
+                sys.stderr.write(f"  {told}; {(time.monotonic() - started) / 60:.0f} min in all\n")
                 sys.stderr.flush()
 
     teller = threading.Thread(target=tell, name="score-rag-progress", daemon=True)

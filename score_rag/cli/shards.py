@@ -52,7 +52,7 @@ def score(
     set_: Set = None,
     json: Json = False,
 ) -> None:
-    """Score rows of user_id, item_id and, if given, as_of (or timestamp): P(like), mass and route; one shard of the rows, or all on Ray.
+    """Score rows of user_id, item_id and, if given, as_of (or timestamp): P(like), mass, ordered_by; one shard of the rows, or all on Ray.
 
     The same command goes on after a kill, and skips a shard that is done. Exits with status 4 where rows failed: they are in
     errors-*.parquet with the reasons.

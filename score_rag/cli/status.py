@@ -30,7 +30,9 @@ def status(
 
         print_json([asdict(stage) for stage in found])
     else:
-        show(found)
+        show(found, verified=verify)
+    if verify and any(stage.state == "stale" for stage in found):
+        raise typer.Exit(1)
 
 
 def stage_states(name: str, overrides: list[str], *, verify: bool = False) -> list[StageStatus]:
@@ -43,8 +45,8 @@ def stage_states(name: str, overrides: list[str], *, verify: bool = False) -> li
     return stage_status(pipeline, stages(pipeline), read=verify)
 
 
-def show(found: list[StageStatus]) -> None:
-    """One line a stage."""
+def show(found: list[StageStatus], *, verified: bool = False) -> None:
+    """One line a stage, and after every file was read, whether they are as they were."""
     from rich.markup import escape
 
     from score_rag.cli.run import facts, guard_lines
@@ -57,3 +59,6 @@ def show(found: list[StageStatus]) -> None:
         screen.print(f"{stage.name:<10} [{colour[stage.state]}]{stage.state}[/]{told} {escape(facts(stage.metrics))}".rstrip())
         for warning in guard_lines(stage.metrics):
             screen.print(f"           [bold red]✗ {escape(warning)}[/]", soft_wrap=True)
+    whole = [stage.name for stage in found if stage.state == "finished"]
+    if verified and whole and not any(stage.state == "stale" for stage in found):
+        screen.print(f"every file of {', '.join(whole)} is what was written", soft_wrap=True)

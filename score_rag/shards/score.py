@@ -48,8 +48,8 @@ class ScoreJob(Job):
 
     @property
     def makes(self) -> dict[str, pl.DataType]:
-        """`probability`: P(like). `mass`: of Yes and No together. `route`: whose order a ranking of this run has."""
-        return {"probability": pl.Float64(), "mass": pl.Float64(), "route": pl.String()}
+        """`probability`: P(like). `mass`: of Yes and No together. `ordered_by`: whose order a ranking of this run has."""
+        return {"probability": pl.Float64(), "mass": pl.Float64(), "ordered_by": pl.String()}
 
     def options(self) -> dict[str, Any]:
         return {"reranked": self.reranked}
@@ -68,11 +68,11 @@ class ScoreJob(Job):
         answered = self._answered(found, failed)
         places = sorted(answered)
         answers = [answered[place].answer for place in places]
-        route = self.run.guard.route
+        order = self.run.guard.route
         columns = {
             "probability": pl.Series([one.probability for one in answers], dtype=pl.Float64),
             "mass": pl.Series([one.mass for one in answers], dtype=pl.Float64),
-            "route": pl.Series([route] * len(answers), dtype=pl.String),
+            "ordered_by": pl.Series([order] * len(answers), dtype=pl.String),
         }
         return Answers(columns, failed)
 
