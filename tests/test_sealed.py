@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from run_copies import copy_run
+from test_cli import typed
 from test_pipeline import make, pipeline_at
 
 from score_rag.cli.remedies import command
@@ -98,11 +99,16 @@ def test_run_makes_again_what_was_changed_and_status_tells_of_it(tmp_path):
     assert found[1].reason == "output file out.txt was changed: its bytes are not those that were written" and file.read_text() == before
 
 
-def test_status_reads_every_file_where_it_is_asked_to(copied):
+def test_status_reads_every_file_where_it_is_asked_to(copied, monkeypatch, capsys):
+    words = ("status", copied.path, "--set", f"runs={copied.runs}", "--verify")
+    code, out, _ = typed(monkeypatch, capsys, *words)
+    assert code == 0 and "every file of data, crm, documents, retriever, reranker, predictor is what was written" in " ".join(out.split())
     flip(Path(copied.runs) / "toy" / "crm" / "model.safetensors")
     asked = (str(copied.path), [f"runs={copied.runs}"])
     assert [one.state for one in stage_states(*asked)] == ["finished"] * 6
     assert [one.state for one in stage_states(*asked, verify=True)][:3] == ["finished", "stale", "finished"]
+    code, out, _ = typed(monkeypatch, capsys, *words)
+    assert code == 1 and "is what was written" not in out
 
 
 def test_a_record_that_was_changed_is_none(copied):
