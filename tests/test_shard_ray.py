@@ -128,6 +128,7 @@ def test_a_node_that_dies_leaves_its_shard_to_another(toy, toy_run, toy_pipeline
     assert len(pl.read_parquet(tmp_path / "ray.parquet")) == 4 * len(toy.log)
 
 
+@pytest.mark.slow
 def test_what_every_actor_dies_of_is_given_up(cluster, toy_pipeline, tmp_path, monkeypatch):
     monkeypatch.setattr(hand_out, "new_actor", dying(hand_out.new_actor))
     order = Order("embed", str(toy_pipeline))
