@@ -180,5 +180,6 @@ def test_without_ray_it_says_what_to_install(monkeypatch, toy_pipeline, tmp_path
     assert caught.value.hint == "pip install 'score-rag[ray]'"
 
 
+@pytest.mark.slow
 def test_the_tests_tell_nobody(cluster):
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0" and cluster.address.startswith("127.0.0.1:") and ray_world.ROOT.is_dir()
