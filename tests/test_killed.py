@@ -6,6 +6,7 @@ import gc
 import io
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from score_rag.errors import LockedError
 from score_rag.files import exchange as exchange_module
-from score_rag.files import folder_lock, make_once, read_json, recover_folder, staged, staged_folder, write_text
+from score_rag.files import folder_lock, make_once, read_json, recover_folder, staged, staged_folder, write_json, write_text, writer_of
 
 CALLS = ["chmod", "fsync", "link", "listdir", "lstat", "mkdir", "open", "remove", "rename", "replace", "rmdir", "scandir", "stat", "unlink"]
 OLD = {"a": "old a", "b/c": "old c"}
@@ -255,6 +256,19 @@ def test_a_holder_that_has_just_gone_is_unknown(tmp_path, said):
             (tmp_path / ".lock.json").write_text(said)
         with pytest.raises(LockedError, match="process unknown"), folder_lock(tmp_path, doing="another"):
             pass
+
+
+def test_who_writes_is_known_while_they_live(tmp_path):
+    assert writer_of(tmp_path) == "" == writer_of(tmp_path / "nowhere")
+    with folder_lock(tmp_path, doing="a long job"):
+        assert writer_of(tmp_path).startswith(f"process {os.getpid()} (a long job), since 20")
+        killed = read_json(tmp_path / ".lock.json")
+    assert writer_of(tmp_path) == ""
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for pid in (dead.pid, "7x", None, 2**80):
+        write_json(tmp_path / ".lock.json", {**killed, "pid": pid})
+        assert writer_of(tmp_path) == ""
 
 
 def test_an_exchange_is_one_or_changes_nothing(tmp_path):

@@ -24,13 +24,15 @@ def status(
     json: Json = False,
 ) -> None:
     """Show which stages are finished, stale (and why) or missing."""
+    from score_rag.cli.screen import console, print_json
+
     found = stage_states(pipeline, set_ or [], verify=verify)
     if json:
-        from score_rag.cli.screen import print_json
-
         print_json([asdict(stage) for stage in found])
     else:
         show(found, verified=verify)
+        if told := at_work(pipeline, set_ or []):
+            console().print(f"at work: {told}", soft_wrap=True, markup=False)
     if verify and any(stage.state == "stale" for stage in found):
         raise typer.Exit(1)
 
@@ -43,6 +45,15 @@ def stage_states(name: str, overrides: list[str], *, verify: bool = False) -> li
 
     pipeline = load_pipeline(name, overrides=overrides)
     return stage_status(pipeline, stages(pipeline), read=verify)
+
+
+def at_work(name: str, overrides: list[str]) -> str:
+    """Which process writes to the run now; empty where none does."""
+    from score_rag.files import writer_of
+    from score_rag.pipeline.config import load_pipeline
+    from score_rag.pipeline.state import run_folder
+
+    return writer_of(run_folder(load_pipeline(name, overrides=overrides)))
 
 
 def show(found: list[StageStatus], *, verified: bool = False) -> None:

@@ -10,7 +10,7 @@ from score_rag.files.atomic import digest_file, digest_json, digest_text, read_j
 from score_rag.files.cache import CACHE_SETTING, cache_folder
 from score_rag.files.full import full_disk
 from score_rag.files.home import HOME, at_home, home, local_model, named_file
-from score_rag.files.lock import folder_lock
+from score_rag.files.lock import folder_lock, writer_of
 from score_rag.files.modes import share
 from score_rag.files.once import make_once
 from score_rag.files.parts import part_folder
@@ -45,6 +45,7 @@ __all__ = [
     "staged_folder",
     "write_json",
     "write_text",
+    "writer_of",
 ]
 
 

@@ -15,7 +15,7 @@ from score_rag.files.atomic import leftovers, write_json
 from score_rag.files.full import full_disk
 from score_rag.files.staged import recover_folders
 
-__all__ = ["folder_lock"]
+__all__ = ["folder_lock", "writer_of"]
 
 _ELSEWHERE = ChangeSetting({"runs": "FOLDER"})
 
@@ -77,6 +77,19 @@ def folder_lock(folder: Path | str, *, doing: str, elsewhere: Remedy | str = _EL
             holder.unlink(missing_ok=True)
         finally:
             lock.release()
+
+
+def writer_of(folder: Path | str) -> str:
+    """Which process writes to a folder, what it does and since when, as far as it says; empty where none is at work there."""
+    who = _holder(Path(folder) / ".lock.json")
+    try:
+        # Signal 0 reaches whoever lives, and does nothing. A killed writer's word stays until the next writer comes.
+        os.kill(int(who["pid"]), 0)
+    except (KeyError, TypeError, ValueError, OverflowError, ProcessLookupError):
+        return ""
+    except PermissionError:
+        pass
+    return f"process {who['pid']} ({who.get('doing', 'unknown')}), since {who.get('since', 'unknown')}"
 
 
 def _holder(file: Path) -> dict[str, Any]:
