@@ -179,3 +179,11 @@ def test_a_reranker_that_is_no_better_than_chance_is_said_to_be(after, margin, s
 
     told = guard_lines({"mrr_after": after, "mrr_margin": margin, "mrr_random": 0.41, "held_out_reported": 27})
     assert any("no better than chance" in line for line in told) == said
+
+
+@pytest.mark.parametrize(("after", "said"), [(0.42, True), (0.44, False), (0.5, False)])
+def test_an_encoder_that_finds_less_than_before_is_told_in_red(after, said):
+    from score_rag.cli.run import guard_lines
+
+    told = guard_lines({"recall_at_10_before": 0.44, "recall_at_10_after": after, "held_out_reported": 10})
+    assert any("on 10 held-out users" in line and "before 0.44" in line for line in told) == said

@@ -142,7 +142,8 @@ def ask(pipeline: Pipeline) -> str:
 
 
 def guard_lines(metrics: dict[str, Any]) -> list[str]:
-    """What is wrong with what was trained: a predictor worse than its recommender, an adapter that does nothing, a reranker at chance."""
+    """What is wrong with what was trained: a predictor worse than its recommender, an adapter that does nothing, a reranker at chance, an
+    encoder that finds less than before."""
     found = metrics.get("guard") or {}
     told = [f"{warning} ({ADVICE})" for warning in found.get("warnings", ())]
     if found and not found["adapter"]:
@@ -151,6 +152,12 @@ def guard_lines(metrics: dict[str, Any]) -> list[str]:
         own = f"mean reciprocal rank {metrics['mrr_after']:.2f} ± {metrics['mrr_margin']:.2f}, by chance {metrics['mrr_random']:.2f}"
         told.append(
             f"on {metrics['held_out_reported']} held-out questions the reranker is no better than chance ({own}): more reranker.pairs"
+        )
+    if metrics.get("recall_at_10_after", 1) < metrics.get("recall_at_10_before", 0):
+        own = f"recall@10 {metrics['recall_at_10_after']:.2f}, before {metrics['recall_at_10_before']:.2f}"
+        told.append(
+            f"on {metrics['held_out_reported']} held-out users the trained encoder finds fewer of the recommender's neighbours than the "
+            f"untrained one ({own}): more users, or more retriever.epochs"
         )
     return told
 
