@@ -6,10 +6,8 @@ can be made again from documents and encoder: what is broken, half-written, of a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from score_rag.documents.versions import DOCUMENT_COLUMNS, FOREVER
-from score_rag.errors import IndexMismatchError, RenewIndex
-from score_rag.index.exact import best_places, search_at, search_many
-from score_rag.index.generation import generation_name, read_generation, rebuild, stamp_of, store_ids
-from score_rag.index.moments import Moments
+from score_rag.documents.versions import FOREVER
+from score_rag.errors import IndexMismatchError
+from score_rag.index.exact import search_many
+from score_rag.index.generation import read_generation, stamp_of, store_ids
+from score_rag.index.visible import Hit, VisibleDocuments, documents_of
 
 if TYPE_CHECKING:
     from score_rag.encoders.encoder import Encoder
@@ -36,36 +34,11 @@ _SHORT = 4_000_000
 """So many multiplications take about a millisecond."""
 
 
-@dataclass(frozen=True)
-class Hit:
-    """A retrieved document: whose, what it says, how near (cosine), the time of its last event, how many events it tells."""
-
-    user_id: str
-    document_id: str
-    text: str
-    score: float
-    known_until: int
-    events: int
-
-
-def documents_of(texts: Mapping[str, str]) -> pl.DataFrame:
-    """Documents for people known by a text each: no events, no times; visible now and at any moment after 0.
-
-    Args:
-        texts: User ids with what is told of each.
-    """
-    rows = [(f"{user}@0", str(user), text, 0, -1, FOREVER) for user, text in texts.items()]
-    return pl.DataFrame(rows, schema=DOCUMENT_COLUMNS, orient="row")
-
-
-class BehaviourIndex:
+class BehaviourIndex(VisibleDocuments):
     """Documents and their vectors, as of one generation. `open` what `build_index` or `update_index` wrote.
 
     Attributes:
-        documents: Frame with `DOCUMENT_COLUMNS`, in the order of time.
-        vectors: float32 [documents, dim], unit length.
         generation: Which one this is; 0 in memory.
-        newest: int [users], places of each user's newest document.
         exact_below: Up to so many users, questions about now are answered exactly too.
     """
 
@@ -76,15 +49,11 @@ class BehaviourIndex:
             # In memory, in whatever order it came.
             order = documents.with_row_index("place").sort("known_until", "document_id")["place"].to_numpy()
             documents, vectors = documents[order], np.asarray(vectors)[order]
+        super().__init__(documents, vectors)
         self.folder = folder
-        self.documents = documents
-        self.vectors = vectors
         self.settings = dict(settings or {})
         self.generation = int(self.settings.get("generation", 0))
         self.exact_below = _EXACT_BELOW
-        self._until = documents["known_until"].to_numpy()
-        self._superseded = documents["superseded_at"].to_numpy()
-        self.newest = np.flatnonzero(self._superseded == FOREVER)
         self._stamp = stamp_of(folder) if folder is not None else None
         self._encoder: Encoder | None = None
         self._prepared = False
@@ -149,61 +118,25 @@ class BehaviourIndex:
         None where there is none to ask: in memory, of a generation that is gone, in a folder that must not be written to, or where it goes
         by a Python name that `open` was not given.
         """
-        from score_rag.index.stores import is_python_name, open_store
+        from score_rag.index.beside import open_store_beside
 
         if self.folder is None or self.settings["store"] in ("ann", "exact"):
             return None
-        kind, local = self.settings["store"], self.settings["store"] == "chroma"
-        place = self.folder / generation_name(self.generation) / "chroma"
-        # Chroma writes to its files even to read them, and makes what is not there.
-        if local and not (place / "chroma.sqlite3").is_file():
-            if self._gone:
-                return None
-            raise IndexMismatchError("the store is missing", where=place, remedy=self._again)
-        if (local and not os.access(place, os.W_OK)) or (is_python_name(kind) and self._given["store"] != kind):
-            return None
-        options = self.settings["store_options"] if self._given["store_options"] is None else self._given["store_options"]
-        try:
-            store = open_store(kind, options, place, index=self.settings["index"])
-            count = store.count() if local else None
-        except IndexMismatchError as error:
-            error.remedy = error.remedy or self._again
-            raise
-        if local and count != len(self.newest):
-            raise IndexMismatchError("the store is not whole", where=place, expected=len(self.newest), found=count, remedy=self._again)
-        return store
+        return open_store_beside(self.folder, self.settings, self._given, users=len(self.newest), gone=lambda: self.stale)
 
     @cached_property
     def ann(self) -> AnnIndex | None:
         """Lists for approximate search at any moment; None where the index was built without, or this generation is gone."""
-        from score_rag.index.ann import FILE, AnnIndex
+        from score_rag.index.beside import open_lists_beside
 
         if self.folder is None or self.settings["store"] != "ann":
             return None
-        try:
-            place = self.folder / generation_name(self.generation) / FILE
-            return AnnIndex.open(place, self.settings["ann"], self.vectors, self._moments)
-        except IndexMismatchError as error:
-            error.remedy = error.remedy or self._again
-            raise
-
-    @cached_property
-    def _moments(self) -> Moments:
-        return Moments(self._until, self._superseded)
+        return open_lists_beside(self.folder, self.settings, self.vectors, self._moments)
 
     @property
     def stale(self) -> bool:
         """Whether another generation has taken its place since it was opened."""
         return self.folder is not None and stamp_of(self.folder) != self._stamp
-
-    @property
-    def _gone(self) -> bool:
-        """Whether a writer may have taken this generation's files away."""
-        return self.stale
-
-    @property
-    def _again(self) -> RenewIndex:
-        return rebuild(self.folder)
 
     # Asking
 
@@ -255,10 +188,6 @@ class BehaviourIndex:
     def _approximate(self, as_of: int | None) -> bool:
         return (self._lists or as_of is None) and self._visible(as_of) > self.exact_below
 
-    def _visible(self, as_of: int | None) -> int:
-        """How many documents are visible."""
-        return len(self.newest) if as_of is None else self._moments.count(as_of)
-
     def _prepare(self) -> None:
         """Read and open what the first question would have to wait for."""
         with self._unless_gone():
@@ -296,71 +225,14 @@ class BehaviourIndex:
             out[row] = self.query(vectors[row], k, as_of=as_of[row], exclude_user=exclude[row])
         return out
 
-    def vector_of(self, user_id: str, as_of: int | None = None) -> np.ndarray | None:
-        """The vector of the user's document that is visible at `as_of`; None where there is none."""
-        place = self.visible_place(user_id, as_of)
-        return None if place is None else np.asarray(self.vectors[place])
-
-    def visible_place(self, user_id: str, as_of: int | None = None) -> int | None:
-        """Place of the user's document that is visible at `as_of`; None where there is none."""
-        time = FOREVER if as_of is None else as_of
-        return next((place for place in self._rows_of.get(user_id, ()) if self._until[place] < time <= self._superseded[place]), None)
-
-    def visible_places(self, as_of: int | None = None) -> np.ndarray:
-        """int [users], places of all documents that are visible at `as_of`."""
-        return self.newest if as_of is None else np.flatnonzero((self._until < as_of) & (as_of <= self._superseded))
-
-    def hit_at(self, place: int, score: float) -> Hit:
-        """The document at a place, as what was found with a score."""
-        columns = self._columns
-        user, document, text, events = (columns[name][place] for name in ("user_id", "document_id", "text", "events"))
-        return Hit(user, document, text, float(score), int(self._until[place]), events)
-
-    def exactly(self, vector: np.ndarray, k: int, as_of: int | None, exclude_user: str | None) -> list[Hit]:
-        """`query`, never by the store."""
-        if as_of is None:
-            places = self.newest[best_places(self._newest_vectors @ vector, k + 1)]
-        else:
-            places = search_at(vector, self.vectors, self._until, self._superseded, k + 1, as_of)
-        return self._hits(vector, places, k, exclude_user)
-
     @contextmanager
     def _unless_gone(self) -> Iterator[None]:
         """A store of a generation that a writer has taken away need not answer: the array is still mapped, and whole."""
         try:
             yield
         except IndexMismatchError:
-            if not self._gone:
+            if not self.stale:
                 raise
-
-    def _hits(self, vector: np.ndarray, places: np.ndarray, k: int, exclude_user: str | None) -> list[Hit]:
-        columns = self._columns
-        scores = np.asarray(self.vectors[places]) @ vector
-        hits = [
-            Hit(columns["user_id"][place], columns["document_id"][place], columns["text"][place], float(score), until, events)
-            for place, score, until, events in zip(
-                places.tolist(), scores, self._until[places].tolist(), columns["events"].gather(places).to_list(), strict=True
-            )
-            if columns["user_id"][place] != exclude_user
-        ]
-        return sorted(hits, key=lambda hit: (-hit.score, hit.document_id))[:k]
-
-    @cached_property
-    def _columns(self) -> dict[str, pl.Series]:
-        return {name: self.documents[name] for name in ("user_id", "document_id", "text", "events")}
-
-    @cached_property
-    def _newest_vectors(self) -> np.ndarray:
-        every = len(self.newest) == len(self.documents)
-        vectors: np.ndarray = np.asarray(self.vectors if every else self.vectors[self.newest])
-        return vectors
-
-    @cached_property
-    def _rows_of(self) -> dict[str, list[int]]:
-        rows: dict[str, list[int]] = {}
-        for place, user in enumerate(self.documents["user_id"]):
-            rows.setdefault(user, []).append(place)
-        return rows
 
     @cached_property
     def _place_of(self) -> dict[str, int]:
