@@ -1,7 +1,7 @@
 """What choosing the few other users is worth: nobody, random ones, CAR's, the reranker's by each supervision, and the best possible choice.
 
     score-rag run ml-1m-collm --set data.path=FOLDER --until retriever
-    python benchmarks/reranker_worth.py ml-1m-collm --set data.path=FOLDER [--rows 3000] [--prompt predict_neighbours]
+    python benchmarks/reranker_worth.py ml-1m-collm --set data.path=FOLDER [--rows 3000] [--prompt predict_neighbours] [--examples N]
         [--sources assessment,measured,both] [--stock BAAI/bge-reranker-large]
 
 Needs a run whose retriever is finished. Trains one small Llama on the prompt (whose other users are chosen by likeness), and a reranker
@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--split", default="valid")
     parser.add_argument("--prompt", default="predict_neighbours")
     parser.add_argument("--sources", default="assessment,measured,both")
+    parser.add_argument("--examples", type=int, help="training events of the Llama that is asked; all by default")
     parser.add_argument("--stock")
     given = parser.parse_args()
     pipeline = load_pipeline(given.pipeline, overrides=given.overrides)
@@ -56,7 +57,9 @@ def main() -> None:
     questions, liked = finder.questions(events), [event.liked for event in events]
     with tempfile.TemporaryDirectory() as aside:
         folder = Path(aside)
-        probe, facts = Probe.fit(run, find_prompt(given.prompt), folder / "probe", without=[one.event for one in requests])
+        probe, facts = Probe.fit(
+            run, find_prompt(given.prompt), folder / "probe", without=[one.event for one in requests], examples=given.examples
+        )
         print(
             f"the Llama that is asked: AUC {facts['valid_auc']:.3f} on 1,000 validation events, by which its epoch was chosen", flush=True
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from score_rag.context.examples import sample_events
+from score_rag.context.examples import sample_events, spread_out
 from score_rag.context.finder import RetrievedContext
 from score_rag.errors import DataError, PromptError
 from score_rag.pipeline.fit_predictor import askable, fit_bundled_base, fit_levels, write_groups
@@ -70,6 +70,7 @@ class Probe:
         folder: Path,
         *,
         without: Sequence[Event] = (),
+        examples: int | None = None,
         checkpoints: Path | None = None,
         report: Report = silent,
     ) -> tuple[Probe, dict[str, Any]]:
@@ -80,6 +81,7 @@ class Probe:
             prompt: What it is asked.
             folder: Where it is kept.
             without: Events that it is not trained on: those to measure.
+            examples: Train on so many events of the rest, drawn at random; on all by default.
             checkpoints: Where a killed training is resumed from.
 
         Returns:
@@ -96,6 +98,7 @@ class Probe:
         kept = {(event.user_id, event.item_id, event.timestamp) for event in without}
         events = askable(own, sample_events(own.histories, "train", None, seed=run.pipeline.seed))
         events = [event for event in events if (event.user_id, event.item_id, event.timestamp) not in kept]
+        events = spread_out(events, examples, seed=run.pipeline.seed)
         valid = sample_events(own.histories, "valid", _CHOOSE, seed=run.pipeline.seed)
         if len(events) < 20 or len(valid) < 10:
             raise DataError(
