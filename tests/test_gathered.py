@@ -36,6 +36,22 @@ async def test_what_comes_together_is_one_batch_in_order(worker):
     assert await gathered.ask(7) == 70 and batches[-1] == [7], "a call alone waits for nobody"
 
 
+async def test_of_several_threads_each_takes_its_share_of_what_waits():
+    both, batches = threading.Barrier(2, timeout=10), []
+
+    def answer(asked):
+        batches.append(list(asked))
+        # Neither goes on before the other has something to do.
+        both.wait()
+        return list(asked)
+
+    with ThreadPoolExecutor(2) as pool:
+        gathered = Gathered(answer, pool, threads=2, size=lambda asked: asked)
+        assert await asyncio.gather(*map(gathered.ask, (3, 1, 2, 2, 2))) == [3, 1, 2, 2, 2]
+    # Of ten, five at most; of the six that are left, three; of four, two. What is asked last need not wait for all the rest.
+    assert sorted(batches) == [[2], [2], [2], [3, 1]], batches
+
+
 async def test_an_error_is_its_own_call_s_and_a_broken_batch_is_everybody_s(worker):
     gathered = Gathered(lambda asked: [InputError("odd") if one % 2 else one for one in asked], worker)
     found = await asyncio.gather(*map(gathered.ask, range(4)), return_exceptions=True)

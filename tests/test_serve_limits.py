@@ -52,6 +52,18 @@ async def test_concurrent_requests_are_answered_in_batches_each_as_alone(fresh, 
         assert sum(sizes) == 8 and len(sizes) < 8
 
 
+async def test_batches_answered_at_once_are_each_as_alone(fresh):
+    """Reranked and not, of many lengths."""
+    bodies = [{"user_id": str(n), "items": [str((n * 7 + m) % 24) for m in range(1 + n % 4)], "rerank": n % 3 == 0} for n in range(24)]
+    async with serving(fresh, threads=4) as client:
+        alone = [(await posted(client, "/v1/score", **body))["results"] for body in bodies]
+        found = await asyncio.gather(*(posted(client, "/v1/score", **body) for body in bodies * 2))
+        again = [one["results"] for one in found]
+    for one, other in zip(again, alone * 2, strict=True):
+        assert [each["item_id"] for each in one] == [each["item_id"] for each in other]
+        assert [each["probability"] for each in one] == pytest.approx([each["probability"] for each in other], abs=1e-5)
+
+
 async def test_too_much_is_refused_what_is_late_says_so_and_nobody_computes_it(fresh, monkeypatch):
     async with serving(fresh, waiting=8, requests=4) as client:
         body = {"user_id": "1", "items": ["1", "2", "3"]}

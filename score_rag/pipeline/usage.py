@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PeakMemory", "machine"]
+__all__ = ["PeakMemory", "cores", "machine"]
 
 
 class PeakMemory:
@@ -47,9 +47,13 @@ def _resident() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def machine() -> dict[str, Any]:
     """Cores that this process may use, the machine's memory in bytes (0: unknown), its GPUs, its system, and Python."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -57,4 +61,4 @@ def machine() -> dict[str, Any]:
     torch = sys.modules.get("torch")
     gpus = [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())] if torch is not None else []
     system = f"{platform.system()} {platform.machine()}"
-    return {"cores": cores, "memory": memory, "gpus": gpus, "system": system, "python": platform.python_version()}
+    return {"cores": cores(), "memory": memory, "gpus": gpus, "system": system, "python": platform.python_version()}

@@ -17,16 +17,18 @@ Answer = TypeVar("Answer")
 
 
 class Gathered(Generic[Asked, Answer]):
-    """Answers calls in batches, in one thread, in the order in which they came. A call that was cancelled while it waited is not answered.
+    """Answers calls in batches, in the order in which they came. A call that was cancelled while it waited is not answered.
 
-    What waits when the thread becomes free is the next batch, so a call that comes alone waits for nobody longer than `wait`.
+    What waits when a thread becomes free is the next batch, so a call that comes alone waits for nobody longer than `wait`. Of several
+    threads, each takes its share of what waits.
 
     Args:
         answer: Answers a batch: one answer a call, or the error of that call alone.
-        worker: The one thread that it runs in.
+        worker: The threads that it runs in.
         most: Calls in a batch; where they are of several sizes, the sizes of its calls together. A greater call is a batch of its own.
         wait: Seconds for which a call waits for others to come.
         size: Of a call.
+        threads: How many `worker` has.
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class Gathered(Generic[Asked, Answer]):
         most: int = 64,
         wait: float = 0.0,
         size: Callable[[Asked], int] = lambda asked: 1,
+        threads: int = 1,
     ) -> None:
         self._answer = answer
         self._worker = worker
         self._most = most
         self._wait = wait
         self._size = size
+        self._threads = threads
         self._queue: deque[tuple[Asked, Future[Answer], Context]] = deque()
         self._lock = Lock()
 
@@ -67,10 +71,13 @@ class Gathered(Generic[Asked, Answer]):
         batch: list[tuple[Asked, Future[Answer], Context]] = []
         full = 0
         with self._lock:
+            most = self._most
+            if self._threads > 1:
+                most = min(most, -(-sum(self._size(asked) for asked, _, _ in self._queue) // self._threads))
             while self._queue:
                 call = self._queue[0]
                 own = self._size(call[0])
-                if batch and full + own > self._most:
+                if batch and full + own > most:
                     break
                 self._queue.popleft()
                 if call[1].set_running_or_notify_cancel():

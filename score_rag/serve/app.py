@@ -6,6 +6,7 @@ Further pages are routers too: `create_app(service, routers=[...])`, each a func
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -31,10 +32,13 @@ from score_rag.serve.settings import ServeSettings
 __all__ = ["create_app", "open_app"]
 
 _log = logging.getLogger("score_rag.serve")
+_SWITCH = 0.001
+"""Seconds after which a thread that computes in Python lets another go on: a look-up must not wait as long as an answer takes."""
 
 
 def open_app(pipeline: str, overrides: Sequence[str], settings: ServeSettings) -> Any:
     """The application of a pipeline by its name; what each worker process makes for itself."""
+    sys.setswitchinterval(_SWITCH)
     return create_app(Service(load_pipeline(pipeline, overrides=overrides), settings))
 
 

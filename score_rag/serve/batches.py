@@ -1,4 +1,4 @@
-"""Questions of many requests, answered in batches in one thread: a request of many takes turns with the others."""
+"""Questions of many requests, answered in batches: a request of many takes turns with the others."""
 
 from __future__ import annotations
 
@@ -33,23 +33,27 @@ class Batches:
     """The queue to the models.
 
     Args:
-        worker: The one thread that they run in.
+        worker: The threads that they run in.
+        threads: How many.
         most: Questions in a batch.
         wait: Seconds that a question waits for others.
         told: Told the size of each batch.
     """
 
-    def __init__(self, worker: ThreadPoolExecutor, *, most: int, wait: float, told: Callable[[int], None]) -> None:
+    def __init__(self, worker: ThreadPoolExecutor, *, threads: int, most: int, wait: float, told: Callable[[int], None]) -> None:
         self.waiting = 0
         self._told = told
         self._most = most
         self._per_question = 0.02
-        self._queue: Gathered[_Work, Answers] = Gathered(self._answer, worker, most=most, wait=wait, size=lambda work: len(work.asked))
+        self._queue: Gathered[_Work, Answers] = Gathered(
+            self._answer, worker, most=most, wait=wait, size=lambda work: len(work.asked), threads=threads
+        )
+        self._threads = threads
 
     @property
     def seconds_left(self) -> float:
         """About how long what waits will take."""
-        return self.waiting * self._per_question
+        return self.waiting * self._per_question / self._threads
 
     async def answers(
         self, run: ServingRun, asked: Sequence[FoundQuestion], *, reranked: bool, seconds: dict[str, float]

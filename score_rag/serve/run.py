@@ -9,13 +9,42 @@ from functools import partial
 from typing import Any
 
 from score_rag.extras import names_extras
+from score_rag.pipeline.config import Pipeline
 from score_rag.serve.metrics import FOLDER
 from score_rag.serve.settings import ServeSettings
+from score_rag.settings import BUNDLED
 
-__all__ = ["run_server", "uvicorn_config"]
+__all__ = ["run_server", "share_cores", "uvicorn_config"]
 
 _HEALTHY = 60
 """Seconds after which a worker that does not answer its supervisor is replaced; loading models may keep it from answering."""
+
+_MOST_THREADS = 4
+
+
+def share_cores(pipeline: Pipeline, *, workers: int, threads: int, cores: int) -> tuple[int, int]:
+    """How many batches a process answers at once, and how many cores each of them takes.
+
+    Two batches with a core each are answered sooner, together, than one after the other with two cores: a model divides little of its work
+    so well. What answers elsewhere (a server, a GPU), or in torch, gets one batch at a time, as large as possible.
+
+    Args:
+        workers: Processes on this machine.
+        threads: As asked for; 0 leaves it to this.
+        cores: That there are.
+
+    >>> from score_rag.pipeline.config import load_pipeline
+    >>> share_cores(load_pipeline("sample"), workers=1, threads=0, cores=2)
+    (2, 1)
+    >>> share_cores(load_pipeline("sample"), workers=2, threads=0, cores=16)
+    (4, 2)
+    """
+    own = max(1, cores // workers)
+    if not threads:
+        predictor = pipeline.predictor
+        here = predictor.scoring.engine == "onnx" or (predictor.scoring.engine == "auto" and predictor.base == BUNDLED)
+        threads = min(_MOST_THREADS, own) if here else 1
+    return threads, max(1, own // threads)
 
 
 def uvicorn_config(pipeline: str, overrides: Sequence[str], settings: ServeSettings) -> Any:

@@ -52,13 +52,14 @@ class Service:
         self.models = {stage: _content(pipeline, stage) for stage in STAGES}
         self.ready = threading.Event()
         self.failure: Exception | None = None
-        # One batch after the other: two models that share the cores take longer than one after the other.
-        self._models = ThreadPoolExecutor(1, thread_name_prefix="score-rag-models")
+        self._models = ThreadPoolExecutor(settings.threads, thread_name_prefix="score-rag-models")
         self.lookups = ThreadPoolExecutor(2, thread_name_prefix="score-rag-lookups")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="score-rag-feedback")
         # What takes seconds, one after the other: it must not stand in the way of look-ups.
         self._slow = ThreadPoolExecutor(1, thread_name_prefix="score-rag-slow")
-        self.batches = Batches(self._models, most=settings.batch, wait=settings.gather, told=self.metrics.batches.observe)
+        self.batches = Batches(
+            self._models, threads=settings.threads, most=settings.batch, wait=settings.gather, told=self.metrics.batches.observe
+        )
         self._under_way = 0
         self._task: asyncio.Task[None] | None = None
 

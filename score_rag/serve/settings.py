@@ -17,6 +17,7 @@ class ServeSettings:
         host: Address to listen on; anything but loopback needs a key.
         port: 0 takes a free one.
         workers: Processes, each with its own models.
+        threads: Batches that a process answers at once. Each computes with the cores that are left to it, so that together they take all.
         api_key: What every request must carry; None lets in who reaches it, and only by a loopback name.
         deadline: Seconds that an answer may take.
         max_body: Bytes of a request.
@@ -34,6 +35,7 @@ class ServeSettings:
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
+    threads: int = 1
     api_key: str | None = None
     deadline: float = 30.0
     max_body: int = 1_000_000
