@@ -105,6 +105,13 @@ def test_the_form_of_times_is_seen(tmp_path, times, form):
     assert any("the first is assumed" in line for line in found.assumed) is (times[0] == "01/02/2020")
 
 
+@pytest.mark.parametrize(("first", "is_one"), [("978300760", True), ("1577836800", True), ("1577836800123", True), ("123456789", False)])
+def test_a_column_of_another_name_that_holds_times_is_taken_for_them(tmp_path, first, is_one):
+    rows = [(user, item, rating, str(int(first) + number)) for number, (user, item, rating, _) in enumerate(EVENTS)]
+    found = guess_files([table(tmp_path, rows, ("customer", "sku", "stars", "till"), "shop.csv")])
+    assert (found.settings["columns"].get("timestamp") == "till") is is_one
+
+
 def test_words_for_labels_are_known_and_others_are_no_labels(tmp_path):
     rows = [("ann", "1", "like"), ("ann", "2", "dislike"), ("bob", "1", "like"), ("bob", "2", "dislike")]
     found = guess_files([table(tmp_path, rows, ("user", "item", "label"), "r.csv")])

@@ -23,7 +23,8 @@ _EVENT_WORDS = {
     "item_id": (*_IDS, *_THINGS),
     "rating": ("rating", "ratings", "stars", "star", "score", "overall", "grade", "myrating", "bookrating", "reviewscore"),
     "label": ("label", "liked", "like", "click", "clicked", "target"),
-    "timestamp": ("timestamp", "time", "date", "datetime", "createdat", "boughtat", "unixreviewtime", "reviewtime", "eventtime", "ts"),
+    "timestamp": ("timestamp", "time", "date", "datetime", "createdat", "boughtat", "unixreviewtime", "reviewtime", "eventtime", "ts",
+                  "when", "orderdate", "orderedat", "purchasedate", "purchasedat"),
     "split": ("split",),
 }  # fmt: skip
 _ITEM_WORDS = {

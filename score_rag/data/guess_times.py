@@ -16,7 +16,8 @@ _FORMS = ("%Y/%m/%d", "%Y/%m/%d %H:%M:%S", "%d.%m.%Y", "%d.%m.%Y %H:%M:%S", "%m/
 def is_time(cell: str) -> bool:
     """Whether a cell is a time."""
     if cell.removesuffix(".0").isdigit():
-        return bool(re.fullmatch(r"[1-9]\d{9}(\d{3})?(\.0)?|(19|20)\d{6}", cell))
+        # Seconds from 1989 on, or milliseconds; a smaller number may be anything.
+        return bool(re.fullmatch(r"([6-9]\d{8}|[1-9]\d{9})(\d{3})?(\.0)?|(19|20)\d{6}", cell))
     return _iso(cell) or any(_fits(cell, form) for form in _FORMS)
 
 
