@@ -113,6 +113,16 @@ def test_gains_are_what_telling_somebody_adds_to_the_true_answer_s_log_likelihoo
             assert value == pytest.approx(np.log(chances[1] / chances[0]), abs=1e-5)
 
 
+def test_a_long_behaviour_is_measured_as_it_is_told_and_a_probe_can_learn_from_fewer_events(toy_parts, tmp_path):
+    events = [request.event for request in sample_requests(toy_parts.interactions, toy_parts.describer, 2, seed=0)]
+    probe, metrics = Probe.fit(toy_parts, find_prompt("predict"), tmp_path, without=events, examples=40)
+    assert metrics["questions"] == 40
+    questions = toy_parts.make_finder(None).questions(events)
+    hits = [[Hit("0", "0@0", "Liked: " + "Heat; " * 2000, 0.5, 0, 1)] for _ in questions]
+    gains = probe.gains(questions, hits, [event.liked for event in events])
+    assert np.isfinite(np.concatenate(gains)).all() and [len(one) for one in gains] == [1, 1]
+
+
 def test_a_prompt_that_tells_no_neighbours_is_refused_before_anything_runs():
     overrides = ["reranker.supervision=measured", "reranker.measure_prompt=predict_expectation"]
     with pytest.raises(PromptError, match="tells no neighbours"):

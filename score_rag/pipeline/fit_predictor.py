@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from score_rag.pipeline.run import Run
     from score_rag.predictor.soft import SoftTokens
 
-__all__ = ["OTHERS", "askable", "fit_bundled_base", "fit_from_run", "fit_levels", "write_groups"]
+__all__ = ["OTHERS", "askable", "fit_bundled_base", "fit_from_run", "fit_levels", "fitting_writer", "write_groups"]
 
 OTHERS = (*FROM_OTHERS, "neighbours")
 """All that a prompt tells of other users: collaborative information."""
@@ -91,7 +91,7 @@ def fit_from_run(
         shutil.copytree(base_from, base)
     elif bundled:
         metrics["base"] = fit_bundled_base(run, writer, rest, checks, folder, hide, checkpoints, report, soft=soft)
-    fitting = _fitting_writer(run, levels, base)
+    fitting = fitting_writer(run, levels, base)
     metrics["lora"] = fit_adapter(
         write_groups(run, fitting, tuned_on, hide, report),
         checks,
@@ -139,8 +139,8 @@ def fit_levels(run: Run, events: Sequence[Event]) -> Levels:
     return Levels.fit(values)
 
 
-def _fitting_writer(run: Run, levels: Levels, base: str) -> QuestionWriter:
-    """A writer that knows how long a prompt is for the base."""
+def fitting_writer(run: Run, levels: Levels, base: str) -> QuestionWriter:
+    """A writer that knows how long a prompt is for the base: one that is too long is shortened."""
     from score_rag.predictor.counting import prompt_counter
 
     return run.make_writer(levels, prompt_counter(base))

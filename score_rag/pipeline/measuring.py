@@ -15,7 +15,7 @@ import numpy as np
 from score_rag.context.examples import sample_events, spread_out
 from score_rag.context.finder import RetrievedContext
 from score_rag.errors import DataError, PromptError
-from score_rag.pipeline.fit_predictor import askable, fit_bundled_base, fit_levels, write_groups
+from score_rag.pipeline.fit_predictor import askable, fit_bundled_base, fit_levels, fitting_writer, write_groups
 from score_rag.pipeline.run import Run
 from score_rag.predictor.settings import BaseTraining, PredictorSettings
 from score_rag.predictor.tokens import answer_ids, plain_encoder
@@ -107,10 +107,12 @@ class Probe:
                 found=f"{len(events)} and {len(valid)}",
                 hint="fewer reranker.pairs, or reranker.supervision: assessment",
             )
-        writer = own.make_writer(fit_levels(own, events))
+        levels = fit_levels(own, events)
+        writer = own.make_writer(levels)
         checks = write_groups(own, writer, valid, (), report)
         metrics = fit_bundled_base(own, writer, events, checks, folder, (), checkpoints, report)
-        return cls(writer, _engine(folder / "base", settings.max_tokens, checks[0].prompts[0])), metrics
+        base = folder / "base"
+        return cls(fitting_writer(own, levels, str(base)), _engine(base, settings.max_tokens, checks[0].prompts[0])), metrics
 
     def log_likelihood(self, texts: Sequence[str], liked: Sequence[bool], report: Report = silent) -> np.ndarray:
         """Of the true answers [n], nats."""
