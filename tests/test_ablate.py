@@ -282,6 +282,7 @@ def test_the_full_system_s_scores_are_those_of_evaluate(own_run):
     assert np.allclose(kept["car"].to_numpy(), [a.probability for a in run.predictor.score([one.text for one in told])], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_forms_are_trained_for_and_read_what_they_are_told(own_run):
     table = ablate(own_run, ["forms"])
     assert not table.failed
@@ -299,6 +300,7 @@ def test_forms_are_trained_for_and_read_what_they_are_told(own_run):
     assert all(SLOT not in text and "user" not in text for text in hidden)
 
 
+@pytest.mark.slow
 def test_another_teacher_of_sare_trains_the_reranker_alone(own_run, monkeypatch):
     from score_rag.evaluation.ablate import training
 

@@ -67,12 +67,13 @@ def test_there_are_more_than_two_hundred_payloads_and_each_is_made_plain():
         assert told and len(told.splitlines()) == 1 and not any(mark in told for mark in ("<|", "</s>", "[INST]", "\u202e"))
 
 
-def test_hostile_titles_break_out_of_no_prompt_and_would_without_the_rule(toy_parts, monkeypatch):
-    held = attack_run(toy_parts)
-    assert held.payloads >= 200 and held.rankings == held.payloads and held.break_outs == 0
+@pytest.mark.parametrize(("most", "least"), [(100, 20), pytest.param(None, 40, marks=pytest.mark.slow)])
+def test_hostile_titles_break_out_of_no_prompt_and_would_without_the_rule(toy_parts, monkeypatch, most, least):
+    held = attack_run(toy_parts, most=most)
+    assert held.payloads == (most or len(payloads(""))) == held.rankings and held.break_outs == 0
     assert 0 <= held.mean_change <= held.largest_change and 0 <= held.moved <= 1
     monkeypatch.setattr("score_rag.data.interactions.plain_item", lambda item: item)
-    assert attack_run(toy_parts, most=100).break_outs > 20
+    assert attack_run(toy_parts, most=min(held.payloads, 100)).break_outs >= least
 
 
 def test_doctor_attacks_a_finished_run(toy_parts, monkeypatch):

@@ -162,7 +162,14 @@ def test_other_encoders_are_trained_exported_and_served(folders, tmp_path, kind,
         assert {name.split(".")[-2] for name in changed} == {"query", "key", "value"}
 
 
-@pytest.mark.parametrize("more", [{"tune_layers": 1}, {"tune_layers": 1, "lora_rank": 2, "patience": 2}, {"tune_layers": None}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tune_layers": 1, "lora_rank": 2, "patience": 2},
+        pytest.param({"tune_layers": 1}, marks=pytest.mark.slow),
+        pytest.param({"tune_layers": None}, marks=pytest.mark.slow),
+    ],
+)
 def test_killed_and_started_again_it_ends_with_the_same_encoder(folders, tmp_path, more):
     """Killed after any step, with a checkpoint every second one: the same weights, epochs and metrics as without."""
     documents, neighbours = tastes()

@@ -78,7 +78,7 @@ def show_evidence(found: Recommendation) -> None:
         table.add_row(
             escape(other.user_id),
             f"{other.similarity:.3f}",
-            "-" if other.reranker_score is None else f"{other.reranker_score:+.4f}",
+            "-" if other.reranker_score is None else f"{other.reranker_score:+.3f}",
             f"{other.verdict} it" if other.verdict else escape("never judged it" + (f"; {', '.join(near)}" if near else "")),
             escape("; ".join(other.in_common)) or "-",
         )

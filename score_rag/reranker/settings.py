@@ -21,6 +21,11 @@ class RerankerTraining(Settings):
     epochs: int = Field(2, ge=0, description="over all questions")
     batch_size: int = Field(8, ge=1, description="questions")
     learning_rate: float | None = Field(None, gt=0, description="of AdamW; null: 5e-4 for the bundled encoder, 2e-5 for another")
+    loss_temperature: float | None = Field(
+        None,
+        gt=0,
+        description="InfoNCE's: what the loss divides scores by; null: 0.05 for the bundled encoder, whose head is new, 1 for another",
+    )
     hold_out: float = Field(0.15, gt=0, lt=1, description="share of questions kept out of training, for its metrics")
     trainer: TrainerSettings = TrainerSettings()
 
@@ -67,8 +72,12 @@ class RerankerSettings(RerankerTraining, AssessmentSettings):
 
     def complete(self) -> Self:
         """The same with what null means for this encoder."""
-        layers, rate = (2, 5e-4) if self.encoder == BUNDLED else (None, 2e-5)
-        return self.changed(layers=self.layers or layers, learning_rate=self.learning_rate or rate)
+        layers, rate, temperature = (2, 5e-4, 0.05) if self.encoder == BUNDLED else (None, 2e-5, 1.0)
+        return self.changed(
+            layers=self.layers or layers,
+            learning_rate=self.learning_rate or rate,
+            loss_temperature=self.loss_temperature or temperature,
+        )
 
     @model_validator(mode="after")
     def _encoder_reads_so_much(self) -> Self:

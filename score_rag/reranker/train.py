@@ -24,7 +24,7 @@ from score_rag.training.settings import trainer_arguments
 __all__ = ["train_reranker"]
 
 _DEFAULTS = RerankerTraining()
-_RATE = 2e-5
+_RATE, _TEMPERATURE = 2e-5, 1.0
 """What cross-encoders of full size are tuned with."""
 
 
@@ -50,7 +50,9 @@ def train_reranker(
         report: Told how far the work is.
         changes: Single settings, in place of those given.
 
-    The loss is the cross-entropy between a list's targets and the softmax of its logits: InfoNCE where one behaviour has all of the target.
+    The loss is the cross-entropy between a list's targets and the softmax of its logits over the temperature: InfoNCE where one behaviour
+    has all of the target. A new head's scores lie close together, and a low temperature lets a few hundred steps tell them apart. The saved
+    head has the temperature in it: the difference of two logits says how much likelier one is to be the better of the two.
     A quarter of the held-out questions choose the epoch whose weights are kept, the others are only reported.
 
     Returns:
@@ -96,6 +98,7 @@ def train_reranker(
     if settings.epochs:
         _run_trainer(model, trained, best, settings, base=base, checkpoints=checkpoints, seed=seed, report=report)
         best.restore()
+        _sharpen(network, settings.loss_temperature or _TEMPERATURE)
     model.to("cpu").eval()
     model.save_pretrained(str(out), create_model_card=False)
     share(out / "model.safetensors")
@@ -113,6 +116,18 @@ def train_reranker(
         "mrr_margin": after["margin"],
         "mrr_random": held.random,
     }
+
+
+def _sharpen(network: Any, temperature: float) -> None:
+    """Divide the scores of a sequence classifier by a temperature, in its last layer."""
+    import torch
+
+    heads = [layer for layer in network.modules() if isinstance(layer, torch.nn.Linear) and layer.out_features == 1]
+    if not heads:
+        return
+    with torch.no_grad():
+        for weight in heads[-1].parameters():
+            weight.div_(temperature)
 
 
 def _logits(network: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], max_tokens: int, *, batch: int = 64) -> np.ndarray:
@@ -147,6 +162,7 @@ def _run_trainer(
     """Run the stock trainer; behaviours stand in random order, so that none is known by its place."""
     import tempfile
 
+    import torch
     from datasets import Dataset
     from sentence_transformers import CrossEncoderTrainer, CrossEncoderTrainingArguments
     from sentence_transformers.cross_encoder.losses import ListNetLoss
@@ -155,6 +171,12 @@ def _run_trainer(
 
     generator = np.random.default_rng(seed)
     shuffled = [(ranked, generator.permutation(len(ranked.behaviours))) for ranked in trained]
+
+    temperature = settings.loss_temperature or _TEMPERATURE
+
+    class OverTemperature(torch.nn.Module):
+        def forward(self, scores: torch.Tensor) -> torch.Tensor:
+            return scores / temperature
 
     class Course(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
@@ -186,7 +208,7 @@ def _run_trainer(
                 warmup_steps=max(1, settings.epochs * len(trained) // settings.batch_size // 10),
             ),
             train_dataset=Dataset.from_dict(data),
-            loss=ListNetLoss(model),
+            loss=ListNetLoss(model, activation_fn=OverTemperature()),
             callbacks=[complete_callback(), Course()],
         )
         trainer.remove_callback(PrinterCallback)
