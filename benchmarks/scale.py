@@ -23,12 +23,17 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from _scale_stages import crm, documents, index, lightgcn, sasrec
+from _scale_stages import crm, documents, floor, index, lightgcn, sasrec
 
 QUESTIONS = 100_000
-INSIDE = {"events": ("measure",), "columns": ("open", "keep", "open"), "documents": ("documents",), "index": ("documents", "index")}
-INSIDE |= {name: (name,) for name in ("crm", "lightgcn", "sasrec")}
-STAGES = {stage.__name__: stage for stage in (documents, index, crm, lightgcn, sasrec)}
+STAGES = {stage.__name__: stage for stage in (floor, documents, index, crm, lightgcn, sasrec)}
+INSIDE = {
+    "events": ("measure",),
+    "columns": ("open", "keep", "open"),
+    "documents": ("floor", "documents"),
+    "index": ("floor", "documents", "index"),
+    **{name: ("floor", name) for name in ("crm", "lightgcn", "sasrec")},
+}
 
 
 def main() -> None:
