@@ -2,7 +2,8 @@
 
     python benchmarks/scale.py                                                        # 2 million events
     python benchmarks/scale.py --events 25000000 --users 500000 --items 60000         # the target: log at most 2 x, .. 1.5 GB
-    python benchmarks/scale.py --what columns      # made by each process, or mapped; also: documents, crm (what these stages write)
+    python benchmarks/scale.py --what columns      # made by each process, or mapped
+    python benchmarks/scale.py --what documents    # or index (of these documents), crm (vectors, neighbours), lightgcn, sasrec (training)
 
 Users and items of skewed activity, split by time. Times are of the processor, all cores together, so that what else the machine does
 counts little; each step is given what the steps before it made. Item-kNN's matrix of items by items is not among them: it is dense, and for
@@ -22,9 +23,17 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from _scale_stages import crm, documents, floor, index, lightgcn, sasrec
 
 QUESTIONS = 100_000
-INSIDE = {"events": ("measure",), "columns": ("open", "keep", "open"), "documents": ("documents",), "crm": ("crm",)}
+STAGES = {stage.__name__: stage for stage in (floor, documents, index, crm, lightgcn, sasrec)}
+INSIDE = {
+    "events": ("measure",),
+    "columns": ("open", "keep", "open"),
+    "documents": ("floor", "documents"),
+    "index": ("floor", "documents", "index"),
+    **{name: ("floor", name) for name in ("crm", "lightgcn", "sasrec")},
+}
 
 
 def main() -> None:
@@ -34,7 +43,7 @@ def main() -> None:
         make(given.folder, given.events, given.users, given.items)
         return
     if given.inside:
-        {"measure": measure, "open": opened, "keep": keep, "documents": documents, "crm": crm}[given.inside](given.folder)
+        {"measure": measure, "open": opened, "keep": keep, **STAGES}[given.inside](given.folder)
         return
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         words = [sys.executable, __file__, *sys.argv[1:], "--folder", folder]
@@ -111,53 +120,6 @@ def keep(folder: Path) -> None:
     print(f"{'keep them, with digests':<46} {keeping:8.2f} s  {keeping / making:6.2f} x of making them, {size:.2f} GB on disk")
 
 
-def documents(folder: Path) -> None:
-    """The documents stage: behaviour told to a file, by the shipped prompt."""
-    from score_rag.data.interactions import Interactions
-    from score_rag.documents.describer import Describer
-    from score_rag.documents.versions import write_documents
-    from score_rag.prompts import find_prompt
-
-    data = Interactions.read(folder)
-    describer = Describer(find_prompt("describe_user"), data.catalogue)
-    _ = data.log, data.train_log
-    _tell(f"before telling {len(data.train_log):,} users", 0.0)
-    started = time.process_time()
-    write_documents(folder / "documents.parquet", data.train_log, describer)
-    seconds = time.process_time() - started
-    count = pl.scan_parquet(folder / "documents.parquet").select(pl.len()).collect().item()
-    _tell(f"{count:,} documents", seconds)
-
-
-def crm(folder: Path) -> None:
-    """What the crm stage writes of a recommender: users' vectors by a network that was not trained (which costs the same), neighbours."""
-    from score_rag.crm.artefacts import write_crm
-    from score_rag.crm.content import content_of
-    from score_rag.crm.sasrec import SASRec
-    from score_rag.data.interactions import Interactions
-
-    data = Interactions.read(folder)
-    model = SASRec()
-    model._know(list(data.catalogue))
-    model._content = content_of(data.catalogue.values())[:, :0]
-    model._network = model._build(np.zeros((len(model.item_ids) + 1, 2), dtype=np.float32), 0).eval()
-    users = data.train_log.users
-    model.bind(data.train_log)
-    _tell(f"before {len(users):,} users", 0.0)
-    started = time.process_time()
-    model.user_vectors(users)
-    vectors = time.process_time() - started
-    _tell("their vectors", vectors)
-    started = time.process_time()
-    write_crm(model, data, folder / "crm", neighbours_k=5)
-    _tell("vectors once more, neighbours, and files", time.process_time() - started)
-
-
-def _tell(name: str, seconds: float) -> None:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    print(f"{name:<46} {seconds:8.2f} s  {peak:5.2f} GB at most", flush=True)
-
-
 def private() -> float:
     """GB that no other process shares: what is mapped and only read is not among them."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
@@ -223,7 +185,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--users", type=int, default=40_000)
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--folder", type=Path, help="where the events are written for the time being")
-    parser.add_argument("--inside", choices=["make", "measure", "open", "keep", "documents", "crm"], help=argparse.SUPPRESS)
+    parser.add_argument("--inside", choices=["make", "measure", "open", "keep", *STAGES], help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["Report", "silent", "with_detail", "without_detail"]
+__all__ = ["Report", "part_of", "silent", "with_detail", "without_detail"]
 
 Report = Callable[[str, int, int], None]
 """`report(what, done, total)`: called now and then; `done == total` ends the bar of `what`."""
@@ -14,6 +14,19 @@ _DETAIL = " · "
 
 def silent(what: str, done: int, total: int) -> None:
     """Report nothing: the default of every room."""
+
+
+def part_of(report: Report, before: int, total: int) -> Report:
+    """For work in parts: a report that counts on from what the parts before did, of all that there is.
+
+    >>> part_of(lambda what, done, total: print(what, done, total), 5, 9)("embedding", 2, 3)
+    embedding 7 9
+    """
+
+    def told(what: str, done: int, _: int) -> None:
+        report(what, before + done, total)
+
+    return told
 
 
 def with_detail(what: str, detail: str) -> str:

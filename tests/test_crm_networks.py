@@ -81,6 +81,33 @@ def test_a_lightgcn_user_is_the_sum_of_what_they_liked(toy):
     assert np.abs(model.user_vectors(users) - whole).max() > 1e-4
 
 
+def test_a_lightgcn_epoch_has_as_many_steps_of_however_many_rows():
+    model = LightGCN()
+    model._know([str(n) for n in range(60_000)])
+    # Up to a million rows the batch is the model's own; above, an epoch stays at 512 steps over the whole graph.
+    assert [model._rows_a_step(rows) for rows in (1, 100_000, 512 * 2048, 512 * 2048 + 1, 20_000_000)] == [2048, 2048, 2048, 2049, 39_063]
+    softmax = LightGCN(loss="softmax")
+    softmax._know(model.item_ids)
+    assert softmax._rows_a_step(20_000_000) == 2**27 // 60_000 == 2236, "each row is held against every item"
+
+
+def test_fit_takes_as_many_rows_a_step_as_the_model_says_but_for_what_it_is_told(toy, monkeypatch):
+    seen = []
+    monkeypatch.setattr(LightGCN, "_rows_a_step", lambda self, rows: seen.append(rows) or 7)
+    sizes = []
+
+    def task(self, judged, drawing, original=LightGCN._task):
+        rows, loss = original(self, judged, drawing)
+        return rows, lambda network, batch, generator: sizes.append(len(batch)) or loss(network, batch, generator)
+
+    monkeypatch.setattr(LightGCN, "_task", task)
+    LightGCN(dim=4).fit(toy, epochs=1, device="cpu")
+    assert seen == [sum(sizes)] and set(sizes[:-1]) == {7}
+    sizes.clear()
+    LightGCN(dim=4).fit(toy, epochs=1, batch_size=5, device="cpu")
+    assert set(sizes[:-1]) == {5}
+
+
 def test_a_later_event_changes_no_earlier_state(toy):
     model = SASRec(dim=16, layers=2, heads=2).fit(toy, epochs=1, batch_size=8, seed=0, device="cpu")
     ids = torch.tensor([[3, -5, 7, 2, -9, 4]])
@@ -123,6 +150,27 @@ def test_windows_hold_every_target_once_with_what_it_knows(toy, size):
             read = found.tokens[found.user[target]][: found.known[target]]
             own = window.tokens[: state + 1]
             assert own.tolist() == read[-len(own) :].tolist()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 50])
+@pytest.mark.parametrize("history", ["all", "positives"])
+def test_windows_are_those_that_are_found_target_by_target(size, history):
+    generator = np.random.default_rng(size)
+    rows = [(f"{generator.integers(4)}", f"{generator.integers(6)}", int(generator.integers(2)), int(time)) for time in np.arange(160) // 2]
+    found = judged(world(rows), history)
+    expected = []
+    for user, read in enumerate(found.tokens):
+        start, held = 0, []
+        for target in np.flatnonzero(found.user == user):
+            known = found.known[target]
+            if known - start > size:
+                expected.append((start, held, read))
+                start, held = known - size // 2, []
+            if known > start:
+                held.append((known - start - 1, target))
+        expected.append((start, held, read))
+    told = [(read[start : start + held[-1][0] + 1].tolist(), *map(list, zip(*held, strict=True))) for start, held, read in expected if held]
+    assert told == [(one.tokens.tolist(), one.states.tolist(), one.targets.tolist()) for one in windows_of(found, size)] and told
 
 
 def test_positives_only_reads_no_dislike():

@@ -68,6 +68,10 @@ class LearnedModel(CollaborativeModel):
     def _task(self, judged: Judgements, drawing: NegativeSampling) -> tuple[int, Any]:
         """(rows, loss of rows) for the training loop."""
 
+    def _rows_a_step(self, rows: int) -> int:
+        """Rows of a batch of a task of so many, where `fit` is not told."""
+        return self.batch
+
     def _plain(self, tensors: Mapping[str, np.ndarray]) -> PlainNetwork | None:
         """The trained network in numpy, from its weights; None where it is written in torch alone."""
         return None
@@ -119,7 +123,7 @@ class LearnedModel(CollaborativeModel):
             Task(rows, loss, Validation(self, interactions, training.choose_by), digest_json(said)),
             training,
             learning_rate=self.rate if training.learning_rate is None else training.learning_rate,
-            batch_size=self.batch if training.batch_size is None else training.batch_size,
+            batch_size=self._rows_a_step(rows) if training.batch_size is None else training.batch_size,
             patience=self.patience if training.patience is None else training.patience,
             weight_average=self.weight_average if training.weight_average is None else training.weight_average,
             seed=seed,

@@ -122,27 +122,21 @@ class Window(NamedTuple):
 def windows_of(judged: Judgements, size: int) -> list[Window]:
     """Windows of at most `size` tokens; a new one starts half a window back. Targets without anything before them are left out."""
     out: list[Window] = []
-    ends = np.searchsorted(judged.user, np.arange(len(judged.users)), side="right")
+    ends = np.searchsorted(judged.user, np.arange(len(judged.users)), side="right").tolist()
     row = 0
     for end, read in zip(ends, judged.tokens, strict=True):
-        start, found = 0, list[tuple[int, int]]()
-        for target in range(row, int(end)):
-            known = int(judged.known[target])
-            if known - start > size:
-                out.append(_window(read, start, size, found))
-                start, found = known - size // 2, []
-            if known > start:
-                found.append((known - start - 1, target))
-        out.append(_window(read, start, size, found))
-        row = int(end)
-    return [window for window in out if len(window.targets)]
-
-
-def _window(read: np.ndarray, start: int, size: int, found: Sequence[tuple[int, int]]) -> Window:
-    table = np.array(found, dtype=np.int64).reshape(-1, 2)
-    # Tokens behind the last state that is asked for would be computed for nothing.
-    end = start + (int(table[:, 0].max()) + 1 if len(table) else 0)
-    return Window(read[start : min(end, start + size)], table[:, 0], table[:, 1])
+        # Ascending: how many tokens each target may read.
+        known = judged.known[row:end]
+        start, first = 0, 0
+        while first < len(known):
+            behind, last = np.searchsorted(known, (start, start + size), side="right").tolist()
+            first = max(first, behind)
+            if first < last:
+                # Tokens behind the last state that is asked for would be computed for nothing.
+                out.append(Window(read[start : known[last - 1]], known[first:last] - start - 1, np.arange(row + first, row + last)))
+            first, start = last, int(known[last]) - size // 2 if last < len(known) else 0
+        row = end
+    return out
 
 
 def _pad(rows: Sequence[Sequence[int] | np.ndarray]) -> np.ndarray:

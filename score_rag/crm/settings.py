@@ -127,7 +127,8 @@ class CrmTraining(Settings):
     batch_size: int | None = Field(
         None,
         ge=1,
-        description="windows of users (sasrec) or judgements a step; null is the model's own: 64 windows, 512 to 2,048 judgements",
+        description="windows of users (sasrec) or judgements a step; null is the model's own: 64 windows, 512 to 2,048 judgements "
+        "(lightgcn: 1/512 of all where that is more)",
     )
     learning_rate: float | None = Field(None, gt=0, description="of AdamW; null is the model's own: 0.002 to 0.01")
     weight_decay: float = Field(0.01, ge=0, description="of matrices")

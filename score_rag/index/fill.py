@@ -18,9 +18,12 @@ from score_rag.index.leftovers import Standing, read_waiting
 from score_rag.index.moments import Moments
 from score_rag.index.reader import BehaviourIndex
 from score_rag.index.stores import Store, open_store
-from score_rag.progress import Report
+from score_rag.progress import Report, part_of
 
 __all__ = ["fill_lists", "fill_store"]
+
+_BLOCK = 50_000
+"""Documents that are handed to a store at a time: objects, and a copy of their vectors."""
 
 
 def fill_store(
@@ -28,6 +31,7 @@ def fill_store(
     own: Path,
     newest: pl.DataFrame,
     vectors: np.ndarray,
+    rows: np.ndarray,
     *,
     index: str,
     standing: BehaviourIndex | None,
@@ -41,7 +45,8 @@ def fill_store(
         folder: The index's.
         own: The new generation's.
         newest: The newest document of each user.
-        vectors: float32 [users, dim], theirs.
+        vectors: float32 [documents, dim], of all documents.
+        rows: int64 [users], where theirs are.
         index: The index's id.
         standing: The generation before, where this is an update.
         before: What stands.
@@ -68,9 +73,12 @@ def fill_store(
             waiting = read_waiting(folder)
             write_json(folder / "waiting.json", sorted(waiting | before.ids - set(ids) | {ids[place] for place in new}))
             store.remove(sorted(waiting - before.ids))
-        told = newest[new]
-        facts = told.select("document_id", "user_id", "events", "known_until").to_dicts()
-        store.add([ids[place] for place in new], vectors[new], told["text"].to_list(), facts, report)
+        for start in range(0, len(new), _BLOCK):
+            part = new[start : start + _BLOCK]
+            told = newest[part]
+            facts = told.select("document_id", "user_id", "events", "known_until").to_dicts()
+            said = part_of(report, start, len(new))
+            store.add([ids[place] for place in part], np.asarray(vectors[rows[part]]), told["text"].to_list(), facts, said)
         if not store.shared and store.count() != len(ids):
             raise IndexMismatchError(
                 "the store that was to be brought up to date is not whole",

@@ -23,6 +23,7 @@ from score_rag.errors import ChangeSetting, DataError, IndexMismatchError, Input
 from score_rag.extras import require
 from score_rag.files import digests_of, folder_lock, sealed, write_json
 from score_rag.index.ann import FILE
+from score_rag.index.embed import write_vectors
 from score_rag.index.fill import fill_lists, fill_store
 from score_rag.index.generation import FORMAT, generation_name
 from score_rag.index.leftovers import drop_collection, is_generation, is_of_index, read_standing
@@ -172,8 +173,7 @@ def _write(
     own.mkdir()
     index = before.index if standing is not None else uuid4().hex
     try:
-        vectors, embedded = _vectors(documents, encoder, standing, report)
-        np.save(own / "vectors.npy", vectors)
+        vectors, embedded = write_vectors(own / "vectors.npy", documents, encoder, standing, report=report)
         documents.write_parquet(own / "documents.parquet")
         rows = np.flatnonzero(documents["superseded_at"].to_numpy() == FOREVER)
         left: frozenset[str] | None = None
@@ -185,7 +185,8 @@ def _write(
                 folder,
                 own,
                 documents[rows],
-                vectors[rows],
+                vectors,
+                rows,
                 index=index,
                 standing=standing,
                 before=before,
@@ -222,20 +223,6 @@ def _write(
 
 def _among(users: Collection[str]) -> pl.Expr:
     return pl.col("user_id").is_in(pl.Series(list(users), dtype=pl.String).implode())
-
-
-def _vectors(documents: pl.DataFrame, encoder: Encoder, standing: BehaviourIndex | None, report: Report) -> tuple[np.ndarray, int]:
-    """(vectors, how many texts were embedded for them): a text that the standing index holds is not embedded again."""
-    texts = documents["text"].to_list()
-    known = {text: place for place, text in enumerate(standing.documents["text"])} if standing is not None else {}
-    fresh = {text: place for place, text in enumerate(dict.fromkeys(text for text in texts if text not in known))}
-    embedded = encoder.encode(list(fresh), report=report) if fresh else np.empty((0, 0), dtype=np.float32)
-    if standing is None:
-        return embedded[[fresh[text] for text in texts]], len(fresh)
-    vectors = np.empty((len(texts), standing.vectors.shape[1]), dtype=np.float32)
-    for row, text in enumerate(texts):
-        vectors[row] = embedded[fresh[text]] if text in fresh else standing.vectors[known[text]]
-    return vectors, len(fresh)
 
 
 def content_of(documents: pl.DataFrame) -> str:

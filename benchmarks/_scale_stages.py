@@ -1,0 +1,154 @@
+"""Stages on many events, for `scale.py`: each prints processor time, and the most memory of the process until then."""
+
+from __future__ import annotations
+
+import resource
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+__all__ = ["crm", "documents", "floor", "index", "lightgcn", "sasrec"]
+
+STEPS = {"lightgcn": 3, "sasrec": 100}
+"""Steps that are timed: an epoch is told from them."""
+
+
+def floor(folder: Path) -> None:
+    """What the others are a ratio to."""
+    pl.read_parquet(folder / "events.parquet", n_rows=1000)
+    started = time.process_time()
+    pl.read_parquet(folder / "events.parquet")
+    tell("read the Parquet once (floor)", time.process_time() - started)
+
+
+def documents(folder: Path) -> None:
+    """The documents stage: behaviour told to a file, by the shipped prompt."""
+    from score_rag.data.interactions import Interactions
+    from score_rag.documents.describer import Describer
+    from score_rag.documents.versions import write_documents
+    from score_rag.prompts import find_prompt
+
+    data = Interactions.read(folder)
+    describer = Describer(find_prompt("describe_user"), data.catalogue)
+    _ = data.log, data.train_log
+    tell(f"before telling {len(data.train_log):,} users", 0.0)
+    started = time.process_time()
+    write_documents(folder / "documents.parquet", data.train_log, describer)
+    seconds = time.process_time() - started
+    count = pl.scan_parquet(folder / "documents.parquet").select(pl.len()).collect().item()
+    tell(f"{count:,} documents", seconds)
+
+
+def index(folder: Path) -> None:
+    """The index of those documents, by the bundled encoder's tokenizer and, in its network's place, random numbers: what is held, not
+    what a network takes."""
+    from score_rag.encoders.encoder import find_encoder
+    from score_rag.index.writer import build_index
+    from score_rag.inference.onnx import TextTokenizer, each_once
+    from score_rag.progress import silent
+
+    tokenizer = TextTokenizer(find_encoder("bundled"), max_tokens=128)
+
+    class Encoder:
+        fingerprint = "random numbers"
+
+        def encode(self, texts: list[str], *, report: Any = silent) -> np.ndarray:
+            return each_once(texts, tokenizer, numbers, shape=(384,), report=report)
+
+    def numbers(inputs: dict[str, np.ndarray]) -> np.ndarray:
+        return np.random.default_rng(0).standard_normal((len(inputs["input_ids"]), 384), dtype=np.float32)
+
+    frame = pl.read_parquet(folder / "documents.parquet")
+    tell(f"before an index of {len(frame):,} documents", 0.0)
+    started = time.process_time()
+    written = build_index(frame, Encoder(), folder / "index", store="exact")  # type: ignore[arg-type]
+    tell(f"{written.embedded:,} texts, tokenized and written", time.process_time() - started)
+
+
+def crm(folder: Path) -> None:
+    """What the crm stage writes of a recommender: users' vectors by a network that was not trained (which costs the same), neighbours by
+    these vectors."""
+    from score_rag.crm.artefacts import write_crm
+    from score_rag.crm.content import content_of
+    from score_rag.crm.sasrec import SASRec
+    from score_rag.data.interactions import Interactions
+
+    data = Interactions.read(folder)
+    model = SASRec()
+    model._know(list(data.catalogue))
+    model._content = content_of(data.catalogue.values())[:, :0]
+    model._network = model._build(np.zeros((len(model.item_ids) + 1, 2), dtype=np.float32), 0).eval()
+    users = data.train_log.users
+    model.bind(data.train_log)
+    tell(f"before {len(users):,} users", 0.0)
+    started = time.process_time()
+    vectors = model.user_vectors(users)
+    tell("their vectors", time.process_time() - started)
+    model.user_vectors = lambda user_ids: vectors  # type: ignore[assignment,misc]
+    started = time.process_time()
+    write_crm(model, data, folder / "crm", neighbours_k=5)
+    tell("neighbours, and files", time.process_time() - started)
+
+
+def lightgcn(folder: Path) -> None:
+    """Training LightGCN: what comes before the first step, and some steps of an epoch."""
+    from score_rag.crm.lightgcn import LightGCN
+
+    _steps(folder, LightGCN())
+
+
+def sasrec(folder: Path) -> None:
+    """Training SASRec, likewise."""
+    from score_rag.crm.sasrec import SASRec
+
+    _steps(folder, SASRec())
+
+
+class _EnoughError(Exception):
+    """So many steps were timed."""
+
+
+def _steps(folder: Path, model: Any) -> None:
+    """Fit for the first steps of an epoch."""
+    from score_rag.data.interactions import Interactions
+
+    data = Interactions.read(folder)
+    tell("before training", 0.0)
+    moments: list[float] = []
+    said: dict[str, int] = {}
+    task = model._task
+
+    def timed_task(judged: Any, drawing: Any) -> tuple[int, Any]:
+        rows, loss = task(judged, drawing)
+        said["rows"] = rows
+
+        def timed(network: Any, batch: np.ndarray, generator: np.random.Generator) -> Any:
+            moments.append(time.process_time())
+            said.setdefault("batch", len(batch))
+            if len(moments) > STEPS[model.kind]:
+                raise _EnoughError
+            return loss(network, batch, generator)
+
+        return rows, timed
+
+    model._task = timed_task
+    started = time.process_time()
+    with suppress(_EnoughError):
+        model.fit(data, epochs=1, seed=0, device="cpu")
+    tell(f"until the first step of {model.name}", moments[0] - started)
+    # The last moment ends the step before.
+    step = (moments[-1] - moments[0]) / (len(moments) - 1)
+    steps = -(-said["rows"] // said["batch"])
+    tell(f"a step of {said['batch']:,} of {said['rows']:,} rows", step)
+    print(
+        f"so an epoch of {steps:,} steps takes {step * steps / 60:.1f} minutes of the processor (from {len(moments) - 1} steps)", flush=True
+    )
+
+
+def tell(name: str, seconds: float) -> None:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    print(f"{name:<46} {seconds:8.2f} s  {peak:5.2f} GB at most", flush=True)
