@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -91,6 +93,29 @@ def test_what_could_not_be_flushed_was_not_taken(tmp_path, monkeypatch):
     failing = False
     assert set(FeedbackLog(tmp_path).events) == set() and FeedbackLog(tmp_path).refresh() == 1
     assert log.append([said("b")]).added == ["b"]
+
+
+def test_a_slow_disk_keeps_no_reader_waiting(tmp_path, monkeypatch):
+    log = FeedbackLog(tmp_path)
+    log.append([said("a")])
+    flushing, flushed, real = threading.Event(), threading.Event(), os.fsync
+
+    def fsync(handle):
+        flushing.set()
+        assert flushed.wait(30)
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with ThreadPoolExecutor(2) as threads:
+        writing = threads.submit(log.append, [said("b", user="v")])
+        assert flushing.wait(30)
+        try:
+            # What is not acknowledged may be known or not; what was, is.
+            seen = threads.submit(log.current).result(timeout=10)
+        finally:
+            flushed.set()
+        assert said("a").event in [one.event for one in seen] and writing.result(timeout=30).added == ["b"]
+    assert [one.event_id for one in log.current()] == ["a", "b"]
 
 
 def test_what_is_forgotten_is_there_no_more_for_anybody(tmp_path):

@@ -9,7 +9,7 @@ from score_rag.feedback.record import Feedback
 __all__ = ["Appended", "Change", "Compacted"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """A judgement that was added, and the one of the same id that it took the place of; without `new`, `old` was forgotten."""
 

@@ -101,8 +101,10 @@ class FeedbackLog:
             DataError: The log cannot be written to, or the disk is full; nothing of these judgements was taken.
         """
         wanted = list(feedback)
-        with turn(self.path, self._lock, make=True), self._opened() as handle:
-            told, lines = self._sorted(wanted, overwrite)
+        with turn(self.path, make=True), self._opened() as handle:
+            with self._lock:
+                told, lines = self._sorted(wanted, overwrite)
+            # Not locked: a disk may take a second, and readers need not know what is not acknowledged yet.
             if lines:
                 append_whole(handle, b"".join(lines))
             return told
@@ -122,13 +124,14 @@ class FeedbackLog:
             DataError: As of `append`.
         """
         wanted = dict.fromkeys(event_ids)
-        with turn(self.path, self._lock, make=False) as there:
+        with turn(self.path, make=False) as there:
             if not there:
                 return []
             with self._opened() as handle:
-                if user_id is not None:
-                    wanted |= dict.fromkeys(one.event_id for one in self.events.values() if one.user_id == user_id)
-                found = [name for name in wanted if name in self.events]
+                with self._lock:
+                    if user_id is not None:
+                        wanted |= dict.fromkeys(one.event_id for one in self.events.values() if one.user_id == user_id)
+                    found = [name for name in wanted if name in self.events]
                 if found:
                     now = time.time()
                     append_whole(handle, b"".join(to_line(Forgotten(name, now)) for name in found))
@@ -141,13 +144,14 @@ class FeedbackLog:
             LockedError: As of `append`.
             DataError: As of `append`; the log stays as it is.
         """
-        with turn(self.path, self._lock, make=False) as there:
+        with turn(self.path, make=False) as there:
             if not there:
                 return Compacted(0, 0, 0)
             with self._opened():
                 pass
-            lines = [to_line(Head(uuid4().hex)), *(to_line(one) for one in self.events.values())]
-            told = Compacted(len(self.events), self._lines - len(self.events), self.damaged)
+            with self._lock:
+                lines = [to_line(Head(uuid4().hex)), *(to_line(one) for one in self.events.values())]
+                told = Compacted(len(self.events), self._lines - len(self.events), self.damaged)
             write_text(self.path, b"".join(lines).decode("ascii"))
             sync_folder(self.path.parent)
             with self._opened():
@@ -161,12 +165,14 @@ class FeedbackLog:
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
         try:
             mend(handle)
-            self._read(handle)
+            with self._lock:
+                self._read(handle)
             yield handle
             if is_new:
                 sync_folder(self.path.parent)
                 sync_folder(self.path.parent.parent)
-            self._read(handle)
+            with self._lock:
+                self._read(handle)
         finally:
             os.close(handle)
 

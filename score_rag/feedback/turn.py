@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from score_rag.errors import DataError, LockedError
@@ -16,12 +16,11 @@ _PATIENCE = 10.0
 
 
 @contextmanager
-def turn(path: Path, lock: AbstractContextManager[object], *, make: bool) -> Iterator[bool]:
+def turn(path: Path, *, make: bool) -> Iterator[bool]:
     """The right to write a log; whether there is one, or may be one.
 
     Args:
         path: Its file.
-        lock: Of this process's threads.
         make: Whether to make the folder.
 
     Raises:
@@ -36,8 +35,8 @@ def turn(path: Path, lock: AbstractContextManager[object], *, make: bool) -> Ite
         elif not path.exists():
             yield False
             return
-        # Readers of this process wait for the turn itself, never for another process to end its own.
-        with FileLock(path.with_name(".lock"), timeout=_PATIENCE), lock:
+        # A file opened once more: it keeps this process's other threads out, too. Readers need no turn.
+        with FileLock(path.with_name(".lock"), timeout=_PATIENCE):
             yield True
     except Timeout as error:
         raise LockedError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -58,11 +60,18 @@ class Batches:
     async def answers(
         self, run: ServingRun, asked: Sequence[FoundQuestion], *, reranked: bool, seconds: dict[str, float]
     ) -> list[Answered]:
-        """One answer a question. Where nobody waits for it any more, what has not begun is not computed.
+        """One answer a question. Where nobody waits for it any more, what has not begun is not computed; where nobody else waits,
+        all threads answer.
 
         Args:
-            seconds: Takes the time of each part.
+            seconds: Takes the time of each part; of what runs side by side, both.
         """
+        parts = _by_history(asked, 1 if self.waiting else self._threads)
+        found = await asyncio.gather(*(self._turns(run, [asked[place] for place in part], reranked, seconds) for part in parts))
+        answered = dict(zip(itertools.chain(*parts), itertools.chain(*found), strict=True))
+        return [answered[place] for place in range(len(asked))]
+
+    async def _turns(self, run: ServingRun, asked: Sequence[FoundQuestion], reranked: bool, seconds: dict[str, float]) -> list[Answered]:
         self.waiting += len(asked)
         left = len(asked)
         out: list[Answered] = []
@@ -108,3 +117,22 @@ class Batches:
             out.append((answers[start:end], {**spent, "waiting": began - work.put}))
             start = end
         return out
+
+
+def _by_history(asked: Sequence[FoundQuestion], parts: int) -> list[list[int]]:
+    """Places of one person's questions in at most so many parts, of as many histories each: to read a history is what costs.
+
+    >>> from score_rag.context.question import Question
+    >>> asked = [FoundQuestion(Question("u", "i", (), time), None, ()) for time in (None, 5, None, 7, None)]
+    >>> _by_history(asked, 2), _by_history(asked, 1), _by_history(asked[:1], 2)
+    ([[0, 2, 4, 3], [1]], [[0, 1, 2, 3, 4]], [[0]])
+    """
+    if parts == 1:
+        return [list(range(len(asked)))]
+    alike: dict[tuple[int, int | None], list[int]] = {}
+    for place, one in enumerate(asked):
+        alike.setdefault((len(one.question.history), one.question.as_of), []).append(place)
+    out: list[list[int]] = [[] for _ in range(parts)]
+    for number, places in enumerate(alike.values()):
+        out[number % parts].extend(places)
+    return [part for part in out if part]
