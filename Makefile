@@ -17,7 +17,7 @@ install: .venv/.installed
 
 demo: install
 	$(BIN)/score-rag run sample
-	$(BIN)/score-rag recommend --user 42 --item 17
+	$(BIN)/score-rag recommend --user 42 --item 101
 
 test: install lint
 	$(PYTEST) -m "not slow"

@@ -215,6 +215,24 @@ def test_killed_and_started_again_it_ends_with_the_same_cross_encoder(folders, t
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_a_cross_encoder_s_logits_are_those_of_the_loss_and_0_is_the_mean(folders, tmp_path):
+    from sentence_transformers import CrossEncoder
+
+    texts = ["liked heat", "liked ronin", "liked alien"]
+    lists = [RankedList(f"liked {word}", texts, [1.0, 0.0, 0.0]) for word in WORDS]
+    settings = RerankerTraining(epochs=2, batch_size=2, max_tokens=16, learning_rate=1e-2, hold_out=0.5)
+    spreads = {}
+    for temperature in (1.0, 0.05):
+        out = tmp_path / str(temperature)
+        train_reranker(folders["bert"], lists, out, settings, loss_temperature=temperature, seed=2)
+        scorer = CrossEncoder(str(out), local_files_only=True, device="cpu", max_length=16)
+        held = np.random.default_rng(2).permutation(len(lists))[: round(0.5 * len(lists))]
+        logits = scorer.predict([(lists[place].query, text) for place in held for text in texts], activation_fn=torch.nn.Identity())
+        assert abs(logits.mean()) < 1e-3 * max(1, np.abs(logits).max())
+        spreads[temperature] = np.reshape(logits, (-1, 3)).std(axis=1).mean()
+    assert spreads[0.05] > 2 * spreads[1.0] > 0
+
+
 def test_an_encoder_that_is_pooled_otherwise_is_refused_before_it_is_trained(folders, tmp_path):
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer

@@ -38,6 +38,10 @@ class HeldOut:
         margin = 1.96 * float(ranks[1].std(ddof=1)) / math.sqrt(len(ranks[1])) if len(ranks[1]) > 1 else 1.0
         return float(ranks[0].mean()) if len(ranks[0]) else 0.0, {"mrr": float(ranks[1].mean()), "margin": margin}
 
+    def mean(self, score: Score) -> float:
+        """Mean logit of all pairs."""
+        return float(np.mean(score([(one.query, text) for one in (*self.choosing, *self.reported) for text in one.behaviours])))
+
     @property
     def random(self) -> float:
         """What a random order would have on the reported questions, on average."""

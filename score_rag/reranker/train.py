@@ -51,8 +51,9 @@ def train_reranker(
         changes: Single settings, in place of those given.
 
     The loss is the cross-entropy between a list's targets and the softmax of its logits over the temperature: InfoNCE where one behaviour
-    has all of the target. A new head's scores lie close together, and a low temperature lets a few hundred steps tell them apart. The saved
-    head has the temperature in it: the difference of two logits says how much likelier one is to be the better of the two.
+    has all of the target. A new head's scores lie close together, and a low temperature lets a few hundred steps tell them apart. In the
+    saved head the temperature is part of its weights, and 0 is what a retrieved user has on average: two logits that differ by one say that
+    one user is e times as likely the better.
     A quarter of the held-out questions choose the epoch whose weights are kept, the others are only reported.
 
     Returns:
@@ -98,7 +99,7 @@ def train_reranker(
     if settings.epochs:
         _run_trainer(model, trained, best, settings, base=base, checkpoints=checkpoints, seed=seed, report=report)
         best.restore()
-        _sharpen(network, settings.loss_temperature or _TEMPERATURE)
+        _settle_head(network, settings.loss_temperature or _TEMPERATURE, held.mean(score))
     model.to("cpu").eval()
     model.save_pretrained(str(out), create_model_card=False)
     share(out / "model.safetensors")
@@ -118,14 +119,16 @@ def train_reranker(
     }
 
 
-def _sharpen(network: Any, temperature: float) -> None:
-    """Divide the scores of a sequence classifier by a temperature, in its last layer."""
+def _settle_head(network: Any, temperature: float, mean: float) -> None:
+    """Let the scores of a sequence classifier be (score - mean) / temperature, by its last layer; the order stays."""
     import torch
 
     heads = [layer for layer in network.modules() if isinstance(layer, torch.nn.Linear) and layer.out_features == 1]
     if not heads:
         return
     with torch.no_grad():
+        if heads[-1].bias is not None:
+            heads[-1].bias.sub_(mean)
         for weight in heads[-1].parameters():
             weight.div_(temperature)
 
