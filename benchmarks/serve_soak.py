@@ -1,12 +1,13 @@
 """A server under load for a while: does its memory stay flat, does it leak descriptors or threads, how long is its tail?
 
     score-rag run sample
-    python benchmarks/serve_soak.py sample [--minutes 30] [--clients 16] [--set ...]
+    python benchmarks/serve_soak.py sample [--minutes 30] [--clients 16] [--threads 1] [--set ...]
 
 Starts `score-rag serve` as a process of its own. First it is asked as fast as `--clients` can, which gives the saturation load (answers a
 second); then it is asked at half of that for so many minutes, at random times (Poisson), a mix of scores, rankings, feedback and users.
 Prints ratios: RSS at the end over RSS after a tenth of the time (medians of a tenth each), p99 over p50 of each kind of request, and the
-descriptors and threads at the start and the end. A request's time counts from when it was due, so that waiting is never left out.
+descriptors and threads at the start and the end. How many more requests one form of serving answers than another is the ratio of `requests`
+of two runs of as many minutes, each at half of what it can. A request's time counts from when it was due, so that waiting is never left out.
 """
 
 from __future__ import annotations
@@ -151,12 +152,13 @@ def main() -> None:
     parser.add_argument("pipeline")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=0, help="as of `score-rag serve`")
     parser.add_argument("--warm", type=float, default=20, help="seconds at saturation, before and for the rate")
     parser.add_argument("--no-feedback", action="store_true")
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     given = parser.parse_args()
     port = free_port()
-    words = [sys.executable, "-m", "score_rag.cli", "serve", given.pipeline, "--port", str(port)]
+    words = [sys.executable, "-m", "score_rag.cli", "serve", given.pipeline, "--port", str(port), "--threads", str(given.threads)]
     words += [word for override in given.overrides for word in ("--set", override)]
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as server:
         try:
