@@ -7,7 +7,8 @@ Starts `score-rag serve` as a process of its own. First it is asked as fast as `
 second); then it is asked at half of that for so many minutes, at random times (Poisson), a mix of scores, rankings, feedback and users.
 Prints ratios: RSS at the end over RSS after a tenth of the time (medians of a tenth each), p99 over p50 of each kind of request, and the
 descriptors and threads at the start and the end. How many more requests one form of serving answers than another is the ratio of `requests`
-of two runs of as many minutes, each at half of what it can. A request's time counts from when it was due, so that waiting is never left out.
+of two runs of as many minutes, each at half of what it can. A request's time counts from when it was due, so that waiting is never left
+out.
 """
 
 from __future__ import annotations
