@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import shlex
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +190,14 @@ async def test_every_route_is_one_of_the_list_and_the_docs_have_them_all(fresh, 
         assert ranked["ordered_by"] == "recommender" and {one["answered_by"] for one in ranked["results"]} == {"recommender"}
     docs = (Path(__file__).parent.parent / "docs" / "serving.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `([a-z -]+)` \| ", docs, re.M) == list(ROUTES) == [*ANSWERED_BY, *KNOWN]
+
+
+async def test_a_server_that_ended_keeps_no_models(fresh):
+    async with serving(fresh) as client:
+        await posted(client, "/v1/score", user_id="1", items=["1"])
+        run = weakref.ref(client.service.run)
+    gc.collect()
+    assert run() is None
 
 
 async def test_a_new_generation_is_taken_without_a_gap(fresh):

@@ -70,7 +70,7 @@ class Service:
         self._task = asyncio.create_task(self._look_after())
 
     async def stop(self) -> None:
-        """Let the work under way end."""
+        """Let the work under way end, and let go of the models."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -79,6 +79,10 @@ class Service:
             pool.shutdown(wait=True, cancel_futures=True)
         if self.requests is not None:
             self.requests.close()
+        # FastAPI remembers the routes' functions, of which each knows this: the models need not stay with it.
+        self.ready.clear()
+        del self.recommender
+        gc.unfreeze()
 
     async def _look_after(self) -> None:
         loop = asyncio.get_running_loop()
