@@ -118,6 +118,25 @@ def test_a_slow_disk_keeps_no_reader_waiting(tmp_path, monkeypatch):
     assert [one.event_id for one in log.current()] == ["a", "b"]
 
 
+def test_what_a_reader_saw_and_was_taken_back_hides_nothing_that_comes_in_its_place(tmp_path, monkeypatch):
+    log = FeedbackLog(tmp_path)
+    log.append([said("a"), said("z")])
+    real = os.fsync
+
+    def fsync(handle):
+        monkeypatch.setattr(os, "fsync", real)
+        # Written, and not yet flushed: a reader looks.
+        log.refresh()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("score_rag.feedback.log.time.time", lambda: 5.0)
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(DataError, match="disk is full"):
+        log.append([said("b")])
+    assert FeedbackLog(tmp_path).append([said("c")]).added == ["c"], "another writer's, and as long as what was taken back"
+    assert [one.event_id for one in log.current()] == ["a", "z", "c"]
+
+
 def test_what_is_forgotten_is_there_no_more_for_anybody(tmp_path):
     log, other = FeedbackLog(tmp_path), FeedbackLog(tmp_path)
     log.append([said(), said("b", user="v"), said("c", item="j")])

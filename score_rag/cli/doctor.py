@@ -115,6 +115,7 @@ def examine() -> dict[str, Any]:
     from score_rag.errors import ModelError
     from score_rag.files import HOME, at_home, home
     from score_rag.pipeline.config import pipeline_folders
+    from score_rag.pipeline.usage import cores
     from score_rag.prompts import prompt_folders
     from score_rag.settings import BUNDLED
 
@@ -148,7 +149,7 @@ def examine() -> dict[str, Any]:
         if cache.is_dir()
         else [],
         "keys": {name: bool(os.environ.get(name)) for name in _KEYS},
-        "threads": os.environ.get("OMP_NUM_THREADS", f"one a core ({os.cpu_count()})"),
+        "threads": os.environ.get("OMP_NUM_THREADS", f"one a core ({cores()})"),
         "runs_writable": os.access(at_home("runs") if at_home("runs").is_dir() else home(), os.W_OK),
     }
 

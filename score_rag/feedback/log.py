@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -173,6 +173,11 @@ class FeedbackLog:
                 sync_folder(self.path.parent.parent)
             with self._lock:
                 self._read(handle)
+        except BaseException:
+            # A reader may have seen what was taken back, and would not see what is written in its place.
+            with self._lock, suppress(OSError):
+                self._read(handle)
+            raise
         finally:
             os.close(handle)
 

@@ -81,7 +81,7 @@ class Service:
             self.requests.close()
         # FastAPI remembers the routes' functions, of which each knows this: the models need not stay with it.
         self.ready.clear()
-        del self.recommender
+        self.__dict__.pop("recommender", None)
         gc.unfreeze()
 
     async def _look_after(self) -> None:
