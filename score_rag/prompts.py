@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,7 @@ class Prompt:
 
     @cached_property
     def _template(self) -> Template:
-        return strict_environment().from_string(self.body)
+        return _compiled(self.body)
 
     def render(self, **values: Any) -> str:
         """The prompt with its variables filled in.
@@ -94,6 +94,37 @@ def strict_environment() -> ImmutableSandboxedEnvironment:
     return ImmutableSandboxedEnvironment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False, autoescape=False
     )
+
+
+@lru_cache(maxsize=256)
+def _compiled(body: str) -> Template:
+    """A template, made once in a process: compiling takes longer than filling in."""
+    return strict_environment().from_string(body)
+
+
+@lru_cache(maxsize=256)
+def _used(body: str) -> frozenset[str]:
+    """Names that a template reads from outside.
+
+    Raises:
+        TemplateSyntaxError: It does not parse.
+    """
+    from jinja2 import meta
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    return frozenset(meta.find_undeclared_variables(ImmutableSandboxedEnvironment().parse(body)))
+
+
+@lru_cache(maxsize=256)
+def _head(text: str) -> Any:
+    """What a head's YAML says; who reads it must not change it.
+
+    Raises:
+        YAMLError: It is not YAML.
+    """
+    import yaml
+
+    return yaml.safe_load(text)
 
 
 def _template_line(error: Exception) -> int | None:
@@ -142,8 +173,7 @@ def read_prompt(path: Path | str) -> Prompt:
         PromptError: No head, a head that is not YAML, a template that does not compile, or an undeclared variable.
     """
     import yaml
-    from jinja2 import TemplateSyntaxError, meta
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from jinja2 import TemplateSyntaxError
 
     path = Path(path)
     try:
@@ -155,7 +185,7 @@ def read_prompt(path: Path | str) -> Prompt:
     if not text.startswith(_HEAD) or not closed:
         raise PromptError("a prompt file has no head", where=path, expected="'---', then description and variables in YAML, then '---'")
     try:
-        head = yaml.safe_load(head_text)
+        head = _head(head_text)
     except yaml.YAMLError as error:
         raise PromptError("a prompt's head is not valid YAML", where=path, found=str(error)) from error
     if not isinstance(head, dict) or set(head) != {"description", "variables"} or not isinstance(head["variables"], dict):
@@ -166,7 +196,7 @@ def read_prompt(path: Path | str) -> Prompt:
             found=", ".join(head) if isinstance(head, dict) else type(head).__name__,
         )
     try:
-        used = meta.find_undeclared_variables(ImmutableSandboxedEnvironment().parse(body))
+        used = _used(body)
     except TemplateSyntaxError as error:
         line = (error.lineno or 0) + head_text.count("\n") + 3
         raise PromptError("a prompt's template is malformed", where=f"{path}, line {line}", found=error.message) from error

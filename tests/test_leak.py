@@ -90,6 +90,11 @@ def lookups(world, asked):
     return verdicts, [told(log.before(user, now, last=4, liked_only=liked)) for log in logs for user in USERS for liked in (False, True)]
 
 
+def assessments(world, moment):
+    assessor = OfflineAssessor(world)
+    return [assessor.characteristics("", item, moment) for item in COMMON]
+
+
 LEVELS = Levels.fit({name: np.linspace(-1, 1, 200) for name in ("mood", "everyone", "crowd", "expectation.sasrec", "expectation.together")})
 
 
@@ -149,7 +154,7 @@ CARRIERS = {
     "look-ups": lookups,
     "evidence": evidence,
     "prompt": prompt,
-    "assessment": lambda world, asked: [OfflineAssessor(world).characteristics("", item, asked.timestamp) for item in COMMON],
+    "assessment": lambda world, asked: assessments(world, asked.timestamp),
     "vector": lambda world, asked: MODEL.history_vectors([world.log.earlier(asked)]).tolist(),
     "recommender's score": lambda world, asked: MODEL.score_history(world.log.earlier(asked), COMMON).tolist(),
     "sequences": sequences,
@@ -167,7 +172,7 @@ LEARNT = {
     "vectors": lambda world, asked: MODEL.history_vectors([world.train_log.of(user) for user in world.train_log.users]).tolist(),
     "requests": lambda world, asked: sample_requests(world, describer(world), 5, seed=0),
     "examples": lambda world, asked: [(event, world.log.earlier(event)) for event in sample_events(world, "train", 6, seed=0, least=1)],
-    "assessments": lambda world, asked: [OfflineAssessor(world).characteristics("", item, 2**40) for item in COMMON],
+    "assessments": lambda world, asked: assessments(world, 2**40),
 }
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 

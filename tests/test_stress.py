@@ -39,6 +39,17 @@ def test_files_are_damaged_and_refused():
     assert found["done"] > 50 and found["counts"]["index: IndexMismatchError"] > 10
 
 
+def test_random_logs_leak_nothing_and_what_leaks_is_a_fault(monkeypatch):
+    import test_leak
+
+    from benchmarks.stress.leaks import leaks
+
+    found = leaks(0.03, 1, full=9, workers=1)
+    assert found.ok and 3 <= found.done <= 9 and len(found.counts) == 3
+    monkeypatch.setattr(test_leak, "CARRIERS", {"every label": lambda world, asked: world.events["label"].to_list()})
+    assert any("the future moves every label (seed 1000" in fault for fault in leaks(0.03, 1, full=90, workers=1).faults)
+
+
 def test_the_checks_of_the_checks_can_fail(tmp_path, monkeypatch):
     """An index whose record is not looked at answers from flipped bits, and that is called a fault."""
     from benchmarks.stress.corruption_targets import Index, Unnoticed
