@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from dataclasses import asdict
+from unittest import mock
 
 import numpy as np
 import polars as pl
@@ -39,20 +40,29 @@ def test_the_best_are_those_of_a_whole_sort_ties_by_place(values, k):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10_000), st.one_of(st.none(), st.integers(0, 45)))
-def test_the_prefix_one_by_one_in_blocks_and_brute_force_find_the_same(seed, now):
+@given(st.integers(0, 10_000), st.one_of(st.none(), st.integers(0, 45)), st.sampled_from([1, 3, 7, 100]))
+def test_the_prefix_one_by_one_in_blocks_and_brute_force_find_the_same(seed, now, tile):
     frame = history(12, seed=seed).sort("known_until", "document_id")
     vectors = WordEncoder(16).encode(frame["text"].to_list())
     until, superseded = frame["known_until"].to_numpy(), frame["superseded_at"].to_numpy()
     asked = WordEncoder(16).encode(["Heat film1", "Alien user2", "Cabaret"])
     time_ = FOREVER if now is None else now
-    many = search_many(asked, vectors, until, superseded, 5, [now, now, 20], block=2)
+    with mock.patch("score_rag.index.exact._TILE", tile):
+        many = search_many(asked, vectors, until, superseded, 5, [now, now, 20], block=2)
     for row, moment in enumerate([time_, time_, 20]):
         visible = [place for place in range(len(frame)) if until[place] < moment <= superseded[place]]
         expected = sorted(-float(vectors[place] @ asked[row]) for place in visible)[:5]
         for found in (many[row], search_at(asked[row], vectors, until, superseded, 5, moment)):
             assert set(found.tolist()) <= set(visible)
             np.testing.assert_allclose(-(vectors[found] @ asked[row]), expected, atol=1e-5)
+
+
+@given(st.lists(st.integers(-2, 2), min_size=1, max_size=30), st.integers(1, 9), st.sampled_from([1, 2, 5, 100]))
+def test_of_equal_scores_the_earlier_document_is_found_wherever_tiles_are_cut(values, k, tile):
+    vectors, always = np.array(values, dtype=np.float32)[:, None], np.zeros(len(values), dtype=np.int64)
+    with mock.patch("score_rag.index.exact._TILE", tile):
+        (found,) = search_many(np.ones((1, 1), dtype=np.float32), vectors, always, always + FOREVER, k, [None])
+    assert found.tolist() == sorted(range(len(values)), key=lambda place: (-values[place], place))[:k]
 
 
 @settings(max_examples=25, deadline=None)

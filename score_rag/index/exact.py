@@ -14,6 +14,9 @@ from score_rag.documents.versions import FOREVER
 
 __all__ = ["best_places", "search_at", "search_many"]
 
+_TILE = 131_072
+"""Documents that are scored at a time, so that many questions of many documents need no matrix of all of them."""
+
 
 def best_places(scores: np.ndarray, k: int) -> np.ndarray:
     """Places of the `k` highest scores, best first; of equal ones the earlier place. -inf is never returned.
@@ -62,7 +65,7 @@ def search_many(
     Args:
         asked: float32 [n, dim].
         as_of: [n].
-        block: Vectors at a time; a block takes about `block` × documents × 5 bytes.
+        block: Vectors at a time; a block takes about `block` × 1 MB at most, however many documents there are.
 
     Returns:
         For each vector, in order, the places.
@@ -75,9 +78,25 @@ def search_many(
     order = np.argsort(ends, kind="stable")
     for start in range(0, len(order), block):
         rows = order[start : start + block]
-        end = int(ends[rows].max())
-        scores = asked[rows] @ np.asarray(vectors[:end]).T
-        scores[(until[None, :end] >= times[rows, None]) | (superseded[None, :end] < times[rows, None])] = -np.inf
-        for row, found in zip(rows, scores, strict=True):
-            out[int(row)] = best_places(found, k)
+        best: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in rows]
+        for first in range(0, int(ends[rows].max()), _TILE):
+            part = slice(first, min(first + _TILE, int(ends[rows].max())))
+            scores = asked[rows] @ np.asarray(vectors[part]).T
+            scores[(until[None, part] >= times[rows, None]) | (superseded[None, part] < times[rows, None])] = -np.inf
+            for found, row in zip(best, scores, strict=True):
+                places = best_places(row, k)
+                found.append((places + first, row[places]))
+        for row, found in zip(rows, best, strict=True):
+            out[int(row)] = _best_of(found, k)
     return out
+
+
+def _best_of(parts: Sequence[tuple[np.ndarray, np.ndarray]], k: int) -> np.ndarray:
+    """Places of the `k` highest scores of (places, scores) whose places ascend from part to part."""
+    if len(parts) == 1:
+        return parts[0][0]
+    if not parts:
+        return np.empty(0, dtype=np.int64)
+    places, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
+    found: np.ndarray = places[best_places(scores, k)]
+    return found

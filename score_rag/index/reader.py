@@ -210,7 +210,7 @@ class BehaviourIndex(VisibleDocuments):
             vectors: [n, dim].
             as_of: [n].
             exclude: [n].
-            block: Queries at a time; a block takes about `block` × documents × 5 bytes.
+            block: Queries at a time; a block takes about `block` × 1 MB at most.
         """
         if self._lists:
             return self._listed(np.asarray(vectors), k, as_of, exclude)
