@@ -95,7 +95,7 @@ def crm(folder: Path) -> None:
 
 
 def lightgcn(folder: Path) -> None:
-    """Training LightGCN: what comes before the first step, and some steps of an epoch."""
+    """Training LightGCN: what comes before the first step, some steps of an epoch, and the validation at its end."""
     from score_rag.crm.lightgcn import LightGCN
 
     _steps(folder, LightGCN())
@@ -113,13 +113,14 @@ class _EnoughError(Exception):
 
 
 def _steps(folder: Path, model: Any) -> None:
-    """Fit for the first steps of an epoch."""
+    """Fit for the first steps of an epoch, then validate as at its end."""
+    from score_rag.crm import learned
     from score_rag.data.interactions import Interactions
 
     data = Interactions.read(folder)
     tell("before training", 0.0)
     moments: list[float] = []
-    said: dict[str, int] = {}
+    said: dict[str, Any] = {}
     task = model._task
 
     def timed_task(judged: Any, drawing: Any) -> tuple[int, Any]:
@@ -135,10 +136,16 @@ def _steps(folder: Path, model: Any) -> None:
 
         return rows, timed
 
+    def some_steps(network: Any, trained: Any, *given: Any, **more: Any) -> dict[str, Any]:
+        said["task"] = trained
+        with suppress(_EnoughError):
+            fit_network(network, trained, *given, **more)
+        return {}
+
     model._task = timed_task
     started = time.process_time()
-    with suppress(_EnoughError):
-        model.fit(data, epochs=1, seed=0, device="cpu")
+    fit_network, learned.fit_network = learned.fit_network, some_steps
+    model.fit(data, epochs=1, seed=0, device="cpu")
     tell(f"until the first step of {model.name}", moments[0] - started)
     # The last moment ends the step before.
     step = (moments[-1] - moments[0]) / (len(moments) - 1)
@@ -147,6 +154,9 @@ def _steps(folder: Path, model: Any) -> None:
     print(
         f"so an epoch of {steps:,} steps takes {step * steps / 60:.1f} minutes of the processor (from {len(moments) - 1} steps)", flush=True
     )
+    started, validation = time.process_time(), said["task"].validation
+    validation()
+    tell(f"a validation of {len(validation.labels):,} judgements", time.process_time() - started)
 
 
 def tell(name: str, seconds: float) -> None:
