@@ -50,7 +50,7 @@ def test_recommenders_teach_the_base_only_where_its_prompt_tells_what_they_expec
     ):
         own = toy_run.predictor.model_copy(update={"bundled_base": toy_run.predictor.bundled_base.changed(teacher_weight=weight)})
         run = Run.open(toy_run.model_copy(update={"predictor": own}), predict_prompt=find_prompt(prompt), stages=("retriever",))
-        events = fit_predictor.askable(run, sample_events(run.histories, "train", None, seed=0))
+        events = fit_predictor.askable(run)
         fit_predictor.fit_bundled_base(run, run.make_writer(Levels({})), events, [], tmp_path, hide, None, lambda *told: None)
     taught, hidden, untold = given
     for group in taught[0]:

@@ -21,6 +21,7 @@ import polars as pl
 
 from score_rag.context.question import Question
 from score_rag.context.rates import ItemRates
+from score_rag.crm.expectations import Expected
 from score_rag.crm.interface import UserHistory
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
@@ -59,6 +60,7 @@ class Evidence:
         interactions: Training events for `everyone`.
         experts: Recommenders fitted on all training events and bound to the log, by name; `ALIKE` is told as `alike`.
         expectations: What earlier recommenders expected of training events: `EXPECTATION_COLUMNS`, then a column for each expert.
+        drawn_until: Where only some training events were asked about, the last second of them all: of the others nothing is known.
         judges: Weighs an item's judges, for `crowd`.
         history: `all`, or `positives`: then the user's dislikes are not read, and `mood` is unknown.
     """
@@ -70,19 +72,16 @@ class Evidence:
         expectations: pl.DataFrame | None = None,
         judges: Judges | None = None,
         *,
+        drawn_until: int | None = None,
         history: str = "all",
     ) -> None:
         self.rates = ItemRates(interactions)
         self.experts = dict(experts)
         self.judges = judges
         self.history = history
-        self._known: dict[str, dict[tuple[str, str, int], float]] = {name: {} for name in self.experts}
-        if expectations is not None:
-            keys = list(zip(*(expectations[name].to_list() for name in ("user_id", "item_id", "timestamp")), strict=True))
-            for name in self.experts:
-                values = expectations[name].cast(pl.Float64).fill_null(float("nan")).to_list()
-                self._known[name] = dict(zip(keys, values, strict=True))
-        self._spread = {name: _spread(np.array(list(known.values()))) for name, known in self._known.items()}
+        self._asked = Expected(expectations, self.experts) if expectations is not None else None
+        self._learned, self._drawn_until = interactions, drawn_until
+        self._spread = {name: _spread(self._asked.scores(name) if self._asked else np.zeros(0)) for name in self.experts}
         self._kept: dict[str, dict[tuple[str, str, int], float]] = {}
 
     def put(self, event: Event) -> None:
@@ -153,9 +152,13 @@ class Evidence:
         model = self.experts.get(name)
         if model is None:
             return np.full(len(questions), np.nan)
-        known = self._known[name]
-        out = np.array([known.get(q.key, np.inf) if q.key is not None else np.inf for q in questions])
-        rows = np.flatnonzero(np.isinf(out))
+        out = np.full(len(questions), np.nan)
+        rows = np.arange(len(questions))
+        if self._asked is not None:
+            found = self._asked.rows([q.key for q in questions])
+            out[found >= 0] = self._asked.scores(name)[found[found >= 0]]
+            missing = np.flatnonzero(found < 0).tolist()
+            rows = np.array([row for row in missing if not self._was_learned(questions[row].key)], dtype=np.int64)
         if len(rows):
             asked = [questions[row] for row in rows.tolist()]
             histories = [UserHistory(q.history, q.user_id, q.as_of) for q in asked]
@@ -164,6 +167,12 @@ class Evidence:
             if name == ALIKE:
                 out[rows[[not q.history for q in asked]]] = np.nan
         return out
+
+    def _was_learned(self, key: tuple[str, str, int] | None) -> bool:
+        """Whether this is a training event that no earlier recommender was asked about: the one of all training events has seen it."""
+        if self._drawn_until is None or key is None or key[2] > self._drawn_until:
+            return False
+        return self._learned.train_log.holds(*key)
 
 
 def _spread(values: np.ndarray) -> tuple[float, float]:

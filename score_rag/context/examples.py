@@ -24,12 +24,21 @@ _GROUPED = 16
 """Questions of a sequence whose prompts tell no history: they share the instructions alone."""
 
 
-def sample_events(interactions: Interactions, split: str, count: int | None, *, seed: int, least: int = 3) -> list[Event]:
+def sample_events(
+    interactions: Interactions, split: str, count: int | None, *, seed: int, least: int = 3, among: pl.DataFrame | None = None
+) -> list[Event]:
     """At most `count` events of a split, in time order, whose users had at least `least` strictly earlier events.
 
     Random sampling is by event, uniform without replacement.
+
+    Args:
+        among: `user_id`, `item_id`, `timestamp` of those that may be drawn; without, all may.
     """
     frame = interactions.events.filter(pl.col("split") == split)
+    if among is not None:
+        kinds = {name: frame.schema[name] for name in ("user_id", "item_id", "timestamp")}
+        keys = among.select(pl.col(name).cast(kind) for name, kind in kinds.items())
+        frame = frame.join(keys, on=list(kinds), how="semi", maintain_order="left")
     fit = frame.filter(pl.Series(interactions.log.count_earlier(frame) >= least, dtype=pl.Boolean()))
     return list(event_rows(fit[_spread(len(fit), count, seed)]))
 

@@ -172,6 +172,9 @@ class CrmSettings(CrmTraining, _Content, _Length, _Dropout, _Heads, _Layers, _Di
         ("lightgcn", "din"),
         description="recommenders whose expectations prompts may show (also fitted on each earlier time block); [] fits none",
     )
+    expectations: int | None = Field(
+        1_000_000, ge=20, description="training events that the experts are asked about; of more, so many are drawn; null asks about all"
+    )
 
     @classmethod
     def own_model(cls, values: Mapping[str, Any]) -> type[Settings] | None:

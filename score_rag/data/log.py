@@ -159,6 +159,10 @@ class UserLog:
                 return event.liked
         return None
 
+    def holds(self, user_id: str, item_id: str, timestamp: int) -> bool:
+        """Whether the user judged the item in this second."""
+        return any(event.timestamp == timestamp for event in self._of(user_id).on(item_id))
+
     def first(self, user_id: str, item_id: str) -> Event | None:
         """The user's first judgement of the item, or None."""
         return next(iter(self._of(user_id).on(item_id)), None)

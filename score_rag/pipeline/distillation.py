@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import polars as pl
 
-from score_rag.crm.expectations import EXPECTATION_COLUMNS
+from score_rag.crm.expectations import EXPECTATION_COLUMNS, Expected
 from score_rag.data.log import Event
 from score_rag.predictor.calibration import fit_logistic
 
@@ -36,12 +36,11 @@ def distilled_targets(
     if not weight or not names:
         return None
     frame = expectations.drop_nulls(names)
-    known = dict(zip(frame.select(EXPECTATION_COLUMNS).iter_rows(), frame.select(names).to_numpy(), strict=True))
-    found = [known.get((event.user_id, event.item_id, event.timestamp)) for event in events]
-    rows = [row for row, value in enumerate(found) if value is not None]
-    if not rows:
+    found = Expected(frame, names).rows([(event.user_id, event.item_id, event.timestamp) for event in events])
+    rows = np.flatnonzero(found >= 0)
+    if not len(rows):
         return None
-    expected = np.array([found[row] for row in rows])
+    expected = frame.select(names).to_numpy()[found[rows]]
     scaled = (expected - expected.mean(axis=0)) / np.maximum(expected.std(axis=0), 1e-9)
     targets = np.array([float(event.liked) for event in events])
     inputs = np.column_stack([scaled, np.ones(len(rows))])

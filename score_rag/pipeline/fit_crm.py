@@ -61,4 +61,13 @@ def _fit_experts(context: StageContext, teacher: Any, interactions: Interactions
         training = {**settings.training(), **own, "choose_by": "auc", **brief}
         return model.fit(world, **training, seed=context.seed)
 
-    return fit_experts(names, fit, interactions, folder, teacher=teacher if teacher.kind in names else None, report=context.report)
+    return fit_experts(
+        names,
+        fit,
+        interactions,
+        folder,
+        teacher=teacher if teacher.kind in names else None,
+        most=settings.expectations,
+        seed=context.seed,
+        report=context.report,
+    )

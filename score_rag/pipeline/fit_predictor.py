@@ -35,6 +35,8 @@ __all__ = ["OTHERS", "askable", "fit_bundled_base", "fit_from_run", "fit_levels"
 
 OTHERS = (*FROM_OTHERS, "neighbours")
 """All that a prompt tells of other users: collaborative information."""
+_AT_ONCE = 65_536
+"""Questions whose histories are held."""
 _RANKED = 60
 """Users whose rankings are compared: fifty questions each."""
 
@@ -66,7 +68,7 @@ def fit_from_run(
     """
     pipeline, interactions = run.pipeline, run.histories
     settings = pipeline.predictor
-    told = askable(run, sample_events(interactions, "train", None, seed=pipeline.seed))
+    told = askable(run)
     valid = sample_events(interactions, "valid", settings.valid_examples, seed=pipeline.seed)
     if len(told) < 20 or len(valid) < 10:
         raise DataError(
@@ -113,25 +115,29 @@ def fit_from_run(
     return metrics
 
 
-def askable(run: Run, events: Sequence[Event]) -> list[Event]:
-    """Events that are asked about in training: where recommenders expect something, only those that they had not seen."""
-    if "expectation" not in run.prompt.variables:
-        return list(events)
-    frame = read_expectations(run.folder("crm"))
-    names = frame.columns[len(EXPECTATION_COLUMNS) :]
-    if not names:
-        return list(events)
-    known = set(frame.drop_nulls(names).select(EXPECTATION_COLUMNS).iter_rows())
-    asked = [event for event in events if (event.user_id, event.item_id, event.timestamp) in known]
-    # With very little data the first block may be nearly all of it.
-    return asked if len(asked) >= 20 else list(events)
+def askable(run: Run) -> list[Event]:
+    """Training events that may be asked about, at most `predictor.train_events` drawn: where recommenders expect something, only those
+    that they had not seen."""
+    most, seed = run.pipeline.predictor.train_events, run.pipeline.seed
+    frame = read_expectations(run.folder("crm")) if "expectation" in run.prompt.variables else None
+    if frame is not None and (names := frame.columns[len(EXPECTATION_COLUMNS) :]):
+        known = frame.drop_nulls(names).select(EXPECTATION_COLUMNS)
+        asked = sample_events(run.histories, "train", most, seed=seed, among=known)
+        # With very little data the first block may be nearly all of it.
+        if len(asked) >= 20:
+            return asked
+    return sample_events(run.histories, "train", most, seed=seed)
 
 
 def fit_levels(run: Run, events: Sequence[Event]) -> Levels:
     """Percentiles of what is known of the training questions, and of how alike their neighbours are."""
     writer, finder = run.make_writer(Levels({})), run.make_finder(None)
-    questions = finder.questions(events)
-    values = writer.evidence.values(questions, writer.builder.kinds)
+    # By blocks: a question holds its history.
+    parts = [
+        writer.evidence.values(finder.questions(events[start : start + _AT_ONCE]), writer.builder.kinds)
+        for start in range(0, len(events), _AT_ONCE)
+    ]
+    values = {name: np.concatenate([part[name] for part in parts]) for name in writer.evidence.columns(writer.builder.kinds)}
     if writer.builder.tells_neighbours:
         some = finder.questions(spread_out(events, 2000, seed=run.pipeline.seed))
         near = [hit.score for context in finder.find(some, stored=True) for hit in context.retrieved]

@@ -96,8 +96,7 @@ class Probe:
         own = Run(run.pipeline.model_copy(update={"predictor": settings}), run.folder, predict_prompt=prompt)
         own.__dict__["bulk_finder"] = own.make_finder(None)
         kept = {(event.user_id, event.item_id, event.timestamp) for event in without}
-        events = askable(own, sample_events(own.histories, "train", None, seed=run.pipeline.seed))
-        events = [event for event in events if (event.user_id, event.item_id, event.timestamp) not in kept]
+        events = [event for event in askable(own) if (event.user_id, event.item_id, event.timestamp) not in kept]
         events = spread_out(events, examples, seed=run.pipeline.seed)
         valid = sample_events(own.histories, "valid", _CHOOSE, seed=run.pipeline.seed)
         if len(events) < 20 or len(valid) < 10:

@@ -10,7 +10,7 @@ from score_rag.context.levels import Levels
 from score_rag.context.neighbours import Witnesses
 from score_rag.context.prompt import PromptBuilder
 from score_rag.context.writer import QuestionWriter
-from score_rag.crm.experts import read_expectations
+from score_rag.crm.experts import drawn_until, read_expectations
 
 if TYPE_CHECKING:
     from score_rag.context.finder import ContextFinder
@@ -37,6 +37,7 @@ def make_writer(run: Run, levels: Levels, count_tokens: Callable[[str], int] | N
         experts,
         read_expectations(run.folder("crm")) if experts else None,
         run.judges if "crowd" in kinds else None,
+        drawn_until=drawn_until(run.folder("crm")) if experts else None,
         history=run.pipeline.data.history,
     )
     builder = PromptBuilder(

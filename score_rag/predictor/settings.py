@@ -118,6 +118,9 @@ class PredictorSettings(AdapterTraining):
     neighbours: Annotated[NeighbourChoice, also("reranker")] = Field(
         "judges", description="which users may be neighbours: judges (of the item, or of those most like it) | any (the paper)"
     )
+    train_events: int | None = Field(
+        1_000_000, ge=20, description="training events that questions and levels are drawn from, at most (a kilobyte each); null is all"
+    )
     examples: int | None = Field(1500, ge=20, description="questions to tune on; null takes all")
     valid_examples: int = Field(2000, ge=20, description="validation questions that choose epochs, calibrate and compare, at most")
     scoring: EngineSettings = EngineSettings()

@@ -1,0 +1,93 @@
+"""What earlier recommenders expect of training events: found by event, and asked of a draw where there are very many."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from score_rag.context.evidence import Evidence
+from score_rag.context.examples import sample_events
+from score_rag.context.question import Question
+from score_rag.crm.expectations import EXPECTATION_COLUMNS, Expected, drawn_events, expectations_frame, prequential_scores
+from score_rag.crm.experts import drawn_until, fit_experts, read_expectations
+from score_rag.crm.item_item import ItemKNN
+from score_rag.testing import toy_world
+
+KEYS = st.tuples(st.sampled_from(["u1", "u2", "ü3"]), st.sampled_from(["a", "b"]), st.integers(-2, 4))
+
+
+@given(st.lists(KEYS, unique=True, max_size=30), st.lists(st.one_of(st.none(), KEYS, st.just(("nobody", "a", 1))), max_size=20))
+def test_events_are_found_as_in_a_dictionary(keys, asked):
+    rows = [(*key, float(row) if row % 3 else None) for row, key in enumerate(keys)]
+    schema = {"user_id": pl.String(), "item_id": pl.String(), "timestamp": pl.Int64(), "ease": pl.Float64()}
+    expected = Expected(pl.DataFrame(rows, schema=schema, orient="row"), ["ease"])
+    known = {key: row for row, key in enumerate(keys)}
+    assert expected.rows(asked).tolist() == [known.get(key, -1) for key in asked]
+    np.testing.assert_array_equal(expected.scores("ease"), [row if row % 3 else np.nan for row in range(len(keys))])
+
+
+@pytest.fixture(scope="module")
+def world():
+    return toy_world(users=30, items=20, events=16, seed=2)
+
+
+def fit(world, *_):
+    return ItemKNN(nearest=5).fit(world)
+
+
+def test_those_that_are_drawn_are_expected_as_among_all(world):
+    every = prequential_scores(world, fit)
+    told = []
+    drawn = drawn_events(world, 60, seed=4)
+    some = prequential_scores(world, fit, drawn=drawn, report=lambda what, done, total: told.append((done, total)))
+    assert len(drawn) == 60 and (np.diff(drawn) > 0).all() and not np.isnan(every[drawn]).any()
+    np.testing.assert_array_equal(some[drawn], every[drawn])
+    assert np.isnan(np.delete(some, drawn)).all()
+    assert told[-1] == (60, 60) and sorted(told) == told
+    assert drawn_events(world, 10**6, seed=4) is None and drawn_events(world, None, seed=4) is None
+    whole, part = expectations_frame(world, {"item-knn": every}), expectations_frame(world, {"item-knn": some}, drawn)
+    assert part.height == 60 and part.join(whole, on=[*EXPECTATION_COLUMNS, "item-knn"], how="semi").height == 60
+
+
+def test_of_a_training_event_that_was_not_drawn_nothing_is_expected(world, tmp_path):
+    def fitted(name, data, final):
+        return ItemKNN(nearest=5).fit(data)
+
+    (tmp_path / "all").mkdir(), (tmp_path / "some").mkdir()
+    told = {place: fit_experts(["item-knn"], fitted, world, tmp_path / place, most=most) for place, most in (("all", None), ("some", 50))}
+    assert set(told["all"]) == set(told["some"]) == {"item-knn"}
+    last = world.learned["timestamp"].max()
+    assert drawn_until(tmp_path / "all") is None and drawn_until(tmp_path / "some") == last
+    frame = read_expectations(tmp_path / "some")
+    model = ItemKNN(nearest=5).fit(world).bind(world.log)
+    evidence = Evidence(world, {"ease": model}, frame.rename({"item-knn": "ease"}), drawn_until=last)
+    known = {tuple(key): value for *key, value in frame.iter_rows()}
+    events = [event for event in world.rows("train") if world.log.earlier(event)]
+    questions = [Question(event.user_id, event.item_id, world.log.earlier(event), event.timestamp) for event in events]
+    found = evidence.values(questions, ["expectation"])["expectation.ease"]
+    asked = [known.get((event.user_id, event.item_id, event.timestamp), np.nan) for event in events]
+    np.testing.assert_array_equal(found, asked)
+    assert 0 < np.isnan(found).sum() < len(found)
+    # Whoever asks about what was never learned gets what the recommender of all training events says.
+    event = events[-1]
+    other = next(item for item in world.catalogue if world.log.first(event.user_id, item) is None)
+    for item, when in ((other, event.timestamp), (event.item_id, last + 1), (event.item_id, None)):
+        question = Question(event.user_id, item, world.log.earlier(event), when)
+        assert not np.isnan(evidence.values([question], ["expectation"])["expectation.ease"]).any()
+
+
+def test_events_are_drawn_among_those_that_may_be(world):
+    frame = (
+        world.learned.filter(pl.col("split") == "train").select(*EXPECTATION_COLUMNS).cast({"user_id": pl.String(), "item_id": pl.String()})
+    )
+    among = frame.sample(80, seed=1).vstack(
+        pl.DataFrame({"user_id": ["nobody"], "item_id": ["none"], "timestamp": [1]}, schema=frame.schema)
+    )
+    keys = set(among.iter_rows())
+    every = [event for event in sample_events(world, "train", None, seed=0) if (event.user_id, event.item_id, event.timestamp) in keys]
+    assert sample_events(world, "train", None, seed=0, among=among) == every
+    some = sample_events(world, "train", 20, seed=0, among=among)
+    assert len(some) == 20 and set(some) < set(every)
