@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-__all__ = ["crm", "documents", "floor", "index", "lightgcn", "sasrec"]
+__all__ = ["crm", "documents", "expectations", "floor", "index", "item_knn", "lightgcn", "sasrec"]
 
 STEPS = {"lightgcn": 3, "sasrec": 100}
 """Steps that are timed: an epoch is told from them."""
@@ -92,6 +92,50 @@ def crm(folder: Path) -> None:
     started = time.process_time()
     write_crm(model, data, folder / "crm", neighbours_k=5)
     tell("neighbours, and files", time.process_time() - started)
+
+
+def item_knn(folder: Path) -> None:
+    """Item-kNN, fitted, and asked."""
+    from score_rag.context.examples import sample_events
+    from score_rag.crm.item_item import ItemKNN
+    from score_rag.data.interactions import Interactions
+
+    data = Interactions.read(folder)
+    events = sample_events(data, "test", 1000, seed=0)
+    tell("before item-kNN", 0.0)
+    started = time.process_time()
+    model = ItemKNN().fit(data)
+    tell(f"item-kNN of {len(model._warm):,} items", time.process_time() - started)
+    started = time.process_time()
+    model.score_events(events)
+    tell("1,000 judgements scored", time.process_time() - started)
+
+
+def expectations(folder: Path) -> None:
+    """What item-kNN of earlier blocks expects of a million training events, and the questions that are drawn among them."""
+    from score_rag.context.examples import sample_events
+    from score_rag.crm.expectations import EXPECTATION_COLUMNS, Expected
+    from score_rag.crm.experts import fit_experts, read_expectations
+    from score_rag.crm.item_item import ItemKNN
+    from score_rag.data.interactions import Interactions
+
+    data = Interactions.read(folder)
+    _ = data.log, data.train_log
+    tell("before expectations", 0.0)
+    (folder / "crm").mkdir(exist_ok=True)
+    started = time.process_time()
+    fit_experts(["item-knn"], lambda name, world, final: ItemKNN().fit(world), data, folder / "crm", most=1_000_000)
+    tell("fitted six times, a million asked about", time.process_time() - started)
+    started = time.process_time()
+    frame = read_expectations(folder / "crm")
+    expected = Expected(frame, ["item-knn"])
+    tell("opened", time.process_time() - started)
+    started = time.process_time()
+    events = sample_events(data, "train", 1_000_000, seed=0, among=frame.select(EXPECTATION_COLUMNS))
+    tell(f"{len(events):,} questions drawn", time.process_time() - started)
+    started = time.process_time()
+    expected.rows([(event.user_id, event.item_id, event.timestamp) for event in events[:100_000]])
+    tell("expectations of 100,000 found", time.process_time() - started)
 
 
 def lightgcn(folder: Path) -> None:

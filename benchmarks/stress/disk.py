@@ -18,6 +18,7 @@ from benchmarks.stress.result import Clock, Result
 
 __all__ = ["disk"]
 
+_PAGE, _LOCK = 4096, 16_384
 _STAGES = ("data", "crm", "documents", "retriever", "reranker", "predictor")
 
 
@@ -85,9 +86,9 @@ def _stage(toy: str, stage: str, place: Path, share: float) -> list[str]:
     earlier = _STAGES[: _STAGES.index(stage)]
     for name in earlier:
         shutil.copytree(theirs / name, runs / "toy" / name)
-    # At least what a lock takes, so that it is the stage that fails.
-    needed = sum(file.stat().st_size for file in (theirs / stage).rglob("*") if file.is_file())
-    ballast = _fill(place, 16_384 + int(share * 0.9 * needed))
+    # At least what a lock takes, so that it is the stage that fails, and less than its files take, by whole pages.
+    sizes = [file.stat().st_size for file in (theirs / stage).rglob("*") if file.is_file()]
+    ballast = _fill(place, min(_LOCK + int(share * 0.9 * sum(sizes)), sum(-(-size // _PAGE) * _PAGE for size in sizes) - _PAGE))
     faults = _full(_command(toy, stage, runs))
     if (runs / "toy" / stage).exists():
         faults.append("a stage stands that was not finished")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["EASE", "MOST_ITEMS", "ItemKNN"]
 
 MOST_ITEMS = 20_000
-"""Items with training events that dense matrices are made for (1.6 GB each; up to five at a time)."""
+"""Items with training events that EASE solves its dense matrix for (1.6 GB each; up to five at a time)."""
+_CELLS = 2**25
+"""Cells of a matrix that are made at a time."""
+_MOST_NUMBERS = 2_000_000_000
+"""Numbers of all users' vectors (8 GB)."""
 
 
 class _ItemToItem(CollaborativeModel):
@@ -36,12 +41,12 @@ class _ItemToItem(CollaborativeModel):
 
     def __init__(self, settings: RecommenderSettings | None = None, *, history: History = "all", **changes: Any) -> None:
         super().__init__(settings, history=history, **changes)
-        self._weights = np.zeros((0, 0), dtype=np.float32)
+        self._weights: Any = np.zeros((0, 0), dtype=np.float32)
         self._warm = np.zeros(0, dtype=np.int64)
 
     @abstractmethod
-    def _solve(self, rows: csr_matrix) -> np.ndarray:
-        """float32 [items, items] from the rows of all training users; zero diagonal."""
+    def _solve(self, rows: csr_matrix, report: Report) -> Any:
+        """float32 [items, items], an array or a sparse one, from the rows of all training users; zero diagonal."""
 
     def fit(
         self,
@@ -56,11 +61,8 @@ class _ItemToItem(CollaborativeModel):
         self.bind(interactions.log)
         read = Judgements.of(interactions, self._place, self.history).tokens
         self._warm = np.unique(np.abs(np.concatenate([*read, np.zeros(0, dtype=np.int64)]))) - 1
-        if len(self._warm) > MOST_ITEMS:
-            raise InputError(
-                "there are too many items for a dense matrix", expected=f"at most {MOST_ITEMS:,}", found=f"{len(self._warm):,}"
-            )
-        self._weights = self._solve(self._rows(read)) if len(self._warm) else self._weights
+        if len(self._warm):
+            self._weights = self._solve(self._rows(read), report)
         report("training the recommender (CRM)", 1, 1)
         return self
 
@@ -83,6 +85,16 @@ class _ItemToItem(CollaborativeModel):
     def _asked_rows(self, asked: Sequence[UserHistory]) -> csr_matrix:
         return self._rows([tokens(one.history, self._place, self.history) for one in asked])
 
+    def user_vectors(self, user_ids: Sequence[str], *, as_of: int | None = None) -> np.ndarray:
+        if len(user_ids) * len(self._warm) > _MOST_NUMBERS:
+            raise InputError(
+                f"vectors of {self.name} have a number for each item: too many for so many users",
+                expected=f"at most {_MOST_NUMBERS:,} numbers",
+                found=f"{len(user_ids):,} users × {len(self._warm):,} items",
+                hint="crm.model: lightgcn, or another that has small vectors",
+            )
+        return super().user_vectors(user_ids, as_of=as_of)
+
     def _vectors(self, asked: Sequence[UserHistory]) -> np.ndarray:
         rows = self._asked_rows(asked).toarray()
         out: np.ndarray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
@@ -91,10 +103,12 @@ class _ItemToItem(CollaborativeModel):
     def _scores(self, asked: Sequence[UserHistory], places: Sequence[np.ndarray]) -> list[np.ndarray]:
         rows = self._asked_rows(asked)
         out = []
-        for start in range(0, len(asked), 512):
-            every = np.zeros((min(512, len(asked) - start), len(self.item_ids)), dtype=np.float32)
-            every[:, self._warm] = rows[start : start + 512] @ self._weights
-            out += [scores[place] for scores, place in zip(every, places[start : start + 512], strict=True)]
+        block = max(1, min(512, _CELLS // max(len(self.item_ids), 1)))
+        for start in range(0, len(asked), block):
+            every = np.zeros((min(block, len(asked) - start), len(self.item_ids)), dtype=np.float32)
+            said = rows[start : start + block] @ self._weights
+            every[:, self._warm] = said if isinstance(said, np.ndarray) else said.toarray()
+            out += [scores[place] for scores, place in zip(every, places[start : start + block], strict=True)]
         return out
 
     def _tensors(self) -> Mapping[str, np.ndarray]:
@@ -105,7 +119,7 @@ class _ItemToItem(CollaborativeModel):
 
 
 class ItemKNN(_ItemToItem):
-    """Cosine of items' columns, shrunk, each item keeping its nearest.
+    """Cosine of items' columns, shrunk, each item keeping its nearest: a sparse matrix, made by blocks of items.
 
     Args:
         settings: See `ItemKNNSettings`.
@@ -119,14 +133,72 @@ class ItemKNN(_ItemToItem):
     settings_model: ClassVar[type[ItemKNNSettings]] = ItemKNNSettings
     settings: ItemKNNSettings
 
-    def _solve(self, rows: csr_matrix) -> np.ndarray:
-        together = np.asarray((rows.T @ rows).toarray(), dtype=np.float32)
-        length = np.sqrt(np.diag(together))
-        alike = together / (np.outer(length, length) + np.float32(self.settings.shrink))
-        np.fill_diagonal(alike, 0.0)
-        few = min(self.settings.nearest, len(alike))
-        least = -np.partition(-np.abs(alike), few - 1, axis=0)[few - 1]
-        return np.where(np.abs(alike) >= least, alike, np.float32(0.0))
+    def _solve(self, rows: csr_matrix, report: Report) -> csr_matrix:
+        from scipy.sparse import vstack
+
+        columns = rows.T.tocsr()
+        length = np.sqrt(np.diff(columns.indptr).astype(np.float32))
+        near = []
+        for start, together in self._together(columns, rows):
+            item = np.repeat(np.arange(start, start + together.shape[0]), np.diff(together.indptr))
+            alike = together.data / (length[item] * length[together.indices] + np.float32(self.settings.shrink))
+            # What cancels out is nothing, and no item is near itself.
+            alike[item == together.indices] = 0.0
+            together.data = self._nearest(alike, together.indptr)
+            together.eliminate_zeros()
+            near.append(together)
+            report("comparing items", start + together.shape[0], len(length))
+        # Whom an item listens to is its column.
+        weights: csr_matrix = vstack(near).T.tocsr()
+        weights.sort_indices()
+        return weights
+
+    def _together(self, columns: csr_matrix, rows: csr_matrix) -> Iterator[tuple[int, csr_matrix]]:
+        """(first item, float32 [items of a block, items]: in how many users' rows two items agree, less where they differ)."""
+        block = max(1, _CELLS // columns.shape[0])
+        for start in range(0, columns.shape[0], block):
+            yield start, columns[start : start + block] @ rows
+
+    def _nearest(self, alike: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """The likenesses, zero where an item has enough that are nearer; `ends` as of a sparse matrix's rows."""
+        few = self.settings.nearest
+        for row in np.flatnonzero(np.diff(ends) > few).tolist():
+            own = alike[ends[row] : ends[row + 1]]
+            far = np.abs(own)
+            own[far < np.partition(far, len(far) - few)[len(far) - few]] = 0.0
+        return alike
+
+    def _scores(self, asked: Sequence[UserHistory], places: Sequence[np.ndarray]) -> list[np.ndarray]:
+        if not len(self._warm) or any(len(place) != 1 for place in places):
+            return super()._scores(asked, places)
+        # One item each: only whom it listens to is looked at.
+        column = np.full(len(self.item_ids), -1, dtype=np.int64)
+        column[self._warm] = np.arange(len(self._warm))
+        columns = column[np.concatenate([*places, np.zeros(0, dtype=np.int64)])]
+        # Added up in the order in which a whole row of scores is, to the same bits.
+        said = self._asked_rows(asked).multiply(self._heard[columns]).tocsr() @ np.ones(len(self._warm), dtype=np.float32)
+        return [said[row : row + 1] if columns[row] >= 0 else np.zeros(1, dtype=np.float32) for row in range(len(asked))]
+
+    @cached_property
+    def _heard(self) -> csr_matrix:
+        """float32 [items, items]: a row is whom an item listens to."""
+        return self._weights.T.tocsr()
+
+    def _tensors(self) -> Mapping[str, np.ndarray]:
+        from scipy.sparse import csr_matrix
+
+        weights = csr_matrix(self._weights)
+        return {"data": weights.data, "indices": weights.indices, "indptr": weights.indptr, "warm": self._warm}
+
+    def _restore(self, tensors: Mapping[str, np.ndarray], extra: Mapping[str, Any]) -> None:
+        from scipy.sparse import csr_matrix
+
+        self._warm = tensors["warm"]
+        if "weights" in tensors:  # As earlier versions wrote it.
+            self._weights = csr_matrix(tensors["weights"])
+        else:
+            whole = (len(self._warm), len(self._warm))
+            self._weights = csr_matrix((tensors["data"], tensors["indices"], tensors["indptr"]), shape=whole)
 
 
 class EASE(_ItemToItem):
@@ -144,9 +216,13 @@ class EASE(_ItemToItem):
     settings_model: ClassVar[type[EASESettings]] = EASESettings
     settings: EASESettings
 
-    def _solve(self, rows: csr_matrix) -> np.ndarray:
+    def _solve(self, rows: csr_matrix, report: Report) -> np.ndarray:
         from scipy.linalg import cho_factor, cho_solve
 
+        if rows.shape[1] > MOST_ITEMS:
+            raise InputError(
+                "EASE solves a dense matrix: there are too many items", expected=f"at most {MOST_ITEMS:,}", found=f"{rows.shape[1]:,}"
+            )
         gram = np.asarray((rows.T @ rows).toarray(), dtype=np.float32)
         gram[np.diag_indices_from(gram)] += self.settings.penalty
         inverse = cho_solve(cho_factor(gram, overwrite_a=True, check_finite=False), np.eye(len(gram), dtype=np.float32), overwrite_b=True)

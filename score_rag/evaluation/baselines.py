@@ -58,7 +58,7 @@ def baselines(pipeline: Pipeline, items: int) -> tuple[list[Baseline], list[str]
     that the section is about. DIN judges only.
 
     Args:
-        items: How many items have training events: two models need a dense matrix of them.
+        items: How many items have training events: EASE solves a dense matrix of them.
     """
     from score_rag.crm.item_item import MOST_ITEMS
     from score_rag.crm.registry import settings_of
@@ -74,9 +74,10 @@ def baselines(pipeline: Pipeline, items: int) -> tuple[list[Baseline], list[str]
             if kind != "din" or loss == "bce":
                 settings = {name: value for name, value in (shared | {"loss": loss}).items() if name in settings_of(kind)}
                 out.append(Baseline(name + told, f"{kind}-{loss}", kind, settings, {**crm.training(), **own, "choose_by": choose_by}))
+    out.append(Baseline("item-kNN", "item-knn", "item-knn", {}, {}))
     if items > MOST_ITEMS:
-        return out, [f"without item-kNN and EASE: {items:,} items have training events, they take at most {MOST_ITEMS:,}"]
-    return [*out, Baseline("item-kNN", "item-knn", "item-knn", {}, {}), Baseline("EASE", "ease", "ease", {}, {})], []
+        return out, [f"without EASE: {items:,} items have training events, it takes at most {MOST_ITEMS:,}"]
+    return [*out, Baseline("EASE", "ease", "ease", {}, {})], []
 
 
 def trivial_models(interactions: Interactions) -> dict[str, CollaborativeModel]:

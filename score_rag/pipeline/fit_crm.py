@@ -38,14 +38,13 @@ def fit_crm(context: StageContext, folder: Path) -> dict[str, Any]:
 
 
 def _fit_experts(context: StageContext, teacher: Any, interactions: Interactions, folder: Path) -> dict[str, float]:
-    """The recommenders whose expectations are told, item-kNN among them where there are not too many items."""
+    """The recommenders whose expectations are told, item-kNN always among them."""
     from score_rag.crm.experts import fit_experts
-    from score_rag.crm.item_item import MOST_ITEMS
     from score_rag.crm.registry import make_model, settings_of
 
     settings = context.pipeline.crm
     names = list(settings.experts)
-    if names and interactions.learned["item_id"].n_unique() <= MOST_ITEMS:
+    if names:
         names = list(dict.fromkeys([*names, "item-knn"]))
     # The section is about its own model; the others have what suits them.
     shared = {**settings.model_dump(), "loss": "bce"}

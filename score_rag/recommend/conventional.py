@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from score_rag.arguments import Time, read_count
 from score_rag.crm.interface import CollaborativeModel, UserHistory
@@ -29,8 +30,8 @@ from score_rag.recommend.recommender import Recommender, open_recommender
 
 __all__ = ["ConventionalRecommender", "open_as_far_as_run", "open_conventional"]
 
-_ITEMS = 8_000
-"""Items with training events for which a dense matrix takes seconds (256 MB each)."""
+_PAIRS = 10**9
+"""Pairs of judgements of one user, over all users, that item-kNN compares in seconds."""
 _EVENTS = 2_000
 """Validation events that calibrate, at most."""
 
@@ -67,7 +68,8 @@ def fit_from_data(interactions: Interactions, *, history: Any = "all") -> Collab
     """A recommender that needs no training, bound to all judgements."""
     from score_rag.crm.registry import make_model
 
-    kind = "item-knn" if interactions.learned["item_id"].n_unique() <= _ITEMS else "like-rate"
+    judged = interactions.learned.group_by("user_id").len()["len"].cast(pl.Float64())
+    kind = "item-knn" if (judged * judged).sum() <= _PAIRS else "like-rate"
     return make_model(kind, history=history).fit(interactions).bind(interactions.log)
 
 
@@ -144,8 +146,6 @@ class ConventionalRecommender:
 
 def _calibrate(model: CollaborativeModel, interactions: Interactions, seed: int) -> Calibration | None:
     """From scores to probabilities, by validation events; None where those do not hold both answers."""
-    import polars as pl
-
     held_out = interactions.events.filter(pl.col("split") == "valid")
     if len(held_out) > _EVENTS:
         held_out = held_out.sample(_EVENTS, seed=seed)
