@@ -11,8 +11,24 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-__all__ = ["crm", "documents", "expectations", "floor", "index", "item_knn", "lightgcn", "sasrec"]
+__all__ = ["crm", "documents", "expectations", "floor", "index", "item_knn", "lightgcn", "predictor", "sasrec"]
 
+EXPERTS = ("item-knn", "like-rate")
+PROMPT = """---
+description: What needs no encoder.
+variables:
+  mood: how often the user likes items
+  everyone: how often everybody likes this item
+  alike: what the user thought of items that are liked by the same people
+  expectation: what each conventional recommender expects, by name, and all of them together
+  target: the item in question
+---
+{{ target.name }}
+mood {{ mood.level }}
+everyone {{ everyone.level }}
+alike {{ alike.level }}
+expected {{ expectation.values() | map(attribute="level") | join(" ") }}:
+"""
 STEPS = {"lightgcn": 3, "sasrec": 100}
 """Steps that are timed: an epoch is told from them."""
 
@@ -112,23 +128,23 @@ def item_knn(folder: Path) -> None:
 
 
 def expectations(folder: Path) -> None:
-    """What item-kNN of earlier blocks expects of a million training events, and the questions that are drawn among them."""
+    """What two recommenders of earlier blocks expect of a million training events, and the questions that are drawn among them."""
     from score_rag.context.examples import sample_events
     from score_rag.crm.expectations import EXPECTATION_COLUMNS, Expected
     from score_rag.crm.experts import fit_experts, read_expectations
-    from score_rag.crm.item_item import ItemKNN
+    from score_rag.crm.registry import make_model
     from score_rag.data.interactions import Interactions
 
     data = Interactions.read(folder)
     _ = data.log, data.train_log
     tell("before expectations", 0.0)
-    (folder / "crm").mkdir(exist_ok=True)
+    make_model("like-rate").fit(data).save_pretrained(folder / "crm")
     started = time.process_time()
-    fit_experts(["item-knn"], lambda name, world, final: ItemKNN().fit(world), data, folder / "crm", most=1_000_000)
-    tell("fitted six times, a million asked about", time.process_time() - started)
+    fit_experts(EXPERTS, lambda name, world, final: make_model(name).fit(world), data, folder / "crm", most=1_000_000)  # type: ignore[return-value]
+    tell("two, fitted six times, a million asked about", time.process_time() - started)
     started = time.process_time()
     frame = read_expectations(folder / "crm")
-    expected = Expected(frame, ["item-knn"])
+    expected = Expected(frame, EXPERTS)
     tell("opened", time.process_time() - started)
     started = time.process_time()
     events = sample_events(data, "train", 1_000_000, seed=0, among=frame.select(EXPECTATION_COLUMNS))
@@ -136,6 +152,30 @@ def expectations(folder: Path) -> None:
     started = time.process_time()
     expected.rows([(event.user_id, event.item_id, event.timestamp) for event in events[:100_000]])
     tell("expectations of 100,000 found", time.process_time() - started)
+
+
+def predictor(folder: Path) -> None:
+    """The predictor stage after `expectations`, of what needs no encoder: evidence and levels of a million questions, a bundled Llama of
+    2,000 of them, LoRA on 500, calibration."""
+    from score_rag.data.interactions import Interactions
+    from score_rag.pipeline.config import load_pipeline
+    from score_rag.pipeline.fit_predictor import fit_from_run
+    from score_rag.pipeline.run import Run
+    from score_rag.prompts import read_prompt
+
+    (folder / "told.md").write_text(PROMPT, encoding="utf-8")
+    small = ["bundled_base.examples=2000", "bundled_base.epochs=1", "examples=500", "valid_examples=500"]
+    pipeline = load_pipeline("sample", overrides=[f"predictor.{one}" for one in small])
+    run = Run(pipeline, lambda stage: folder / stage if stage == "crm" else folder, predict_prompt=read_prompt(folder / "told.md"))
+    # Nobody is found for these questions.
+    run.__dict__.update(interactions=Interactions.read(folder), **dict.fromkeys(("describer", "encoder", "index", "judges", "scorer")))
+    run.__dict__["bulk_finder"] = run.make_finder(None)
+    _ = run.histories.log
+    tell("before the predictor", 0.0)
+    (folder / "predictor").mkdir()
+    started = time.process_time()
+    found = fit_from_run(run, folder / "predictor", guarded=False)
+    tell(f"trained and calibrated: valid AUC {found['base']['valid_auc']:.3f}", time.process_time() - started)
 
 
 def lightgcn(folder: Path) -> None:

@@ -3,11 +3,10 @@
     python benchmarks/scale.py                                                        # 2 million events
     python benchmarks/scale.py --events 25000000 --users 500000 --items 60000         # the target: log at most 2 x, .. 1.5 GB
     python benchmarks/scale.py --what columns      # made by each process, or mapped
-    python benchmarks/scale.py --what documents    # or index, crm (vectors, neighbours), item_knn, expectations, lightgcn, sasrec
+    python benchmarks/scale.py --what documents    # or index, crm (vectors, neighbours), item_knn, expectations, predictor, lightgcn, ..
 
 Users and items of skewed activity, split by time. Times are of the processor, all cores together, so that what else the machine does
-counts little; each step is given what the steps before it made. Item-kNN's matrix of items by items is not among them: it is dense, and for
-at most 20,000 items.
+counts little; each step is given what the steps before it made.
 """
 
 from __future__ import annotations
@@ -23,15 +22,16 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from _scale_stages import crm, documents, expectations, floor, index, item_knn, lightgcn, sasrec
+from _scale_stages import crm, documents, expectations, floor, index, item_knn, lightgcn, predictor, sasrec
 
 QUESTIONS = 100_000
-STAGES = {stage.__name__: stage for stage in (floor, documents, index, crm, item_knn, expectations, lightgcn, sasrec)}
+STAGES = {stage.__name__: stage for stage in (floor, documents, index, crm, item_knn, expectations, predictor, lightgcn, sasrec)}
 INSIDE = {
     "events": ("measure",),
     "columns": ("open", "keep", "open"),
     "documents": ("floor", "documents"),
     "index": ("floor", "documents", "index"),
+    "predictor": ("floor", "expectations", "predictor"),
     **{name: ("floor", name) for name in ("crm", "item_knn", "expectations", "lightgcn", "sasrec")},
 }
 
