@@ -108,6 +108,7 @@ def run(script, out, *launcher):
     return subprocess.Popen([sys.executable, *launcher, str(code), str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_it_ends_with_the_same_weights(base, tmp_path):
     from safetensors.numpy import load_file
 

@@ -146,6 +146,7 @@ def test_a_point_that_fails_is_told_and_the_others_go_on(own, monkeypatch):
     assert len(table.tables()) == 1 and table.to_dict()["best"] == {"reranker.top_n": 2}
 
 
+@pytest.mark.slow
 def test_a_search_that_was_killed_goes_on_and_ends_as_it_would_have(own, tmp_path):
     name, overrides = own
     axes = [read_axis("retriever.similarity_top_k=2..6"), read_axis("reranker.top_n=0,1,2")]
