@@ -67,7 +67,7 @@ def test_there_are_more_than_two_hundred_payloads_and_each_is_made_plain():
         assert told and len(told.splitlines()) == 1 and not any(mark in told for mark in ("<|", "</s>", "[INST]", "\u202e"))
 
 
-@pytest.mark.parametrize(("most", "least"), [(60, 12), pytest.param(None, 40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("most", "least"), [(100, 20), pytest.param(None, 40, marks=pytest.mark.slow)])
 def test_hostile_titles_break_out_of_no_prompt_and_would_without_the_rule(toy_parts, monkeypatch, most, least):
     held = attack_run(toy_parts, most=most)
     assert held.payloads == (most or len(payloads(""))) == held.rankings and held.break_outs == 0
