@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import polars as pl
 import pytest
@@ -14,6 +16,10 @@ from score_rag.context.question import Question
 from score_rag.crm.expectations import EXPECTATION_COLUMNS, Expected, drawn_events, expectations_frame, prequential_scores
 from score_rag.crm.experts import drawn_until, fit_experts, read_expectations
 from score_rag.crm.item_item import ItemKNN
+from score_rag.pipeline.fit_crm import fit_crm
+from score_rag.pipeline.stage import StageContext
+from score_rag.pipeline.state import finished_folder
+from score_rag.prompts import find_prompt
 from score_rag.testing import toy_world
 
 KEYS = st.tuples(st.sampled_from(["u1", "u2", "ü3"]), st.sampled_from(["a", "b"]), st.integers(-2, 4))
@@ -91,3 +97,18 @@ def test_events_are_drawn_among_those_that_may_be(world):
     assert sample_events(world, "train", None, seed=0, among=among) == every
     some = sample_events(world, "train", 20, seed=0, among=among)
     assert len(some) == 20 and set(some) < set(every)
+
+
+def test_the_training_of_each_expert_says_how_far_it_is_and_few_are_asked(toy_run, tmp_path):
+    told = []
+    small = toy_run.crm.changed(model="item-knn", experts=("mf",), epochs=2, expectations=40, loss="bce")
+    pipeline = toy_run.model_copy(update={"crm": small})
+    place = partial(finished_folder, toy_run)
+    context = StageContext(pipeline, place, find_prompt, tmp_path / "scratch", report=lambda *said: told.append(said))
+    (tmp_path / "crm").mkdir()
+    metrics = fit_crm(context, tmp_path / "crm")
+    assert set(metrics["expectations"]) <= {"mf", "item-knn"} and read_expectations(tmp_path / "crm").height == 40
+    words = [what for what, _, _ in told]
+    trained = [number for number, what in enumerate(words) if what.endswith(": mf") and not what.startswith("asking")]
+    assert trained and trained[0] < words.index("asking earlier recommenders: mf")
+    assert ("asking earlier recommenders: mf", 40, 40) in told and any(what == "comparing items: item-knn" for what in words)

@@ -50,15 +50,18 @@ def _fit_experts(context: StageContext, teacher: Any, interactions: Interactions
     shared = {**settings.model_dump(), "loss": "bce"}
 
     def fit(name: str, world: Interactions, final: bool) -> Any:
+        def named(what: str, done: int, total: int) -> None:
+            context.report(f"{what}: {name}", done, total)
+
         kept = {key: shared[key] for key in settings_of(name) if key in shared} if name == settings.model else {}
         model: Any = make_model(name, **kept, history=context.pipeline.data.history)
         if name in ("item-knn", "ease"):
-            return model.fit(world)
+            return model.fit(world, report=named)
         own = {} if name == settings.model else {"batch_size": None, "learning_rate": None, "weight_average": None}
         # Earlier blocks are only asked once, and are not worth the last thousandth.
         brief = {} if final else {"patience": min(3, settings.patience or 3)}
         training = {**settings.training(), **own, "choose_by": "auc", **brief}
-        return model.fit(world, **training, seed=context.seed)
+        return model.fit(world, **training, seed=context.seed, report=named)
 
     return fit_experts(
         names,
