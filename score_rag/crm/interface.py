@@ -8,21 +8,20 @@ events, all of them.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from score_rag.crm.saved import SavedModel
 from score_rag.crm.settings import CrmTraining, RecommenderSettings
 from score_rag.data.choices import History
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event, UserLog
-from score_rag.errors import InputError, ModelError, RunStage, did_you_mean
-from score_rag.files import read_json, share, write_json
+from score_rag.errors import InputError, did_you_mean
 from score_rag.progress import Report, silent
-from score_rag.settings import ReadBy
 
 __all__ = ["CollaborativeModel", "UserHistory", "VectorModel"]
 
@@ -39,7 +38,7 @@ class UserHistory(NamedTuple):
     as_of: int | None = None
 
 
-class CollaborativeModel(ABC):
+class CollaborativeModel(SavedModel):
     """The interface. A model adds what it learns (`fit`) and how it answers (`_vectors`, `_scores`).
 
     Args:
@@ -57,17 +56,10 @@ class CollaborativeModel(ABC):
         InputError: Unknown or wrong settings.
     """
 
-    kind: ClassVar[str] = ""
-    name: ClassVar[str] = ""
-    settings_model: ClassVar[type[RecommenderSettings]] = RecommenderSettings
     teaches: ClassVar[bool] = True
 
     def __init__(self, settings: RecommenderSettings | None = None, *, history: History = "all", **changes: Any) -> None:
-        self.history: History = history
-        self.settings: Any = self.settings_model.of(**changes) if settings is None else settings.changed(**changes)
-        self.item_ids: list[str] = []
-        self.metrics: dict[str, Any] = {}
-        self._place: dict[str, int] = {}
+        super().__init__(settings, history=history, **changes)
         self._log: UserLog | None = None
 
     @abstractmethod
@@ -97,18 +89,6 @@ class CollaborativeModel(ABC):
     @abstractmethod
     def _scores(self, asked: Sequence[UserHistory], places: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Scores of items, given by their places in `item_ids`, for each who asks."""
-
-    @abstractmethod
-    def _tensors(self) -> Mapping[str, np.ndarray]:
-        """What was learned, for the disk."""
-
-    @abstractmethod
-    def _restore(self, tensors: Mapping[str, np.ndarray], extra: Mapping[str, Any]) -> None:
-        """Take back what `_tensors` and `_extra` gave; `item_ids` is there already."""
-
-    def _extra(self) -> dict[str, Any]:
-        """What was learned and is no tensor."""
-        return {}
 
     def bind(self, log: UserLog) -> Self:
         """Answer from the events of this log from now on."""
@@ -183,50 +163,6 @@ class CollaborativeModel(ABC):
         """
         return self._best(self._stranger(history), k, exclude)
 
-    def save_pretrained(self, folder: Path | str) -> None:
-        """Write `config.json` and `model.safetensors`."""
-        from safetensors.numpy import save_file
-
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        # Where files are is no part of what was learned.
-        places = {name for name, field in type(self.settings).model_fields.items() if any(_is_place(mark) for mark in field.metadata)}
-        settings = {**self.settings.model_dump(mode="json", exclude=places), "history": self.history}
-        config = {"model": self.kind, "settings": settings, "items": self.item_ids, "metrics": self.metrics, "extra": self._extra()}
-        write_json(folder / "config.json", config)
-        save_file({name: np.ascontiguousarray(tensor) for name, tensor in self._tensors().items()}, str(folder / "model.safetensors"))
-        share(folder / "model.safetensors")
-
-    @classmethod
-    def from_pretrained(cls, folder: Path | str) -> Self:
-        """Read what `save_pretrained` wrote; `bind` a log to ask about its users.
-
-        Raises:
-            ModelError: The folder has no model, or another kind of model.
-        """
-        from safetensors.numpy import load_file
-
-        folder = Path(folder)
-        if not (folder / "model.safetensors").is_file():
-            raise ModelError("there is no trained recommender here", where=folder, remedy=RunStage("crm"))
-        config = read_json(folder / "config.json")
-        if config.get("model") != cls.kind:
-            raise ModelError("this is another kind of recommender", where=folder, expected=cls.kind, found=config.get("model"))
-        model = cls._restored(**config["settings"])
-        model._know(config["items"])
-        model.metrics = config["metrics"]
-        model._restore(load_file(str(folder / "model.safetensors")), config["extra"])
-        return model
-
-    @classmethod
-    def _restored(cls, **settings: Any) -> Self:
-        """One with the settings that `save_pretrained` wrote."""
-        return cls(**settings)
-
-    def _know(self, item_ids: list[str]) -> None:
-        self.item_ids = item_ids
-        self._place = {item_id: place for place, item_id in enumerate(item_ids)}
-
     def _bound(self) -> UserLog:
         if self._log is None:
             raise InputError("this recommender has no log to read histories from", hint="model.bind(interactions.log)")
@@ -256,10 +192,6 @@ class CollaborativeModel(ABC):
         (scores,) = self._scores([asked], [np.arange(len(self.item_ids))])
         order = np.argsort(-scores, kind="stable")
         return [(self.item_ids[place], float(scores[place])) for place in order if self.item_ids[place] not in exclude][:k]
-
-
-def _is_place(mark: Any) -> bool:
-    return isinstance(mark, ReadBy) and mark.kind == "location"
 
 
 class VectorModel(CollaborativeModel):
