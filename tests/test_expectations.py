@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -16,7 +18,11 @@ from score_rag.context.question import Question
 from score_rag.crm.expectations import EXPECTATION_COLUMNS, Expected, drawn_events, expectations_frame, prequential_scores
 from score_rag.crm.experts import drawn_until, fit_experts, read_expectations
 from score_rag.crm.item_item import ItemKNN
+from score_rag.data.negatives import add_negatives
+from score_rag.errors import DataError
 from score_rag.pipeline.fit_crm import fit_crm
+from score_rag.pipeline.fit_predictor import askable
+from score_rag.pipeline.run import Run
 from score_rag.pipeline.stage import StageContext
 from score_rag.pipeline.state import finished_folder
 from score_rag.prompts import find_prompt
@@ -54,7 +60,7 @@ def test_those_that_are_drawn_are_expected_as_among_all(world):
     assert np.isnan(np.delete(some, drawn)).all()
     assert told[-1] == (60, 60) and sorted(told) == told
     assert drawn_events(world, 10**6, seed=4) is None and drawn_events(world, None, seed=4) is None
-    whole, part = expectations_frame(world, {"item-knn": every}), expectations_frame(world, {"item-knn": some}, drawn)
+    whole, part = expectations_frame(world, {"item-knn": every}), expectations_frame(world, {"item-knn": some}, drawn=drawn)
     assert part.height == 60 and part.join(whole, on=[*EXPECTATION_COLUMNS, "item-knn"], how="semi").height == 60
 
 
@@ -112,3 +118,34 @@ def test_the_training_of_each_expert_says_how_far_it_is_and_few_are_asked(toy_ru
     trained = [number for number, what in enumerate(words) if what.endswith(": mf") and not what.startswith("asking")]
     assert trained and trained[0] < words.index("asking earlier recommenders: mf")
     assert ("asking earlier recommenders: mf", 40, 40) in told and any(what == "comparing items: item-knn" for what in words)
+
+
+def test_a_sampled_negative_that_was_not_drawn_is_as_unknown_as_a_like(world):
+    likes = world.events.with_columns(label=pl.lit(1, dtype=pl.Int8))
+    sampled = world.with_events(add_negatives(likes, world.items["item_id"], count=1, seed=1))
+    drawn = drawn_events(sampled, 50, seed=0)
+    frame = expectations_frame(sampled, {"ease": prequential_scores(sampled, fit, drawn=drawn)}, drawn=drawn)
+    last = sampled.learned["timestamp"].max()
+    evidence = Evidence(sampled, {"ease": fit(sampled).bind(sampled.log)}, frame, drawn_until=last)
+    events = list(sampled.rows("train"))
+    questions = [Question(event.user_id, event.item_id, sampled.log.earlier(event), event.timestamp) for event in events]
+    there = ~np.isnan(evidence.values(questions, ["expectation"])["expectation.ease"])
+    asked = set(frame.select(EXPECTATION_COLUMNS).iter_rows())
+    assert there.tolist() == [(event.user_id, event.item_id, event.timestamp) in asked for event in events]
+    assert {event.sampled for event in events} == {True, False}
+
+
+def test_too_few_that_were_asked_about_are_an_error_not_the_ones_that_were_seen(toy_run, tmp_path, monkeypatch):
+    run = Run.open(toy_run, predict_prompt=find_prompt("predict_evidence"), stages=("retriever",))
+    every = askable(run)
+    assert len(every) > 100
+    frame = read_expectations(run.folder("crm")).drop_nulls()
+    few = Path(shutil.copytree(run.folder("crm"), tmp_path / "crm")) / "expectations.parquet"
+    frame.head(5).write_parquet(few, metadata={"score_rag.drawn_until": "9"})
+    monkeypatch.setattr(run, "folder", lambda stage: tmp_path / "crm" if stage == "crm" else finished_folder(toy_run, stage))
+    with pytest.raises(DataError, match="too few training events") as raised:
+        askable(run)
+    assert "crm.expectations" in str(raised.value)
+    # All were asked about, and those few are all that there is: as ever.
+    frame.head(5).write_parquet(few)
+    assert len(askable(run)) >= len(every)

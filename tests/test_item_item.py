@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 from safetensors.numpy import save_file
 
 from score_rag.crm import item_item
 from score_rag.crm.item_item import EASE, ItemKNN
+from score_rag.data.interactions import Interactions, items_frame
+from score_rag.data.log import Item
 from score_rag.errors import InputError
 from score_rag.recommend import conventional
 from score_rag.testing import toy_world
@@ -67,3 +70,23 @@ def test_before_anything_is_trained_item_knn_answers_where_it_is_fitted_in_secon
     assert conventional.fit_from_data(world).kind == "item-knn"
     monkeypatch.setattr(conventional, "_PAIRS", 10)
     assert conventional.fit_from_data(world).kind == "like-rate"
+
+
+def test_fitted_again_it_knows_nothing_of_before(world):
+    other = toy_world(users=40, items=30, events=20, seed=9)
+    model = ItemKNN(nearest=4).fit(world)
+    events = list(other.rows("test"))[:20]
+    model.score_events(list(world.rows("test"))[:3])
+    np.testing.assert_array_equal(model.fit(other).score_events(events), ItemKNN(nearest=4).fit(other).score_events(events))
+    nothing = model.fit(other.with_events(other.events.filter(pl.col("split") == "test").head(4)))
+    assert not nothing.score_events(events).any()
+
+
+def test_of_very_many_that_are_equally_near_the_first_are_kept():
+    rows = [("one", f"i{n:03}", 1, n, "train", False) for n in range(60)] + [("two", "i000", 1, 99, "test", False)]
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "label", "timestamp", "split", "sampled"], orient="row")
+    kinds = {"user_id": pl.Categorical(), "item_id": pl.Categorical(), "label": pl.Int8()}
+    lone = Interactions(frame.cast(kinds), items_frame([Item(f"i{n:03}", f"Film {n}") for n in range(60)]))
+    weights = ItemKNN(nearest=2).fit(lone)._weights.toarray()
+    assert (weights[:20, 30] > 0).all() and not weights[20:, 30].any(), "ten times its two nearest, by place"
+    assert (weights > 0).sum() == 60 * 20

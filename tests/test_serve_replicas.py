@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from itertools import cycle
+from itertools import cycle, islice
 
 import httpx
 from serve_world import posted, serving
@@ -16,17 +16,17 @@ class InTurn(httpx.AsyncBaseTransport):
     """The address: each request goes to the next server that is ready."""
 
     def __init__(self, *servers: httpx.AsyncClient) -> None:
-        self.servers = list(servers)
+        self.servers = servers
         self._turns = cycle(range(len(servers)))
         self.answered: list[int] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        while True:
-            turn = next(self._turns)
+        for turn in islice(self._turns, len(self.servers)):
             server = self.servers[turn]
-            if server is not None and (await server.get("/health/ready")).status_code == 200:
+            if (await server.get("/health/ready")).status_code == 200:
                 self.answered.append(turn)
                 return await server._transport.handle_async_request(request)
+        return httpx.Response(503)
 
 
 @asynccontextmanager
@@ -58,6 +58,9 @@ async def test_replicas_share_feedback_index_and_answers_and_one_may_leave_and_c
                 answer = await client.get("/v1/recommend/new", params={"n": 1})
                 assert answer.status_code == 200
                 generations[turns.answered[-1]] = answer.json()["about"]["index_generation"]
+                if work.done():
+                    # What it raised, if it did.
+                    work.result()
             await work
             one, other = await told_twice(client, "/v1/recommend", user_id="new", n=3)
             assert one == other and one["about"]["status"] == "ok"

@@ -45,7 +45,7 @@ def test_random_logs_leak_nothing_and_what_leaks_is_a_fault(monkeypatch):
     from benchmarks.stress.leaks import leaks
 
     found = leaks(0.03, 1, full=9, workers=1)
-    assert found.ok and 3 <= found.done <= 9 and len(found.counts) == 3
+    assert found.ok and found.done >= 3 and len(found.counts) == 3
     monkeypatch.setattr(test_leak, "CARRIERS", {"every label": lambda world, asked: world.events["label"].to_list()})
     assert any("the future moves every label (seed 1000" in fault for fault in leaks(0.03, 1, full=90, workers=1).faults)
 

@@ -50,7 +50,7 @@ def _share(minutes: float, start: int, worker: int, workers: int, full: int) -> 
         ("what is learnt", questions(held_out=True), LEARNT | VERSIONED),
     )
     number = 0
-    while counts.total() < full and (clock or number < len(checks)):
+    while number < len(checks) or (clock and counts.total() < full):
         name, drawn, carriers = checks[number % len(checks)]
         first = number < len(checks)
         # No two rounds of any processes draw the same logs.
@@ -66,7 +66,8 @@ def _share(minutes: float, start: int, worker: int, workers: int, full: int) -> 
                 raise AssertionError(f"{name}: the future moves {', '.join(found)}")
 
         try:
-            _drawn(drawn, look, drawn_by, min(_ROUND, full - counts.total()))()
+            most = max(1, full // len(checks)) if first else full - counts.total()
+            _drawn(drawn, look, drawn_by, min(_ROUND, most))()
         except AssertionError as error:
             faults.append(f"{error} (seed {drawn_by})")
     return counts, faults

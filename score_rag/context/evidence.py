@@ -14,6 +14,7 @@ Every event of a history has its own numbers, of its own time: a prompt may tell
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -21,7 +22,7 @@ import polars as pl
 
 from score_rag.context.question import Question
 from score_rag.context.rates import ItemRates
-from score_rag.crm.expectations import Expected
+from score_rag.crm.expectations import EXPECTATION_COLUMNS, Expected
 from score_rag.crm.interface import UserHistory
 from score_rag.data.interactions import Interactions
 from score_rag.data.log import Event
@@ -172,7 +173,12 @@ class Evidence:
         """Whether this is a training event that no earlier recommender was asked about: the one of all training events has seen it."""
         if self._drawn_until is None or key is None or key[2] > self._drawn_until:
             return False
-        return self._learned.train_log.holds(*key)
+        return self._learned.train_log.holds(*key) or bool(self._sampled.rows([key])[0] >= 0)
+
+    @cached_property
+    def _sampled(self) -> Expected:
+        """Sampled negatives that recommenders were trained on; they are in no log."""
+        return Expected(self._learned.learned.filter("sampled").select(EXPECTATION_COLUMNS), ())
 
 
 def _spread(values: np.ndarray) -> tuple[float, float]:

@@ -105,7 +105,7 @@ def _blocks(frame: pl.DataFrame, shares: Sequence[float]) -> list[tuple[int, int
     return list(pairwise([before, *ends] if before else ends))
 
 
-def expectations_frame(interactions: Interactions, scores: Mapping[str, np.ndarray], drawn: np.ndarray | None = None) -> pl.DataFrame:
+def expectations_frame(interactions: Interactions, scores: Mapping[str, np.ndarray], *, drawn: np.ndarray | None = None) -> pl.DataFrame:
     """Scores of training events by recommender, with what names the event; one row for each distinct (user, item, second).
 
     Args:

@@ -67,7 +67,7 @@ def fit_experts(
         there = ~np.isnan(scores[name])
         told[name] = auc(labels[there], scores[name][there]) if there.any() else float("nan")
     facts = {} if drawn is None else {_UNTIL: str(learned["timestamp"].max())}
-    expectations_frame(interactions, scores, drawn).write_parquet(folder / _FILE, metadata=facts)
+    expectations_frame(interactions, scores, drawn=drawn).write_parquet(folder / _FILE, metadata=facts)
     return {name: value for name, value in told.items() if value == value}  # nan is no JSON
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -27,8 +26,10 @@ MOST_ITEMS = 20_000
 """Items with training events that EASE solves its dense matrix for (1.6 GB each; up to five at a time)."""
 _CELLS = 2**25
 """Cells of a matrix that are made at a time."""
-_MOST_NUMBERS = 2_000_000_000
-"""Numbers of all users' vectors (8 GB)."""
+_MOST_NUMBERS = 4_000_000_000
+"""Numbers of all users' vectors (16 GB)."""
+_TIES = 10
+"""Times as many as its nearest an item keeps at most, where many are equally near."""
 
 
 class _ItemToItem(CollaborativeModel):
@@ -61,8 +62,7 @@ class _ItemToItem(CollaborativeModel):
         self.bind(interactions.log)
         read = Judgements.of(interactions, self._place, self.history).tokens
         self._warm = np.unique(np.abs(np.concatenate([*read, np.zeros(0, dtype=np.int64)]))) - 1
-        if len(self._warm):
-            self._weights = self._solve(self._rows(read), report)
+        self._weights = self._solve(self._rows(read), report) if len(self._warm) else np.zeros((0, 0), dtype=np.float32)
         report("training the recommender (CRM)", 1, 1)
         return self
 
@@ -132,6 +132,7 @@ class ItemKNN(_ItemToItem):
 
     settings_model: ClassVar[type[ItemKNNSettings]] = ItemKNNSettings
     settings: ItemKNNSettings
+    _listening: tuple[Any, Any] = (None, None)
 
     def _solve(self, rows: csr_matrix, report: Report) -> csr_matrix:
         from scipy.sparse import vstack
@@ -157,32 +158,44 @@ class ItemKNN(_ItemToItem):
         """(first item, float32 [items of a block, items]: in how many users' rows two items agree, less where they differ)."""
         block = max(1, _CELLS // columns.shape[0])
         for start in range(0, columns.shape[0], block):
-            yield start, columns[start : start + block] @ rows
+            together = columns[start : start + block] @ rows
+            together.sort_indices()
+            yield start, together
 
     def _nearest(self, alike: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """The likenesses, zero where an item has enough that are nearer; `ends` as of a sparse matrix's rows."""
+        """The likenesses, zero where an item has enough that are nearer; `ends` as of a sparse matrix's rows, its columns ascending."""
         few = self.settings.nearest
         for row in np.flatnonzero(np.diff(ends) > few).tolist():
             own = alike[ends[row] : ends[row + 1]]
             far = np.abs(own)
-            own[far < np.partition(far, len(far) - few)[len(far) - few]] = 0.0
+            least = np.partition(far, len(far) - few)[len(far) - few]
+            # Items that one user alone judged are all equally near each other: of very many the first are kept.
+            ties = np.flatnonzero(far == least)
+            own[far < least] = 0.0
+            own[ties[max(0, _TIES * few - int((far > least).sum())) :]] = 0.0
         return alike
 
     def _scores(self, asked: Sequence[UserHistory], places: Sequence[np.ndarray]) -> list[np.ndarray]:
-        if not len(self._warm) or any(len(place) != 1 for place in places):
+        lengths = np.array([len(place) for place in places], dtype=np.int64)
+        if not len(self._warm) or (lengths > 1).any():
             return super()._scores(asked, places)
-        # One item each: only whom it listens to is looked at.
+        # One item each, or none: only whom it listens to is looked at.
         column = np.full(len(self.item_ids), -1, dtype=np.int64)
         column[self._warm] = np.arange(len(self._warm))
-        columns = column[np.concatenate([*places, np.zeros(0, dtype=np.int64)])]
+        columns = np.full(len(asked), -1, dtype=np.int64)
+        columns[lengths == 1] = column[np.concatenate([*places, np.zeros(0, dtype=np.int64)])]
         # Added up in the order in which a whole row of scores is, to the same bits.
-        said = self._asked_rows(asked).multiply(self._heard[columns]).tocsr() @ np.ones(len(self._warm), dtype=np.float32)
-        return [said[row : row + 1] if columns[row] >= 0 else np.zeros(1, dtype=np.float32) for row in range(len(asked))]
+        said = self._asked_rows(asked).multiply(self._whom()[columns]).tocsr() @ np.ones(len(self._warm), dtype=np.float32)
+        said[columns < 0] = 0.0
+        return [said[row : row + 1][: lengths[row]] for row in range(len(asked))]
 
-    @cached_property
-    def _heard(self) -> csr_matrix:
-        """float32 [items, items]: a row is whom an item listens to."""
-        return self._weights.T.tocsr()
+    def _whom(self) -> csr_matrix:
+        """float32 [items, items]: a row is whom an item listens to; kept beside the weights that it was made of."""
+        made_of, rows = self._listening
+        if made_of is not self._weights:
+            rows = self._weights.T.tocsr()
+            self._listening = (self._weights, rows)
+        return rows
 
     def _tensors(self) -> Mapping[str, np.ndarray]:
         from scipy.sparse import csr_matrix

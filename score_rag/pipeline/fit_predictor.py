@@ -13,7 +13,7 @@ from score_rag.context.evidence import FROM_OTHERS
 from score_rag.context.examples import group_questions, sample_events, spread_out
 from score_rag.context.levels import Levels
 from score_rag.crm.expectations import EXPECTATION_COLUMNS
-from score_rag.crm.experts import read_expectations
+from score_rag.crm.experts import drawn_until, read_expectations
 from score_rag.data.log import Event
 from score_rag.errors import DataError
 from score_rag.files import local_model, write_json
@@ -35,6 +35,8 @@ __all__ = ["OTHERS", "askable", "fit_bundled_base", "fit_from_run", "fit_levels"
 
 OTHERS = (*FROM_OTHERS, "neighbours")
 """All that a prompt tells of other users: collaborative information."""
+_FEWEST = 20
+"""Training events to learn from."""
 _AT_ONCE = 65_536
 """Questions whose histories are held."""
 _RANKED = 60
@@ -70,7 +72,7 @@ def fit_from_run(
     settings = pipeline.predictor
     told = askable(run)
     valid = sample_events(interactions, "valid", settings.valid_examples, seed=pipeline.seed)
-    if len(told) < 20 or len(valid) < 10:
+    if len(told) < _FEWEST or len(valid) < 10:
         raise DataError(
             "there are too few events to train the predictor",
             expected="at least 20 training and 10 validation events whose users have a history",
@@ -123,9 +125,17 @@ def askable(run: Run) -> list[Event]:
     if frame is not None and (names := frame.columns[len(EXPECTATION_COLUMNS) :]):
         known = frame.drop_nulls(names).select(EXPECTATION_COLUMNS)
         asked = sample_events(run.histories, "train", most, seed=seed, among=known)
-        # With very little data the first block may be nearly all of it.
-        if len(asked) >= 20:
+        if len(asked) >= _FEWEST:
             return asked
+        if drawn_until(run.folder("crm")) is not None:
+            raise DataError(
+                "recommenders were asked about too few training events to learn from",
+                where="crm.expectations",
+                expected=f"at least {_FEWEST} events whose users have a history",
+                found=len(asked),
+                hint="a larger number, or null",
+            )
+        # With very little data the first block may be nearly all of it.
     return sample_events(run.histories, "train", most, seed=seed)
 
 

@@ -121,7 +121,7 @@ class PredictorSettings(AdapterTraining):
     train_events: int | None = Field(
         1_000_000, ge=20, description="training events that questions and levels are drawn from, at most (a kilobyte each); null is all"
     )
-    examples: int | None = Field(1500, ge=20, description="questions to tune on; null takes all")
+    examples: int | None = Field(1500, ge=20, description="questions to tune on; null takes all of `train_events`")
     valid_examples: int = Field(2000, ge=20, description="validation questions that choose epochs, calibrate and compare, at most")
     scoring: EngineSettings = EngineSettings()
 

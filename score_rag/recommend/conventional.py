@@ -68,7 +68,7 @@ def fit_from_data(interactions: Interactions, *, history: Any = "all") -> Collab
     """A recommender that needs no training, bound to all judgements."""
     from score_rag.crm.registry import make_model
 
-    judged = interactions.learned.group_by("user_id").len()["len"].cast(pl.Float64())
+    judged = interactions.learned.group_by("user_id").agg(pl.col("item_id").n_unique())["item_id"].cast(pl.Float64())
     kind = "item-knn" if (judged * judged).sum() <= _PAIRS else "like-rate"
     return make_model(kind, history=history).fit(interactions).bind(interactions.log)
 
