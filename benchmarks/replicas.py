@@ -114,9 +114,8 @@ def tried(name: str, words: list[str], pause: float, run: Path) -> None:
             process.terminate()
             process.wait(60)
     print(dict(sorted(clients.statuses.items())), f"by generation of the index: {dict(clients.generations)}")
-    print(
-        f"{sum(abs(one - other) > 1e-6 for one, other in zip(*said, strict=True))} of 40 questions are answered otherwise by the other server"
-    )
+    differ = sum(abs(one - other) > 1e-6 for one, other in zip(*said, strict=True))
+    print(f"{differ} of {len(said[0])} questions are answered otherwise by the other server")
     print(f"{known} judgements are known, {clients.statuses['feedback 200']} were acknowledged")
 
 
