@@ -113,7 +113,11 @@ def test_the_training_of_each_expert_says_how_far_it_is_and_few_are_asked(toy_ru
     context = StageContext(pipeline, place, find_prompt, tmp_path / "scratch", report=lambda *said: told.append(said))
     (tmp_path / "crm").mkdir()
     metrics = fit_crm(context, tmp_path / "crm")
-    assert set(metrics["expectations"]) <= {"mf", "item-knn"} and read_expectations(tmp_path / "crm").height == 40
+    assert (
+        metrics["events_drawn"] == 40
+        and set(metrics["expectations"]) <= {"mf", "item-knn"}
+        and read_expectations(tmp_path / "crm").height == 40
+    )
     words = [what for what, _, _ in told]
     trained = [number for number, what in enumerate(words) if what.endswith(": mf") and not what.startswith("asking")]
     assert trained and trained[0] < words.index("asking earlier recommenders: mf")

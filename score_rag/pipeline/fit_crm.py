@@ -18,6 +18,7 @@ __all__ = ["fit_crm"]
 def fit_crm(context: StageContext, folder: Path) -> dict[str, Any]:
     """Fit the recommender of `crm.model` and write it, its vectors, its neighbours and the experts' expectations; returns its metrics."""
     from score_rag.crm.artefacts import write_crm
+    from score_rag.crm.experts import drawn_until
     from score_rag.crm.registry import model_class
     from score_rag.data.enough import require_enough
     from score_rag.data.interactions import Interactions
@@ -34,7 +35,10 @@ def fit_crm(context: StageContext, folder: Path) -> dict[str, Any]:
     expected = _fit_experts(context, model, interactions, folder)
     # Last of all: until here a killed run goes on from the checkpoint.
     shutil.rmtree(checkpoint, ignore_errors=True)
-    return {**model.metrics, **({"expectations": expected} if expected else {}), **kind_of_labels(interactions)}
+    told: dict[str, Any] = {"expectations": expected} if expected else {}
+    if drawn_until(folder) is not None:
+        told["events_drawn"] = settings.expectations
+    return {**model.metrics, **told, **kind_of_labels(interactions)}
 
 
 def _fit_experts(context: StageContext, teacher: Any, interactions: Interactions, folder: Path) -> dict[str, float]:

@@ -84,7 +84,7 @@ def fit_from_run(
     writer = run.make_writer(levels)
     checks = write_groups(run, writer, valid, hide, report)
 
-    metrics: dict[str, Any] = {}
+    metrics: dict[str, Any] = {"events_drawn": len(told)} if len(told) == settings.train_events else {}
     bundled = settings.base == BUNDLED
     # The adapter is tuned on the latest events, which the bundled base is not given: what it learns is not there already.
     count = min(settings.examples or len(told), len(told) // 2) if bundled else settings.examples
