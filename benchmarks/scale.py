@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from _scale_stages import crm, documents, expectations, floor, index, item_knn, lightgcn, predictor, sasrec
+from _scale_stages import FLOOR, crm, documents, expectations, floor, index, item_knn, lightgcn, predictor, sasrec
 
 QUESTIONS = 100_000
 STAGES = {stage.__name__: stage for stage in (floor, documents, index, crm, item_knn, expectations, predictor, lightgcn, sasrec)}
@@ -43,6 +43,8 @@ def main() -> None:
         make(given.folder, given.events, given.users, given.items)
         return
     if given.inside:
+        if (given.folder / "floor").is_file():
+            FLOOR.append(float((given.folder / "floor").read_text(encoding="utf-8")))
         {"measure": measure, "open": opened, "keep": keep, **STAGES}[given.inside](given.folder)
         return
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
@@ -178,12 +180,18 @@ def _nothing(made: object) -> None:
     del made
 
 
+def count(word: str) -> int:
+    if int(word) < 1000:
+        raise argparse.ArgumentTypeError("at least 1,000")
+    return int(word)
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--what", choices=list(INSIDE), default="events", help="steps on events, mapped columns, or a stage")
-    parser.add_argument("--events", type=int, default=2_000_000)
-    parser.add_argument("--users", type=int, default=40_000)
-    parser.add_argument("--items", type=int, default=20_000)
+    parser.add_argument("--events", type=count, default=2_000_000)
+    parser.add_argument("--users", type=count, default=40_000)
+    parser.add_argument("--items", type=count, default=20_000)
     parser.add_argument("--folder", type=Path, help="where the events are written for the time being")
     parser.add_argument("--inside", choices=["make", "measure", "open", "keep", *STAGES], help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -132,3 +132,49 @@ def test_what_a_writer_that_was_killed_had_begun_is_no_stranger(tmp_path):
     (tmp_path / "other" / "thesis.tmp").write_text("mine")
     with pytest.raises(InputError, match="other things than an index"):
         build_index(documents_of(people(3)), WordEncoder(), tmp_path / "other")
+
+
+class PanicException(BaseException):
+    """As Rust's are named, and no ordinary exception either."""
+
+
+@pytest.mark.parametrize(("raised", "told"), [(PanicException, IndexMismatchError), (KeyboardInterrupt, KeyboardInterrupt)])
+def test_a_damaged_database_that_makes_chroma_panic_is_refused(tmp_path, monkeypatch, raised, told):
+    import chromadb
+
+    store = LocalChroma(tmp_path / "chroma")
+    store.add(["a"], np.ones((1, 4), dtype=np.float32), ["text"], [{"known": 1}])
+
+    def panics(*_, **__):
+        raise raised("database disk image is malformed")
+
+    monkeypatch.setattr(type(store.collection), "query", panics)
+    with pytest.raises(told, match="does not answer" if told is IndexMismatchError else "malformed"):
+        store.nearest(np.ones(4), 1)
+    store.close()
+    monkeypatch.setattr(chromadb, "PersistentClient", panics)
+    with pytest.raises(told, match="cannot be opened" if told is IndexMismatchError else "malformed") as refused:
+        LocalChroma(tmp_path / "chroma")
+    if told is IndexMismatchError:
+        assert refused.value.where == str(tmp_path / "chroma") and "malformed" in refused.value.found
+
+
+def test_a_page_of_zeros_in_the_store_is_refused_or_answers(tmp_path):
+    """Two in five pages keep the database from opening; some of those made Rust panic."""
+    store = LocalChroma(tmp_path / "whole")
+    store.add([str(n) for n in range(20)], np.eye(20, dtype=np.float32), ["text"] * 20, [{"known": n} for n in range(20)])
+    store.close()
+    pages, refused = (tmp_path / "whole" / "chroma.sqlite3").stat().st_size // 4096, 0
+    for page in range(1, pages, 2):
+        place = tmp_path / str(page)
+        shutil.copytree(tmp_path / "whole", place)
+        with (place / "chroma.sqlite3").open("r+b") as stream:
+            stream.seek(4096 * page)
+            stream.write(bytes(512))
+        try:
+            opened = LocalChroma(place)
+            opened.nearest(np.eye(20, dtype=np.float32)[0], 3)
+            opened.close()
+        except IndexMismatchError:
+            refused += 1
+    assert 3 < refused < pages // 2

@@ -73,10 +73,11 @@ def test_rows_that_fail_have_an_exit_status_of_their_own(monkeypatch, capsys, to
     assert "3 of 5 rows of the shard failed" in err and "row 1: there is no user 'nobody'" in err
     code, out, _ = typed(monkeypatch, capsys, *words)
     assert code == 4 and "done before" in out
-    code, out, _ = typed(
+    code, out, err = typed(
         monkeypatch, capsys, "shards", "merge", tmp_path / "out", "--output", tmp_path / "all.parquet", "--errors", tmp_path / "bad.parquet"
     )
-    assert code == 0 and "3 failed" in out and pl.read_parquet(tmp_path / "all.parquet")["input_row"].to_list() == [0, 3]
+    assert code == 4 and "3 failed" in out and "3 of 5 rows failed" in err
+    assert pl.read_parquet(tmp_path / "all.parquet")["input_row"].to_list() == [0, 3]
     bad = pl.read_parquet(tmp_path / "bad.parquet")
     assert bad["input_row"].to_list() == [1, 2, 4] and bad["reason"][2] == "user_id is missing" and "nothing" in bad["reason"][1]
     code, _, err = typed(monkeypatch, capsys, *words, "--set", "reranker.top_n=1")
@@ -85,7 +86,7 @@ def test_rows_that_fail_have_an_exit_status_of_their_own(monkeypatch, capsys, to
     assert code == 0 and json.loads(out)["ok"]
     (tmp_path / "out" / "part-00000-of-00001.parquet").unlink()
     code, out, _ = typed(monkeypatch, capsys, "shards", "check", tmp_path / "out")
-    assert code == 1 and "is missing" in out and "5 rows in no shard" in out
+    assert code == 1 and "is missing" in out and "5 rows not done yet" in out
 
 
 def test_vectors_are_the_encoder_s(toy_run, tmp_path):
@@ -157,10 +158,19 @@ def test_make_drives_the_shards(toy, toy_run, toy_pipeline, tmp_path):
 
 def test_the_schedulers_files_say_the_command_as_it_is(monkeypatch, capsys):
     text = (EXAMPLES / "slurm.sh").read_text(encoding="utf-8")
-    assert subprocess.run(["bash", "-n", EXAMPLES / "slurm.sh"], check=False).returncode == 0
+    told = {}
+    for task, more in (("3", ()), ("7", ("64",))):
+        env = os.environ | {"SLURM_ARRAY_TASK_ID": task, "SLURM_ARRAY_TASK_MAX": task}
+        words = [
+            "bash",
+            "-c",
+            f'score-rag() {{ echo "$@"; }}; export -f score-rag; bash {EXAMPLES / "slurm.sh"} sample in out {" ".join(more)}',
+        ]
+        told[task] = subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout
+    assert "--shard 3/16" in told["3"] and "--shard 7/64" in told["7"], "one task that is tried again is of the same job"
     job = yaml.safe_load((EXAMPLES / "kubernetes.yaml").read_text(encoding="utf-8"))["spec"]
     (line,) = job["template"]["spec"]["containers"][0]["args"]
-    assert line.endswith(f'/{job["completions"]}"') and job["completionMode"] == "Indexed"
+    assert f'/{job["completions"]}" || [ $? -eq 4 ]' in line and job["completionMode"] == "Indexed"
     code, out, _ = typed(monkeypatch, capsys, "score", "--help")
     assert code == 0 and all(option in out for option in ("--input", "--output", "--shard"))
     for said in (text, line):

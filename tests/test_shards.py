@@ -177,12 +177,18 @@ def test_two_processes_do_not_work_on_one_shard(names, tmp_path):
     assert done(names, tmp_path / "out", 1)[0].asked
 
 
-def test_ids_are_unique_or_nothing_is_asked(names, tmp_path):
+def test_ids_are_unique_or_nothing_is_asked(names, tmp_path, monkeypatch):
     pl.DataFrame({"user_id": [0, 0], "name": ["x" * 26, "new"]}).write_parquet(names / "c.parquet")
     job = Lengths(find_source(names))
+    # Whichever shard begins says it, and the folder is nobody's yet.
+    for shard in range(3):
+        with pytest.raises(DataError, match="1 ids of the input") as refused:
+            run_shard(job, Shard(shard, 3), tmp_path / "out", batch_rows=5)
+        assert "rows 25, 100" in refused.value.found and job.asked == [] and not (tmp_path / "out").exists()
+    monkeypatch.setattr("score_rag.shards.work._CHECKED_WHOLE", 100)
     with pytest.raises(DataError, match="1 ids of this shard") as refused:
         run_shard(job, Shard(0, 1), tmp_path / "out", batch_rows=5)
-    assert "rows 25, 100" in refused.value.found and job.asked == []
+    assert "rows 25, 100" in refused.value.found and job.asked == [] and "another folder" in refused.value.hint
     assert not list((tmp_path / "out").glob("*.parquet"))
 
 

@@ -68,7 +68,7 @@ def _batch(name: str, toy: str | None, place: Path, seed: int, case: Path) -> tu
                 counts[f"{name}: {type(error).__name__}"] += 1
             except Unnoticed as error:
                 faults.append(f"{name}, {kind} {file.relative_to(place)}, seed {seed}: {error}")
-            except Exception as error:  # noqa: BLE001  # whatever else it is, it is none of ours
+            except BaseException as error:  # noqa: BLE001  # whatever else it is (a panic of Rust, too), it is none of ours
                 told = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
                 faults.append(f"{name}, {kind} {file.relative_to(place)}, seed {seed}: {told}")
     return counts, faults

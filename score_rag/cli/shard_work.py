@@ -85,7 +85,8 @@ def tell(done: Done | AllDone, *, json: bool, again: str = "make them an input o
     if done.failed:
         kind = "the shards" if isinstance(done, AllDone) else "the shard"
         raise RowsFailedError(
-            f"{done.failed:,} of {done.rows:,} rows of {kind} failed; all others are written",
+            f"{done.failed:,} of {done.rows:,} rows of {kind} failed; "
+            + ("all others are written" if done.failed < done.rows else "no other is there"),
             where=done.errors,
             found=done.reason,
             hint=f"the column reason says why, for each; to try them again, {again}",

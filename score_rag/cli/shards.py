@@ -23,6 +23,7 @@ from score_rag.cli.shard_options import (
     on_ray,
 )
 from score_rag.cli.shard_work import ordered, tell, worked
+from score_rag.errors import RowsFailedError
 
 if TYPE_CHECKING:
     from score_rag.shards.check import ShardsReport
@@ -113,8 +114,17 @@ def merge(
     errors: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the rows that failed.")] = None,
     json: Json = False,
 ) -> None:
-    """Check the shards, then write them as one file in the order of the input. Exits with status 1 where one is missing."""
-    _show(merged(folder, output, errors, quiet=json), json=json, file=output)
+    """Check the shards, then write them as one file in the order of the input.
+
+    Exits with status 1 where a shard is missing, and with 4 where rows failed: the others are written.
+    """
+    found = merged(folder, output, errors, quiet=json)
+    _show(found, json=json, file=output)
+    if found.failed:
+        if not json:
+            where = errors or f"errors-*.parquet in {folder}; --errors FILE writes them as one"
+            typer.echo(f"{found.failed:,} of {found.rows:,} rows failed: the column reason says why ({where})", err=True)
+        raise typer.Exit(RowsFailedError.exit_code)
 
 
 def checked(folder: Path, *, quiet: bool = False) -> ShardsReport:
@@ -144,7 +154,8 @@ def _show(found: ShardsReport, *, json: bool, file: Path | None = None) -> None:
     typer.echo(f"{found.job}: {found.done:,} of {found.shards:,} shards, {found.rows:,} rows of the input, {found.failed:,} failed")
     for shard, fault in found.faults.items():
         typer.echo(f"  shard {shard}: {fault}")
-    for count, what in ((found.missing, "in no shard"), (found.twice, "in more than one place")):
+    missing = "in no shard" if found.done == found.shards else "not done yet, or in shards that are not whole"
+    for count, what in ((found.missing, missing), (found.twice, "in more than one place")):
         if count:
             typer.echo(f"  {count:,} rows {what}")
     if file is not None:

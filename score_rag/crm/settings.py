@@ -173,7 +173,9 @@ class CrmSettings(CrmTraining, _Content, _Length, _Dropout, _Heads, _Layers, _Di
         description="recommenders whose expectations prompts may show (also fitted on each earlier time block); [] fits none",
     )
     expectations: int | None = Field(
-        1_000_000, ge=20, description="training events that the experts are asked about; of more, so many are drawn; null asks about all"
+        1_000_000,
+        ge=20,
+        description="training events of which the predictor may learn what experts expected; of more, so many are drawn; null takes all",
     )
 
     @classmethod

@@ -25,6 +25,17 @@ _MARK = {"made_by": "score-rag"}
 _NAME = "behaviours"
 
 
+@contextmanager
+def _no_panic(what: str, where: Path | str) -> Iterator[None]:
+    """A damaged database makes Chroma's Rust part panic, which is no ordinary exception."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise IndexMismatchError(what, where=where, found=str(error).partition("\n")[0]) from error
+
+
 class _Chroma:
     """What the two kinds of Chroma share."""
 
@@ -39,7 +50,8 @@ class _Chroma:
         from httpx import HTTPError
 
         try:
-            yield
+            with _no_panic("the store does not answer", self.where):
+                yield
         except (ChromaError, HTTPError, ValueError) as error:
             raise IndexMismatchError("the store does not answer", where=self.where, found=str(error).partition("\n")[0]) from error
 
@@ -83,8 +95,9 @@ class LocalChroma(_Chroma):
 
         self.where = str(folder)
         try:
-            client: Any = chromadb.PersistentClient(path=str(folder), settings=chromadb.Settings(anonymized_telemetry=False))
-            self.collection = client.get_or_create_collection(_NAME, embedding_function=None, configuration=_SPACE, metadata=_MARK)
+            with _no_panic("the store cannot be opened", folder):
+                client: Any = chromadb.PersistentClient(path=str(folder), settings=chromadb.Settings(anonymized_telemetry=False))
+                self.collection = client.get_or_create_collection(_NAME, embedding_function=None, configuration=_SPACE, metadata=_MARK)
         except (ChromaError, ValueError, sqlite3.Error, AttributeError) as error:
             # Where a file is no database, Chroma stumbles over its own tidying up; what it stumbled over first is the context.
             first = error.__context__ if isinstance(error, AttributeError) and error.__context__ else error

@@ -119,7 +119,9 @@ class PredictorSettings(AdapterTraining):
         "judges", description="which users may be neighbours: judges (of the item, or of those most like it) | any (the paper)"
     )
     train_events: int | None = Field(
-        1_000_000, ge=20, description="training events that questions and levels are drawn from, at most (a kilobyte each); null is all"
+        1_000_000,
+        ge=20,
+        description="training events that questions and levels are drawn from, at most (a kilobyte of memory each); null takes all",
     )
     examples: int | None = Field(1500, ge=20, description="questions to tune on; null takes all of `train_events`")
     valid_examples: int = Field(2000, ge=20, description="validation questions that choose epochs, calibrate and compare, at most")

@@ -73,7 +73,11 @@ def make_plan(job: Job, shard: Shard, folder: Path, *, batch_rows: int, report: 
         report("finding the shard's rows", 0, 1)
         batches = max(1, math.ceil(job.source.rows / batch_rows))
         rows = _rows(job, shard, batches)
-        put_parquet(file, lambda aside: rows.sink_parquet(aside, row_group_size=_ROW_GROUP), check=lambda aside: _unique(job, aside))
+        put_parquet(
+            file,
+            lambda aside: rows.sink_parquet(aside, row_group_size=_ROW_GROUP),
+            check=lambda aside: require_unique(job, pl.scan_parquet(aside)),
+        )
         report("finding the shard's rows", 1, 1)
     numbers = pl.read_parquet(file, columns=[BATCH])[BATCH].to_numpy()
     return Plan(file, ([0, len(numbers)] if len(numbers) else [0]) if job.whole else _edges(numbers, 4 * batch_rows))
@@ -91,12 +95,18 @@ def _rows(job: Job, shard: Shard, batches: int) -> pl.LazyFrame:
     return found.sort(BATCH, _GROUP, *job.order, INPUT_ROW).drop(_GROUP)
 
 
-def _unique(job: Job, file: Path) -> None:
-    """Rows of one key have one group, so they all are here: each shard checks its own."""
+def require_unique(job: Job, rows: pl.LazyFrame, *, whole: bool = False) -> None:
+    """See that no two rows have the same key. Rows of one key have one group, so each shard can check its own.
+
+    Args:
+        whole: Whether these are all rows of the input, before anything is done.
+
+    Raises:
+        DataError: Two have.
+    """
     key = list(job.key)
     twice = (
-        pl.scan_parquet(file)
-        .filter(pl.all_horizontal(pl.col(name).is_not_null() for name in job.key if name not in job.order))
+        rows.filter(pl.all_horizontal(pl.col(name).is_not_null() for name in job.key if name not in job.order))
         .group_by(key)
         .agg(pl.col(INPUT_ROW).sort())
         .filter(pl.col(INPUT_ROW).list.len() > 1)
@@ -106,11 +116,12 @@ def _unique(job: Job, file: Path) -> None:
     if len(twice):
         told = [f"{', '.join(map(str, row[:-1]))} in rows {', '.join(map(str, row[-1][:3]))}" for row in twice.head(3).iter_rows()]
         raise DataError(
-            f"{len(twice):,} ids of this shard name several rows",
+            f"{len(twice):,} ids of {'the input' if whole else 'this shard'} name several rows",
             where=job.source.files[0] if len(job.source.files) == 1 else job.source.files[0].parent,
             expected=f"each ({', '.join(key)}) once",
             found="; ".join(told) + " (counted from 0)",
-            hint="drop the repeated rows; nothing was written",
+            hint="drop the repeated rows; "
+            + ("nothing was written" if whole else "the corrected input is another job: give it another folder, other shards included"),
         )
 
 

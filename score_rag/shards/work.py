@@ -18,8 +18,8 @@ from score_rag.files import digest_file, folder_lock, full_disk, write_json, wri
 from score_rag.progress import Report, silent
 from score_rag.shards.columns import put_parquet, put_sorted
 from score_rag.shards.job import Job
-from score_rag.shards.manifest import claim
-from score_rag.shards.plan import Plan, make_plan
+from score_rag.shards.manifest import MANIFEST, claim
+from score_rag.shards.plan import Plan, make_plan, require_unique
 from score_rag.shards.record import Record, read_record
 from score_rag.shards.shard import Shard
 from score_rag.shards.sorted import group_rows
@@ -32,6 +32,8 @@ CHECKPOINT = 30.0
 REASON = "reason"
 _HELD = 65_536
 """Rows in memory before they are written, at most."""
+_CHECKED_WHOLE = 10_000_000
+"""Rows whose ids are checked before the first shard begins; of more, each shard checks its own."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,9 @@ def run_shard(
     if batch_rows < 1:
         raise InputError("a batch has at least one row", where="batch_rows", found=batch_rows)
     source = job.source
+    if not (output / MANIFEST).exists() and source.rows <= _CHECKED_WHOLE:
+        # A repeated id that the last shard finds would cost all shards before it.
+        require_unique(job, source.scan(), whole=True)
     about = {"pipeline": job.run.pipeline.words, "files": [str(file) for file in source.files], "key": list(job.key)}
     fingerprint = claim(output, {**job.facts(), "shards": shard.of, "batch_rows": batch_rows}, about)
     if (record := read_record(output, shard, fingerprint)) is not None:
