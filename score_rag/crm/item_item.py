@@ -70,8 +70,7 @@ class _ItemToItem(CollaborativeModel):
         """float32 [users, warm items]; of several judgements of one item the last counts."""
         from scipy.sparse import csr_matrix
 
-        column = np.full(len(self.item_ids), -1, dtype=np.int64)
-        column[self._warm] = np.arange(len(self._warm))
+        column = self._columns()
         lengths = np.array([len(row) for row in read], dtype=np.int64)
         signed = np.concatenate([np.zeros(0, dtype=np.int64), *(np.asarray(row, dtype=np.int64) for row in read)])
         places = column[np.abs(signed) - 1]
@@ -81,6 +80,12 @@ class _ItemToItem(CollaborativeModel):
         signs = np.sign(signed[places >= 0][::-1][last]).astype(np.float32)
         where = np.divmod(cells, max(len(self._warm), 1))
         return csr_matrix((signs, where), shape=(len(read), len(self._warm)))
+
+    def _columns(self) -> np.ndarray:
+        """int64 [items]: each item's column in the matrix; -1 where it has no training events."""
+        column = np.full(len(self.item_ids), -1, dtype=np.int64)
+        column[self._warm] = np.arange(len(self._warm))
+        return column
 
     def _asked_rows(self, asked: Sequence[UserHistory]) -> csr_matrix:
         return self._rows([tokens(one.history, self._place, self.history) for one in asked])
@@ -180,10 +185,8 @@ class ItemKNN(_ItemToItem):
         if not len(self._warm) or (lengths > 1).any():
             return super()._scores(asked, places)
         # One item each, or none: only whom it listens to is looked at.
-        column = np.full(len(self.item_ids), -1, dtype=np.int64)
-        column[self._warm] = np.arange(len(self._warm))
         columns = np.full(len(asked), -1, dtype=np.int64)
-        columns[lengths == 1] = column[np.concatenate([*places, np.zeros(0, dtype=np.int64)])]
+        columns[lengths == 1] = self._columns()[np.concatenate([*places, np.zeros(0, dtype=np.int64)])]
         # Added up in the order in which a whole row of scores is, to the same bits.
         said = self._asked_rows(asked).multiply(self._whom()[columns]).tocsr() @ np.ones(len(self._warm), dtype=np.float32)
         said[columns < 0] = 0.0
