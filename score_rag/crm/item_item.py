@@ -150,7 +150,7 @@ class ItemKNN(_ItemToItem):
             alike = together.data / (length[item] * length[together.indices] + np.float32(self.settings.shrink))
             # What cancels out is nothing, and no item is near itself.
             alike[item == together.indices] = 0.0
-            together.data = self._nearest(alike, together.indptr)
+            together.data = self._nearest(alike, together.indices, together.indptr)
             together.eliminate_zeros()
             near.append(together)
             report("comparing items", start + together.shape[0], len(length))
@@ -163,21 +163,21 @@ class ItemKNN(_ItemToItem):
         """(first item, float32 [items of a block, items]: in how many users' rows two items agree, less where they differ)."""
         block = max(1, _CELLS // columns.shape[0])
         for start in range(0, columns.shape[0], block):
-            together = columns[start : start + block] @ rows
-            together.sort_indices()
-            yield start, together
+            yield start, columns[start : start + block] @ rows
 
-    def _nearest(self, alike: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """The likenesses, zero where an item has enough that are nearer; `ends` as of a sparse matrix's rows, its columns ascending."""
+    def _nearest(self, alike: np.ndarray, others: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """The likenesses, zero where an item has enough that are nearer; `others` and `ends` as of a sparse matrix's rows."""
         few = self.settings.nearest
         for row in np.flatnonzero(np.diff(ends) > few).tolist():
             own = alike[ends[row] : ends[row + 1]]
             far = np.abs(own)
             least = np.partition(far, len(far) - few)[len(far) - few]
-            # Items that one user alone judged are all equally near each other: of very many the first are kept.
-            ties = np.flatnonzero(far == least)
             own[far < least] = 0.0
-            own[ties[max(0, _TIES * few - int((far > least).sum())) :]] = 0.0
+            ties = np.flatnonzero(far == least)
+            if len(ties) > (_TIES - 1) * few:
+                # Items that one user alone judged are all equally near each other: of very many the first are kept.
+                first = np.argsort(others[ends[row] : ends[row + 1]][ties], kind="stable")
+                own[ties[first[_TIES * few - int((far > least).sum()) :]]] = 0.0
         return alike
 
     def _scores(self, asked: Sequence[UserHistory], places: Sequence[np.ndarray]) -> list[np.ndarray]:
